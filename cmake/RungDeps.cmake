@@ -1,0 +1,30 @@
+# Every library rung uses, each as one interface target.  What tools/deps.sh built lies under RUNG_DEPS_DIR.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+if(NOT RUNG_DEPS_DIR AND DEFINED ENV{RUNG_DEPS_DIR})
+  set(RUNG_DEPS_DIR $ENV{RUNG_DEPS_DIR})
+endif()
+
+function(rung_pkg target module)
+  pkg_check_modules(${target}_pc REQUIRED IMPORTED_TARGET ${module})
+  add_library(${target} INTERFACE)
+  target_link_libraries(${target} INTERFACE PkgConfig::${target}_pc)
+endfunction()
+rung_pkg(fyaml_dep libfyaml)
+rung_pkg(xxhash_dep libxxhash)
+rung_pkg(sqlite_dep sqlite3)
+rung_pkg(curl_dep libcurl)
+
+# yyjson and llama.cpp: under the prefix that tools/deps.sh names (a system copy is linked in there by it when one is good)
+add_library(yyjson_dep INTERFACE)
+target_include_directories(yyjson_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
+target_link_libraries(yyjson_dep INTERFACE ${RUNG_DEPS_DIR}/lib/libyyjson.a)
+find_package(OpenMP REQUIRED)
+add_library(llama_dep INTERFACE)
+target_include_directories(llama_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
+target_link_libraries(llama_dep INTERFACE ${RUNG_DEPS_DIR}/lib/libllama.a ${RUNG_DEPS_DIR}/lib/libggml.a
+  ${RUNG_DEPS_DIR}/lib/libggml-cpu.a ${RUNG_DEPS_DIR}/lib/libggml-base.a stdc++ gomp m dl Threads::Threads)
+
+find_library(DNNL_LIB dnnl REQUIRED)
+add_library(dnnl_dep INTERFACE)
+target_link_libraries(dnnl_dep INTERFACE ${DNNL_LIB} OpenMP::OpenMP_C)
