@@ -6,19 +6,27 @@
 extern "C" {
 #endif
 
-/* Math-Shepherd (labels.md 3): K completions from each prefix but the last; hard = 1[c > 0], soft = c / (c + wrong); the last step's label is
- * the trace's own verdict. Unknown outcomes are stored and counted and are in neither; none known -> no label. */
+/* Math-Shepherd (labels.md 3): K completions from each prefix but the last; hard = 1[c > 0], soft =
+ * c / (c + wrong); the last step's label is the trace's own verdict. Unknown outcomes are stored
+ * and counted and are in neither; none known -> no label. */
 typedef struct rung_mc_opts {
-    size_t struct_size; int32_t k, max_tok; rung_sampling sampling; uint64_t seed;
+    size_t struct_size;
+    int32_t k, max_tok;
+    rung_sampling sampling;
+    uint64_t seed;
     const char *system, *suffix;
-    bool stop_at_zero;      /* no rollouts after the first step with hard = 0 (SCAN); later steps stay unlabelled */
-    rung_filter traces;     /* run = the sampling run */
+    bool stop_at_zero;  /* no rollouts after the first step with hard = 0 (SCAN); later steps stay
+                           unlabelled */
+    rung_filter traces; /* run = the sampling run */
     int32_t traces_per_problem; /* 0 = all */
 } rung_mc_opts;
-#define RUNG_MC_OPTS_INIT {.struct_size = sizeof(rung_mc_opts), .k = 8, .max_tok = 512, .sampling = RUNG_SAMPLING_INIT}
-rung_status rung_label_mc(rung_store *s, rung_engine *e, int64_t run_id, const rung_mc_opts *o, const rung_log *log, rung_error *err);
+#define RUNG_MC_OPTS_INIT                                                                          \
+    { .struct_size = sizeof(rung_mc_opts), .k = 8, .max_tok = 512, .sampling = RUNG_SAMPLING_INIT }
+rung_status rung_label_mc(rung_store *s, rung_engine *e, int64_t run_id, const rung_mc_opts *o,
+                          const rung_log *log, rung_error *err);
 /* source "truth": from trace.first_error, steps after it unlabelled. */
-rung_status rung_label_truth(int64_t *n, rung_store *s, int64_t run_id, const rung_filter *traces, rung_error *err);
+rung_status rung_label_truth(int64_t *n, rung_store *s, int64_t run_id, const rung_filter *traces,
+                             rung_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
 /* rung/model.h: a language model: tokens, samples, logprobs, hidden states.
  * The only folder behind it (src/model) sees llama.h, ggml.h and HTTP.
  *
- * rung_model   weights + vocabulary of a GGUF file (mmap).        rung_engine   runs one: local (KV cache, scheduler) or remote. */
+ * rung_model   weights + vocabulary of a GGUF file (mmap).        rung_engine   runs one: local (KV
+ * cache, scheduler) or remote. */
 #ifndef RUNG_MODEL_H
 #define RUNG_MODEL_H
 #include "rung/event.h"
@@ -12,101 +13,136 @@ extern "C" {
 #endif
 
 typedef struct rung_model rung_model;
-typedef struct rung_model_opts { size_t struct_size; bool vocab_only; const char *chat_template; /* NULL: from the file; "raw": none; else a
-    name libllama knows ("chatml", ...) or a template text */ } rung_model_opts;
-#define RUNG_MODEL_OPTS_INIT {sizeof(rung_model_opts), false, 0}
-rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *o, rung_error *err); /* E_MODEL + hint on any bad file */
-void        rung_model_free(rung_model *m);
+typedef struct rung_model_opts {
+    size_t struct_size;
+    bool vocab_only;
+    const char *chat_template; /* NULL: from the file; "raw": none; else a
+name libllama knows ("chatml", ...) or a template text */
+} rung_model_opts;
+#define RUNG_MODEL_OPTS_INIT                                                                       \
+    { sizeof(rung_model_opts), false, 0 }
+rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *o,
+                            rung_error *err); /* E_MODEL + hint on any bad file */
+void rung_model_free(rung_model *m);
 typedef struct rung_model_info {
-    char     name[96], arch[32], hash[33], chat[32] /* "raw" or the template's name */, storage[16];
-    int32_t  n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ctx_train;
-    int64_t  n_params, n_bytes;
+    char name[96], arch[32], hash[33], chat[32] /* "raw" or the template's name */, storage[16];
+    int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ctx_train;
+    int64_t n_params, n_bytes;
 } rung_model_info;
 void rung_model_get_info(rung_model_info *out, const rung_model *m);
-const char *rung_model_meta(const rung_model *m, const char *key, char *buf, size_t n_buf); /* GGUF key as text; NULL absent */
+const char *rung_model_meta(const rung_model *m, const char *key, char *buf,
+                            size_t n_buf); /* GGUF key as text; NULL absent */
 
-/* Tokens. special: control tokens in the text are recognised; bos: add BOS when the model wants it. *tok is rung_free()d by the caller. */
-rung_status rung_model_tokenize(int32_t **tok, int32_t *n_tok, const rung_model *m, const char *text, size_t n, bool bos, bool special, rung_error *err);
-/* Bytes of one token appended to b (may be a partial UTF-8 sequence); control tokens give nothing unless special. */
-void        rung_model_piece(rung_buf *b, const rung_model *m, int32_t tok, bool special);
-int32_t     rung_model_token(const rung_model *m, const char *text); /* id of the token whose text is exactly this; -1 none */
-int32_t     rung_model_eos(const rung_model *m);
-bool        rung_model_is_eog(const rung_model *m, int32_t tok);
+/* Tokens. special: control tokens in the text are recognised; bos: add BOS when the model wants it.
+ * *tok is rung_free()d by the caller. */
+rung_status rung_model_tokenize(int32_t **tok, int32_t *n_tok, const rung_model *m,
+                                const char *text, size_t n, bool bos, bool special,
+                                rung_error *err);
+/* Bytes of one token appended to b (may be a partial UTF-8 sequence); control tokens give nothing
+ * unless special. */
+void rung_model_piece(rung_buf *b, const rung_model *m, int32_t tok, bool special);
+int32_t
+rung_model_token(const rung_model *m,
+                 const char *text); /* id of the token whose text is exactly this; -1 none */
+int32_t rung_model_eos(const rung_model *m);
+bool rung_model_is_eog(const rung_model *m, int32_t tok);
 
-/* What to continue: a conversation whose last turn is an assistant's, begun with `prefix` and not closed.
- * raw models: user + prefix joined as they are. */
-typedef struct rung_prompt { const char *system, *user, *prefix; } rung_prompt; /* system, prefix may be NULL */
-rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok, int32_t *n_header /* tokens before prefix */, const rung_model *m, const rung_prompt *p, rung_error *err);
+/* What to continue: a conversation whose last turn is an assistant's, begun with `prefix` and not
+ * closed. raw models: user + prefix joined as they are. */
+typedef struct rung_prompt {
+    const char *system, *user, *prefix;
+} rung_prompt; /* system, prefix may be NULL */
+rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok,
+                               int32_t *n_header /* tokens before prefix */, const rung_model *m,
+                               const rung_prompt *p, rung_error *err);
 
 typedef struct rung_sampling {
-    double  temperature;  /* 0 = argmax, lowest id on a tie */
-    int32_t top_k;        /* 0 = off */
-    double  top_p, min_p; /* 1 / 0 = off */
+    double temperature;  /* 0 = argmax, lowest id on a tie */
+    int32_t top_k;       /* 0 = off */
+    double top_p, min_p; /* 1 / 0 = off */
 } rung_sampling;
-#define RUNG_SAMPLING_INIT {1.0, 0, 1.0, 0.0}
-/* One token from logits f32[n]; u in [0,1) is the draw. logprob: ln p at T = 1 over all tokens. Pure but for scratch (f32[n] + i32[n]). */
-int32_t rung_sample_token(double *logprob, const float *logits, int32_t n, const rung_sampling *s, double u, void *scratch);
+#define RUNG_SAMPLING_INIT                                                                         \
+    { 1.0, 0, 1.0, 0.0 }
+/* One token from logits f32[n]; u in [0,1) is the draw. logprob: ln p at T = 1 over all tokens.
+ * Pure but for scratch (f32[n] + i32[n]). */
+int32_t rung_sample_token(double *logprob, const float *logits, int32_t n, const rung_sampling *s,
+                          double u, void *scratch);
 
 /* n continuations of one prompt. */
 typedef struct rung_gen {
-    rung_prompt   prompt;     /* copied by submit */
+    rung_prompt prompt; /* copied by submit */
     rung_sampling sampling;
-    int32_t       n, i0;      /* samples i0 .. i0+n-1 */
-    const bool   *skip;       /* NULL, or bool[n]: samples already in the store, not made again */
-    int32_t       max_tok;
-    const char   *stop[4];    /* end strings (kept in the text), across token borders; NULL-terminated list; EOS always stops */
-    uint64_t      seed;       /* draws: rung_rng_at(seed, stream, key, i), draw = position of the token in the continuation */
-    rung_stream   stream;
-    uint64_t      key;        /* problem or node id */
-    void         *ud;         /* handed back */
+    int32_t n, i0;    /* samples i0 .. i0+n-1 */
+    const bool *skip; /* NULL, or bool[n]: samples already in the store, not made again */
+    int32_t max_tok;
+    const char *stop[4]; /* end strings (kept in the text), across token borders; NULL-terminated
+                            list; EOS always stops */
+    uint64_t seed; /* draws: rung_rng_at(seed, stream, key, i), draw = position of the token in the
+                      continuation */
+    rung_stream stream;
+    uint64_t key; /* problem or node id */
+    void *ud;     /* handed back */
 } rung_gen;
 typedef struct rung_gen_out {
-    void *ud; int32_t i;
-    const char *text; int32_t n_bytes;  /* borrowed for the call */
-    const int32_t *tok; const float *logprob; int32_t n_tok; /* without EOS; remote: tok NULL, logprob when offered */
-    const char *stop;   /* "eos" "stop" "length" "context" "cancelled" "error" */
+    void *ud;
+    int32_t i;
+    const char *text;
+    int32_t n_bytes; /* borrowed for the call */
+    const int32_t *tok;
+    const float *logprob;
+    int32_t n_tok;        /* without EOS; remote: tok NULL, logprob when offered */
+    const char *stop;     /* "eos" "stop" "length" "context" "cancelled" "error" */
     int32_t n_prompt_new; /* prompt tokens computed for this sample (0 when forked) */
 } rung_gen_out;
 
 /* Reading: hidden states and logits at chosen positions of given tokens. */
 typedef struct rung_eval {
-    const int32_t *tok; int32_t n_tok;     /* copied by submit */
-    const int32_t *at;  int32_t n_at;      /* ascending positions; copied */
-    bool hidden, logits, logprobs;         /* last-layer hidden state (after the final norm) f32[n_embd], logits f32[n_vocab], ln p(tok[p] | before) for all p >= 1 */
+    const int32_t *tok;
+    int32_t n_tok; /* copied by submit */
+    const int32_t *at;
+    int32_t n_at;                  /* ascending positions; copied */
+    bool hidden, logits, logprobs; /* last-layer hidden state (after the final norm) f32[n_embd],
+                                      logits f32[n_vocab], ln p(tok[p] | before) for all p >= 1 */
     void *ud;
 } rung_eval;
 typedef struct rung_eval_out {
-    void *ud; int32_t n_at;
-    const float *hidden;   /* [n_at][n_embd] or NULL */
-    const float *logits;   /* [n_at][n_vocab] or NULL */
-    const float *logprob;  /* [n_tok], [0] = 0, or NULL */
-    int32_t n_new;         /* tokens computed (the rest came from the cache) */
+    void *ud;
+    int32_t n_at;
+    const float *hidden;  /* [n_at][n_embd] or NULL */
+    const float *logits;  /* [n_at][n_vocab] or NULL */
+    const float *logprob; /* [n_tok], [0] = 0, or NULL */
+    int32_t n_new;        /* tokens computed (the rest came from the cache) */
 } rung_eval_out;
 
 typedef struct rung_engine rung_engine;
 typedef struct rung_engine_opts {
-    size_t  struct_size;
-    int32_t n_threads;   /* 0 = all cores */
-    int32_t n_seq;       /* sequences at once; 0 = chosen from the model's size */
-    int32_t n_ctx;       /* KV cells in all; 0 = chosen */
-    int32_t n_batch;     /* 0 = 512 */
-    rung_store *cache;   /* remote: replies are kept here; NULL none */
-    int32_t concurrency; /* remote: requests at once; 0 = 8 */
-    double  timeout_s;   /* remote: 0 = 120 */
-    int32_t retries;     /* remote: 0 = 5 */
+    size_t struct_size;
+    int32_t n_threads;       /* 0 = all cores */
+    int32_t n_seq;           /* sequences at once; 0 = chosen from the model's size */
+    int32_t n_ctx;           /* KV cells in all; 0 = chosen */
+    int32_t n_batch;         /* 0 = 512 */
+    rung_store *cache;       /* remote: replies are kept here; NULL none */
+    int32_t concurrency;     /* remote: requests at once; 0 = 8 */
+    double timeout_s;        /* remote: 0 = 120 */
+    int32_t retries;         /* remote: 0 = 5 */
     const char *api_key_env; /* remote: NULL = RUNG_API_KEY */
     const char *model_name;  /* remote */
-    bool    completions; /* remote: /v1/completions with raw text instead of chat */
+    bool completions;        /* remote: /v1/completions with raw text instead of chat */
 } rung_engine_opts;
-#define RUNG_ENGINE_OPTS_INIT {.struct_size = sizeof(rung_engine_opts)}
-rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine_opts *o, const rung_log *log, rung_error *err);
-rung_status rung_engine_open_remote(rung_engine **out, const char *base_url, const rung_engine_opts *o, const rung_log *log, rung_error *err);
-void        rung_engine_close(rung_engine *e);
+#define RUNG_ENGINE_OPTS_INIT                                                                      \
+    { .struct_size = sizeof(rung_engine_opts) }
+rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine_opts *o,
+                             const rung_log *log, rung_error *err);
+rung_status rung_engine_open_remote(rung_engine **out, const char *base_url,
+                                    const rung_engine_opts *o, const rung_log *log,
+                                    rung_error *err);
+void rung_engine_close(rung_engine *e);
 const rung_model *rung_engine_model(const rung_engine *e); /* NULL when remote */
-/* Queue work, then run until the queue is empty. Callbacks come from inside run, on the calling thread, and may submit more.
- * A non-OK return of a callback ends run with that status; the queue is dropped.
- * Order of completion is not defined; queue depth is free (prompts are prefilled as sequences come free, in order of submission;
- * the longest cached prefix is forked, never prefilled again while it is resident). */
+/* Queue work, then run until the queue is empty. Callbacks come from inside run, on the calling
+ * thread, and may submit more. A non-OK return of a callback ends run with that status; the queue
+ * is dropped. Order of completion is not defined; queue depth is free (prompts are prefilled as
+ * sequences come free, in order of submission; the longest cached prefix is forked, never prefilled
+ * again while it is resident). */
 rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err);
 rung_status rung_engine_eval(rung_engine *e, const rung_eval *v, rung_error *err); /* local only */
 typedef struct rung_engine_cb {
@@ -116,7 +152,8 @@ typedef struct rung_engine_cb {
 } rung_engine_cb;
 rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
 typedef struct rung_engine_stats {
-    int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries, n_cache_hits, n_evicted;
+    int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
+        n_cache_hits, n_evicted;
     double decode_s, sample_s, wall_s;
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);

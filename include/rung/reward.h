@@ -1,4 +1,5 @@
-/* rung/reward.h: reward models: architecture x read-out, one file each. Aggregates of step scores. */
+/* rung/reward.h: reward models: architecture x read-out, one file each. Aggregates of step scores.
+ */
 #ifndef RUNG_REWARD_H
 #define RUNG_REWARD_H
 #include "rung/label.h"
@@ -6,47 +7,75 @@
 extern "C" {
 #endif
 
-/* Aggregates (search.md 2.3): name, help. Scores are probabilities; probabilities are floored at 1e-9 in logs. n = 0 gives -1. */
-#define RUNG_AGGREGATES(X)                                                                        \
-    X(MIN, "min", "weakest step")                                                                 \
-    X(PROD, "prod", "product of the steps, computed in logs")                                     \
-    X(LAST, "last", "score of the final step")                                                    \
-    X(MEAN, "mean", "mean of the steps")                                                          \
-    X(MAX, "max", "best step")                                                                    \
-    X(GEO, "geo", "geometric mean")                                                               \
+/* Aggregates (search.md 2.3): name, help. Scores are probabilities; probabilities are floored at
+ * 1e-9 in logs. n = 0 gives -1. */
+#define RUNG_AGGREGATES(X)                                                                         \
+    X(MIN, "min", "weakest step")                                                                  \
+    X(PROD, "prod", "product of the steps, computed in logs")                                      \
+    X(LAST, "last", "score of the final step")                                                     \
+    X(MEAN, "mean", "mean of the steps")                                                           \
+    X(MAX, "max", "best step")                                                                     \
+    X(GEO, "geo", "geometric mean")                                                                \
     X(LOGIT_SUM, "logit_sum", "sum of logits, clipped to [1e-7, 1 - 1e-7]")
 typedef enum rung_aggregate_id {
 #define X(id, name, help) RUNG_AGGREGATE_##id,
     RUNG_AGGREGATES(X)
 #undef X
-    RUNG_AGGREGATE_COUNT
+        RUNG_AGGREGATE_COUNT
 } rung_aggregate_id;
 const char *rung_aggregate_name(rung_aggregate_id id);
-bool        rung_aggregate_find(rung_aggregate_id *out, const char *name);
-rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *score, size_t n_steps, rung_error *err); /* E_INVAL: not finite */
+bool rung_aggregate_find(rung_aggregate_id *out, const char *name);
+rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *score, size_t n_steps,
+                           rung_error *err); /* E_INVAL: not finite */
 
-typedef enum { RUNG_REWARD_PRM_HEAD, RUNG_REWARD_ORM_HEAD, RUNG_REWARD_PRM_TOKEN, RUNG_REWARD_CONFIDENCE } rung_reward_kind;
-/* prm_head: head at step ends; orm_head: head at the last token; prm_token: the whole model trained to say + or - after each step;
- * confidence: the policy's own least token logprob in a step, exp'd (no file; the baseline of every table). */
+typedef enum {
+    RUNG_REWARD_PRM_HEAD,
+    RUNG_REWARD_ORM_HEAD,
+    RUNG_REWARD_PRM_TOKEN,
+    RUNG_REWARD_CONFIDENCE
+} rung_reward_kind;
+/* prm_head: head at step ends; orm_head: head at the last token; prm_token: the whole model trained
+ * to say + or - after each step; confidence: the policy's own least token logprob in a step, exp'd
+ * (no file; the baseline of every table). */
 typedef struct rung_reward rung_reward;
 typedef struct rung_reward_train_opts {
-    size_t struct_size; rung_reward_kind kind; const char *label_source; int64_t label_run; bool soft;
-    const char *base_path, *out_path; uint64_t seed; double held_share; /* of problems; 0 = 0.2 */
-    int32_t n_hidden, epochs, batch; double lr; /* 0 = the kind's default */
-    const char *system, *suffix, *tag;  /* format: prompt as in sampling; tag: text put after each step before the read-out ("" none) */
+    size_t struct_size;
+    rung_reward_kind kind;
+    const char *label_source;
+    int64_t label_run;
+    bool soft;
+    const char *base_path, *out_path;
+    uint64_t seed;
+    double held_share; /* of problems; 0 = 0.2 */
+    int32_t n_hidden, epochs, batch;
+    double lr;                         /* 0 = the kind's default */
+    const char *system, *suffix, *tag; /* format: prompt as in sampling; tag: text put after each
+                                          step before the read-out ("" none) */
     rung_filter traces;
 } rung_reward_train_opts;
-#define RUNG_REWARD_TRAIN_OPTS_INIT {.struct_size = sizeof(rung_reward_train_opts), .label_source = "mc"}
-typedef struct rung_reward_report { int64_t n_train, n_held; double loss_train, loss_held, auc_held, brier_held, ece_held; int32_t epochs; } rung_reward_report;
-rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t run_id, const rung_reward_train_opts *o, const rung_log *log, rung_error *err);
+#define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
+    { .struct_size = sizeof(rung_reward_train_opts), .label_source = "mc" }
+typedef struct rung_reward_report {
+    int64_t n_train, n_held;
+    double loss_train, loss_held, auc_held, brier_held, ece_held;
+    int32_t epochs;
+} rung_reward_report;
+rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t run_id,
+                              const rung_reward_train_opts *o, const rung_log *log,
+                              rung_error *err);
 
-/* The file: GGUF with the head's tensors (or the whole model) and keys rung.reward.*: kind, base hash, format, aggregate, training config. */
-rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *base /* NULL for prm_token: opens itself */, rung_error *err); /* another base: E_MISMATCH */
-void        rung_reward_free(rung_reward *r);
+/* The file: GGUF with the head's tensors (or the whole model) and keys rung.reward.*: kind, base
+ * hash, format, aggregate, training config. */
+rung_status rung_reward_open(rung_reward **out, const char *path,
+                             rung_engine *base /* NULL for prm_token: opens itself */,
+                             rung_error *err); /* another base: E_MISMATCH */
+void rung_reward_free(rung_reward *r);
 rung_reward_kind rung_reward_kind_of(const rung_reward *r);
 const char *rung_reward_hash(const rung_reward *r);
-/* Scores of every step (prm) or of the last (orm) of the traces in f into the store; only what is missing. model_id: row of the model table. */
-rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s, const rung_filter *f, const rung_log *log, rung_error *err);
+/* Scores of every step (prm) or of the last (orm) of the traces in f into the store; only what is
+ * missing. model_id: row of the model table. */
+rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
+                              const rung_filter *f, const rung_log *log, rung_error *err);
 
 #ifdef __cplusplus
 }

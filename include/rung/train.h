@@ -1,7 +1,8 @@
-/* rung/train.h: training decoders of Llama shape on the CPU: forward and backward by hand, matrix products by oneDNN.
+/* rung/train.h: training decoders of Llama shape on the CPU: forward and backward by hand, matrix
+ * products by oneDNN.
  *
- * A loss plugs in as a function of logits (or hidden states) and targets that returns the value and dL/dlogits.
- * f32 throughout; sums in f64; reductions in a fixed order: same seed, same bits. */
+ * A loss plugs in as a function of logits (or hidden states) and targets that returns the value and
+ * dL/dlogits. f32 throughout; sums in f64; reductions in a fixed order: same seed, same bits. */
 #ifndef RUNG_TRAIN_H
 #define RUNG_TRAIN_H
 #include "rung/event.h"
@@ -10,60 +11,133 @@
 extern "C" {
 #endif
 
-typedef struct rung_net_shape { int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ff, n_ctx; float rope_base, rms_eps; bool tied; } rung_net_shape;
-typedef struct rung_net rung_net; /* weights, gradients, activations of one decoder (llama architecture) */
-rung_status rung_net_new(rung_net **out, const rung_net_shape *shape, uint64_t seed, rung_error *err); /* N(0, .02), residual outputs / sqrt(2 L) */
-rung_status rung_net_load(rung_net **out, const char *gguf_path, rung_error *err); /* vocabulary keys are kept for the export */
-rung_status rung_net_save(const rung_net *net, const char *gguf_path, const char *type /* f32 f16 bf16 q8_0 */, rung_error *err);
-rung_status rung_net_set_vocab(rung_net *net, const char *const *token_text, const int32_t *token_type, size_t n, int32_t eos, rung_error *err);
-void        rung_net_set_meta(rung_net *net, const char *key, const char *value); /* extra GGUF string key, e.g. "general.name" */
-void        rung_net_free(rung_net *net);
+typedef struct rung_net_shape {
+    int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ff, n_ctx;
+    float rope_base, rms_eps;
+    bool tied;
+} rung_net_shape;
+typedef struct rung_net
+    rung_net; /* weights, gradients, activations of one decoder (llama architecture) */
+rung_status rung_net_new(rung_net **out, const rung_net_shape *shape, uint64_t seed,
+                         rung_error *err); /* N(0, .02), residual outputs / sqrt(2 L) */
+rung_status rung_net_load(rung_net **out, const char *gguf_path,
+                          rung_error *err); /* vocabulary keys are kept for the export */
+rung_status rung_net_save(const rung_net *net, const char *gguf_path,
+                          const char *type /* f32 f16 bf16 q8_0 */, rung_error *err);
+rung_status rung_net_set_vocab(rung_net *net, const char *const *token_text,
+                               const int32_t *token_type, size_t n, int32_t eos, rung_error *err);
+void rung_net_set_meta(rung_net *net, const char *key,
+                       const char *value); /* extra GGUF string key, e.g. "general.name" */
+void rung_net_free(rung_net *net);
 const rung_net_shape *rung_net_get_shape(const rung_net *net);
-int64_t     rung_net_n_params(const rung_net *net);
+int64_t rung_net_n_params(const rung_net *net);
 
-/* A packed batch: rows of n_tok tokens; pos restarts and attention is blocked at document starts. */
+/* A packed batch: rows of n_tok tokens; pos restarts and attention is blocked at document starts.
+ */
 typedef struct rung_batch {
-    int32_t n_rows, n_tok;      /* B, T */
-    const int32_t *tok;         /* [B*T] */
-    const int32_t *doc;         /* [B*T] document number within its row; a query sees only its own document. -1 = padding */
+    int32_t n_rows, n_tok; /* B, T */
+    const int32_t *tok;    /* [B*T] */
+    const int32_t *doc; /* [B*T] document number within its row; a query sees only its own document.
+                           -1 = padding */
 } rung_batch;
-/* The loss: reads logits f32[B*T][V], writes dlogits (same shape; zero rows where there is no loss), returns the value.
- * Called once per forward. n_terms: how many positions counted. */
+/* The loss: reads logits f32[B*T][V], writes dlogits (same shape; zero rows where there is no
+ * loss), returns the value. Called once per forward. n_terms: how many positions counted. */
 typedef struct rung_loss {
-    rung_status (*fn)(double *value, int64_t *n_terms, float *dlogits, const float *logits, const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
+    rung_status (*fn)(double *value, int64_t *n_terms, float *dlogits, const float *logits,
+                      const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
     void *ud;
 } rung_loss;
 /* Masked cross entropy, mean over positions with weight > 0: ud = rung_loss_ce. */
-typedef struct rung_loss_ce { const int32_t *target; const float *weight; /* [B*T] each; target of position t, usually tok[t+1] */ } rung_loss_ce;
-rung_status rung_loss_ce_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits, const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
-/* Token-pair PRM (labels.md 3): cross entropy on two tokens only, soft target s = P(plus); ud = rung_loss_pair. Positions with weight 0 are out. */
-typedef struct rung_loss_pair { int32_t plus, minus; const float *target; const float *weight; } rung_loss_pair;
-rung_status rung_loss_pair_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits, const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
+typedef struct rung_loss_ce {
+    const int32_t *target;
+    const float *weight; /* [B*T] each; target of position t, usually tok[t+1] */
+} rung_loss_ce;
+rung_status rung_loss_ce_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits,
+                            const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
+/* Token-pair PRM (labels.md 3): cross entropy on two tokens only, soft target s = P(plus); ud =
+ * rung_loss_pair. Positions with weight 0 are out. */
+typedef struct rung_loss_pair {
+    int32_t plus, minus;
+    const float *target;
+    const float *weight;
+} rung_loss_pair;
+rung_status rung_loss_pair_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits,
+                              const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
 
-rung_status rung_net_forward(const float **logits, const float **hidden /* [B*T][D], after the final norm; may be NULL */, rung_net *net, const rung_batch *b, rung_error *err);
+rung_status rung_net_forward(const float **logits,
+                             const float **hidden /* [B*T][D], after the final norm; may be NULL */,
+                             rung_net *net, const rung_batch *b, rung_error *err);
 /* forward, loss, backward; gradients are added to (zeroed by rung_net_step). */
-rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const rung_batch *b, const rung_loss *loss, double scale, rung_error *err);
+rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const rung_batch *b,
+                          const rung_loss *loss, double scale, rung_error *err);
 
-typedef struct rung_adamw { double lr, beta1, beta2, eps, weight_decay, clip; } rung_adamw;
-#define RUNG_ADAMW_INIT {1e-3, 0.9, 0.95, 1e-8, 0.1, 1.0}
+typedef struct rung_adamw {
+    double lr, beta1, beta2, eps, weight_decay, clip;
+} rung_adamw;
+#define RUNG_ADAMW_INIT                                                                            \
+    { 1e-3, 0.9, 0.95, 1e-8, 0.1, 1.0 }
 typedef enum { RUNG_SCHEDULE_CONSTANT, RUNG_SCHEDULE_LINEAR, RUNG_SCHEDULE_COSINE } rung_schedule;
-double rung_lr_at(rung_schedule s, double lr, double lr_min, int64_t step, int64_t warmup, int64_t total); /* step from 0 */
-/* One AdamW step on the gathered gradients, then zero them. grad_norm: before clipping. E_FORMAT on NaN, nothing changed. */
+double rung_lr_at(rung_schedule s, double lr, double lr_min, int64_t step, int64_t warmup,
+                  int64_t total); /* step from 0 */
+/* One AdamW step on the gathered gradients, then zero them. grad_norm: before clipping. E_FORMAT on
+ * NaN, nothing changed. */
 rung_status rung_net_step(double *grad_norm, rung_net *net, const rung_adamw *opt, rung_error *err);
 int64_t rung_net_steps(const rung_net *net);
 /* Checkpoint: weights, moments, step, and the caller's state blob; atomic; resumes bit-equal. */
-rung_status rung_net_checkpoint(const rung_net *net, const char *path, const void *state, size_t n_state, rung_error *err);
-rung_status rung_net_resume(rung_net *net, const char *path, void *state, size_t n_state, rung_error *err); /* E_MISMATCH on another shape or size */
+rung_status rung_net_checkpoint(const rung_net *net, const char *path, const void *state,
+                                size_t n_state, rung_error *err);
+rung_status rung_net_resume(rung_net *net, const char *path, void *state, size_t n_state,
+                            rung_error *err); /* E_MISMATCH on another shape or size */
 
-/* Small heads on frozen hidden states: one linear layer, or Linear(D,H) -> ReLU -> Linear(H,1); inputs standardised with stored mean and sd.
- * Loss: binary cross entropy with soft targets in [0,1] and weights. */
-typedef struct rung_head { int32_t n_in, n_hidden /* 0 = linear */; float *mean, *inv_sd, *w1, *b1, *w2, *b2; } rung_head; /* w1 [H][D] (or [1][D] with n_hidden 0, b1 [1]); w2 [H] */
-typedef struct rung_head_opts { int32_t n_hidden, epochs, batch; double lr, weight_decay; uint64_t seed; int32_t patience; } rung_head_opts;
-typedef struct rung_head_data { const float *x; const float *y, *w; const int32_t *group; int64_t n; } rung_head_data; /* x [n][D]; group: problem number, for the held-out split */
-rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train, const rung_head_data *held, const rung_head_opts *o,
-                            const char *checkpoint /* NULL or path: resumes */, const rung_log *log, rung_error *err); /* early stop on held loss */
-double      rung_head_score(const rung_head *h, const float *x); /* P(y = 1) in (0,1) */
-void        rung_head_free(rung_head *h);
+/* Supervised fine-tuning: documents are asked for by number, packed into rows, shuffled by address;
+ * checkpoints resume exactly. */
+typedef struct rung_sft_opts {
+    size_t struct_size;
+    int64_t steps;
+    int32_t rows, n_tok; /* B x T tokens a step */
+    rung_adamw adamw;
+    rung_schedule schedule;
+    int64_t warmup;
+    double lr_min;
+    uint64_t seed;
+    const char *checkpoint;
+    int64_t checkpoint_every; /* NULL none */
+    /* Document i: tokens, and per token the target (what its logits should say) and weight (0 = no
+     * loss). Borrowed until the next call. */
+    rung_status (*doc)(void *ud, uint64_t i, const int32_t **tok, const int32_t **target,
+                       const float **weight, int32_t *n, rung_error *err);
+    void *ud;
+    void (*on_metric)(void *ud, int64_t step, const char *name, double value);
+    void *metric_ud; /* NULL none */
+} rung_sft_opts;
+rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log *log,
+                           rung_error *err);
+
+/* Small heads on frozen hidden states: one linear layer, or Linear(D,H) -> ReLU -> Linear(H,1);
+ * inputs standardised with stored mean and sd. Loss: binary cross entropy with soft targets in
+ * [0,1] and weights. */
+typedef struct rung_head {
+    int32_t n_in, n_hidden /* 0 = linear */;
+    float *mean, *inv_sd, *w1, *b1, *w2, *b2;
+} rung_head; /* w1 [H][D] (or [1][D] with n_hidden 0, b1 [1]); w2 [H] */
+typedef struct rung_head_opts {
+    int32_t n_hidden, epochs, batch;
+    double lr, weight_decay;
+    uint64_t seed;
+    int32_t patience;
+} rung_head_opts;
+typedef struct rung_head_data {
+    const float *x;
+    const float *y, *w;
+    const int32_t *group;
+    int64_t n;
+} rung_head_data; /* x [n][D]; group: problem number, for the held-out split */
+rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train,
+                            const rung_head_data *held, const rung_head_opts *o,
+                            const char *checkpoint /* NULL or path: resumes */, const rung_log *log,
+                            rung_error *err);               /* early stop on held loss */
+double rung_head_score(const rung_head *h, const float *x); /* P(y = 1) in (0,1) */
+void rung_head_free(rung_head *h);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* rung/verify.h: an answer -> verdict. A table of verifiers; each row: extract, canonical key, check. */
+/* rung/verify.h: an answer -> verdict. A table of verifiers; each row: extract, canonical key,
+ * check. */
 #ifndef RUNG_VERIFY_H
 #define RUNG_VERIFY_H
 #include "rung/store.h"
@@ -7,19 +8,32 @@ extern "C" {
 #endif
 
 /* Extraction (search.md 2.14): tries the rules in order and says which fired. */
-typedef struct rung_answer { char text[256]; const char *rule; /* "gsm8k" "minerva" "boxed" "phrase" "number" "" = none */ bool flexible; /* only the last-number rule fired */ } rung_answer;
-typedef struct rung_check { rung_verdict verdict; const char *rule; /* "string" "rational" "percent" ... */ const char *reason; /* why unknown; "" */ } rung_check;
+typedef struct rung_answer {
+    char text[256];
+    const char *rule; /* "gsm8k" "minerva" "boxed" "phrase" "number" "" = none */
+    bool flexible;    /* only the last-number rule fired */
+} rung_answer;
+typedef struct rung_check {
+    rung_verdict verdict;
+    const char *rule;   /* "string" "rational" "percent" ... */
+    const char *reason; /* why unknown; "" */
+} rung_check;
 typedef struct rung_verifier {
     const char *name, *help, *version;
-    void (*extract)(rung_answer *out, const char *text, size_t n);      /* from a whole trace */
-    void (*key)(char key[128], const char *answer);                     /* equal key <=> same class; "" when there is no answer */
-    void (*check)(rung_check *out, const char *gold, const char *answer); /* answer "" -> UNKNOWN, reason "no answer" */
+    void (*extract)(rung_answer *out, const char *text, size_t n); /* from a whole trace */
+    void (*key)(char key[128],
+                const char *answer); /* equal key <=> same class; "" when there is no answer */
+    void (*check)(rung_check *out, const char *gold,
+                  const char *answer); /* answer "" -> UNKNOWN, reason "no answer" */
 } rung_verifier;
 const rung_verifier *rung_verifier_at(size_t i); /* NULL past the end: walk the table */
 const rung_verifier *rung_verifier_find(const char *name);
 
-/* Exact rationals behind "math": "1,234" "$3.50" "50%" "3/4" "1 1/2" ".5" "-7.00" "\frac{3}{4}" "12 apples". false: not a number. */
-typedef struct rung_rational { char num[80], den[80]; } rung_rational; /* decimal digits, reduced, den > 0, sign in num */
+/* Exact rationals behind "math": "1,234" "$3.50" "50%" "3/4" "1 1/2" ".5" "-7.00" "\frac{3}{4}" "12
+ * apples". false: not a number. */
+typedef struct rung_rational {
+    char num[80], den[80];
+} rung_rational; /* decimal digits, reduced, den > 0, sign in num */
 bool rung_rational_parse(rung_rational *out, const char *text, bool *had_percent);
 
 #ifdef __cplusplus

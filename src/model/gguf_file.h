@@ -1,20 +1,24 @@
-/* GGUF files, read and written whole: tensors as f32, keys as they are. For train/ (weights in and out) and reward/ (heads).
- * Internal header of model/. Wraps ggml's gguf reader and writer; checks sizes before any ggml call. */
+/* GGUF files, read and written whole: tensors as f32, keys as they are. For train/ (weights in and
+ * out) and reward/ (heads). Internal header of model/. Wraps ggml's gguf reader and writer; checks
+ * sizes before any ggml call. */
 #ifndef RUNG_SRC_GGUF_FILE_H
 #define RUNG_SRC_GGUF_FILE_H
 #include "rung/base.h"
 
 typedef struct rung_gguf rung_gguf;
-rung_status rung_gguf_open(rung_gguf **out, const char *path, rung_error *err); /* E_MODEL: not GGUF, truncated, bad shapes */
-void        rung_gguf_free(rung_gguf *g);
-bool        rung_gguf_has(const rung_gguf *g, const char *key);
+rung_status rung_gguf_open(rung_gguf **out, const char *path,
+                           rung_error *err); /* E_MODEL: not GGUF, truncated, bad shapes */
+void rung_gguf_free(rung_gguf *g);
+bool rung_gguf_has(const rung_gguf *g, const char *key);
 const char *rung_gguf_str(const rung_gguf *g, const char *key, const char *dflt);
-int64_t     rung_gguf_i64(const rung_gguf *g, const char *key, int64_t dflt); /* any integer or bool type */
-double      rung_gguf_f64(const rung_gguf *g, const char *key, double dflt);
-int64_t     rung_gguf_arr_n(const rung_gguf *g, const char *key);             /* -1 absent */
+int64_t rung_gguf_i64(const rung_gguf *g, const char *key,
+                      int64_t dflt); /* any integer or bool type */
+double rung_gguf_f64(const rung_gguf *g, const char *key, double dflt);
+int64_t rung_gguf_arr_n(const rung_gguf *g, const char *key); /* -1 absent */
 const char *rung_gguf_arr_str(const rung_gguf *g, const char *key, int64_t i);
 /* dims in ggml order (fastest first). f32 copy of any ggml type; caller frees. */
-rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, const char *name, rung_error *err);
+rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, const char *name,
+                             rung_error *err);
 
 typedef enum { RUNG_GGUF_F32, RUNG_GGUF_F16, RUNG_GGUF_BF16, RUNG_GGUF_Q8_0 } rung_gguf_type;
 typedef struct rung_gguf_writer rung_gguf_writer;
@@ -27,6 +31,7 @@ void rung_gguf_put_bool(rung_gguf_writer *w, const char *key, bool v);
 void rung_gguf_put_arr_str(rung_gguf_writer *w, const char *key, const char *const *v, size_t n);
 void rung_gguf_put_arr_f32(rung_gguf_writer *w, const char *key, const float *v, size_t n);
 void rung_gguf_put_arr_i32(rung_gguf_writer *w, const char *key, const int32_t *v, size_t n);
-void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type type, int n_dims, const int64_t *dims, const float *data); /* converted now */
+void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type type, int n_dims,
+                          const int64_t *dims, const float *data); /* converted now */
 rung_status rung_gguf_write(rung_gguf_writer *w, const char *path, rung_error *err); /* atomic */
 #endif
