@@ -16,13 +16,20 @@ int64_t rung_gguf_i64(const rung_gguf *g, const char *key,
 double rung_gguf_f64(const rung_gguf *g, const char *key, double dflt);
 int64_t rung_gguf_arr_n(const rung_gguf *g, const char *key); /* -1 absent */
 const char *rung_gguf_arr_str(const rung_gguf *g, const char *key, int64_t i);
+double rung_gguf_arr_f64(const rung_gguf *g, const char *key, int64_t i,
+                         double dflt); /* any numeric or bool array */
+int64_t rung_gguf_n_tensors(const rung_gguf *g);
+const char *rung_gguf_tensor_name(const rung_gguf *g, int64_t i); /* NULL out of range */
+bool rung_gguf_has_tensor(const rung_gguf *g, const char *name);
 /* dims in ggml order (fastest first). f32 copy of any ggml type; caller frees. */
 rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, const char *name,
                              rung_error *err);
 
 typedef enum { RUNG_GGUF_F32, RUNG_GGUF_F16, RUNG_GGUF_BF16, RUNG_GGUF_Q8_0 } rung_gguf_type;
 typedef struct rung_gguf_writer rung_gguf_writer;
-rung_gguf_writer *rung_gguf_writer_new(void);
+/* A failed put (no memory, duplicate tensor, shape that the type cannot hold, empty key) is
+ * remembered and returned by rung_gguf_write. A key put twice keeps its last value. */
+rung_gguf_writer *rung_gguf_writer_new(void); /* NULL: out of memory */
 void rung_gguf_writer_free(rung_gguf_writer *w);
 void rung_gguf_put_str(rung_gguf_writer *w, const char *key, const char *v);
 void rung_gguf_put_u32(rung_gguf_writer *w, const char *key, uint32_t v);
@@ -31,6 +38,8 @@ void rung_gguf_put_bool(rung_gguf_writer *w, const char *key, bool v);
 void rung_gguf_put_arr_str(rung_gguf_writer *w, const char *key, const char *const *v, size_t n);
 void rung_gguf_put_arr_f32(rung_gguf_writer *w, const char *key, const float *v, size_t n);
 void rung_gguf_put_arr_i32(rung_gguf_writer *w, const char *key, const int32_t *v, size_t n);
+void rung_gguf_put_all(rung_gguf_writer *w, const rung_gguf *g); /* every key of g, no tensors */
+void rung_gguf_put_remove(rung_gguf_writer *w, const char *key); /* absent is fine */
 void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type type, int n_dims,
                           const int64_t *dims, const float *data); /* converted now */
 rung_status rung_gguf_write(rung_gguf_writer *w, const char *path, rung_error *err); /* atomic */
