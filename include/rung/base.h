@@ -113,11 +113,11 @@ void rung_arena_free(rung_arena *a);
 typedef struct rung_buf {
     char *data;
     size_t n, cap, max;
-    bool failed;
+    bool failed, over; /* over: because of the cap, not of memory */
 } rung_buf;
-void rung_buf_init(rung_buf *b, size_t max_bytes);
-void rung_buf_clear(rung_buf *b); /* frees; usable again */
-void rung_buf_reset(rung_buf *b); /* n = 0, memory kept */
+void rung_buf_init(rung_buf *b, size_t max_bytes); /* 0 = 1 GiB */
+void rung_buf_clear(rung_buf *b);                  /* frees; usable again */
+void rung_buf_reset(rung_buf *b);                  /* n = 0, memory kept */
 void rung_buf_append(rung_buf *b, const void *p, size_t n);
 void rung_buf_str(rung_buf *b, const char *s);
 void rung_buf_printf(rung_buf *b, const char *fmt, ...) RUNG_PRINTF(2, 3);
@@ -134,7 +134,8 @@ rung_status rung_hash_file(char out[33], const char *path, rung_error *err);
 /* Whole file into b (cap of b applies). "-" is stdin. */
 rung_status rung_file_read(rung_buf *b, const char *path, rung_error *err);
 /* Atomic: temp file beside path, write, fsync, rename, fsync of the folder. Old file stays on any
- * failure. */
+ * failure. A pipe or a device is written in place. A program must ignore SIGXFSZ, or the size limit
+ * kills it before E_FULL can be returned. */
 rung_status rung_file_write(const char *path, const void *p, size_t n, rung_error *err);
 
 double rung_now(void);      /* monotonic seconds */

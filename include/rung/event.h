@@ -43,7 +43,9 @@ int rung_emit(const rung_log *log, rung_level level, const char *name,
               const rung_field *fields); /* log NULL: 0 */
 #define rung_event(log, level, name, ...)                                                          \
     rung_emit(log, level, name, (const rung_field[]){__VA_ARGS__, {RUNG_FIELD_END, 0, 0, 0.0, 0}})
-/* Unit progress of a long job; RUNG_E_CANCELLED when the caller asked to stop. unit: "traces",
+/* Unit progress of a long job: event "progress" with fields unit, done, total (0 = unknown), tok.
+ * May be called per unit of work: at most 5 a second pass (per thread, log, unit and total), always
+ * the first and the last. RUNG_E_CANCELLED when the caller asked to stop. unit: "traces",
  * "rollouts", ...; n_tok so far. */
 rung_status rung_progress(const rung_log *log, const char *unit, int64_t done, int64_t total,
                           int64_t n_tok, rung_error *err);

@@ -5,6 +5,9 @@
 #include "rung/base.h"
 #include <yyjson.h>
 
+/* yyjson on rung_alloc, so that tests can make it fail. */
+extern const yyjson_alc rung_json_alc;
+
 /* One JSON value per line. Blank lines are skipped. A line over max_line bytes is E_LIMIT for that
  * line. "-" is stdin. */
 typedef struct rung_jsonl rung_jsonl;
@@ -19,8 +22,8 @@ void rung_jsonl_close(rung_jsonl *r);
 /* A whole file holding a JSON value; *doc is the caller's: yyjson_doc_free(). */
 rung_status rung_json_load(yyjson_doc **doc, const char *path, rung_error *err);
 
-/* Typed members: NULL / dflt when absent; *_req set E_FORMAT naming the key when absent or of
- * another type. */
+/* Typed members: dflt when absent or of another type (3.0 is an integer); *_req set E_FORMAT naming
+ * the key when absent or of another type. */
 const char *rung_json_str(yyjson_val *obj, const char *key, const char *dflt);
 int64_t rung_json_i64(yyjson_val *obj, const char *key, int64_t dflt);
 double rung_json_f64(yyjson_val *obj, const char *key, double dflt);

@@ -4,6 +4,8 @@
 #define RUNG_SRC_YAML_H
 #include "rung/base.h"
 
+/* One document of at most 16 MiB, nested at most 32 deep, keys plain text and unique; aliases are
+ * refused. An empty file is an empty map. Text is never typed: "0.80" stays "0.80". */
 typedef struct rung_yaml rung_yaml;           /* a document */
 typedef struct rung_yaml_node rung_yaml_node; /* borrowed from the document */
 rung_status rung_yaml_load(rung_yaml **out, const char *path, rung_error *err);
@@ -23,5 +25,7 @@ size_t rung_yaml_count(const rung_yaml_node *n); /* items of a seq or pairs of a
 const rung_yaml_node *rung_yaml_item(const rung_yaml_node *n,
                                      size_t i);               /* seq item, or value of pair i */
 const char *rung_yaml_key(const rung_yaml_node *n, size_t i); /* key of pair i */
+/* line of key of pair i (a value may start on a later line); 0 when out of range */
+int rung_yaml_key_line(const rung_yaml_node *n, size_t i);
 const rung_yaml_node *rung_yaml_get(const rung_yaml_node *n, const char *key); /* NULL if absent */
 #endif
