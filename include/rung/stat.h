@@ -21,6 +21,11 @@ rung_interval rung_bootstrap_mean(const double *x, int64_t n, int n_boot, double
 /* Of any statistic: stat(ud, index[n], n). */
 rung_interval rung_bootstrap(double (*stat)(void *ud, const uint32_t *index, int64_t n), void *ud,
                              int64_t n, int n_boot, double level, uint64_t seed);
+/* The means of m series over the same items: x[n][m] -> out[m]. Resample b is the same for every
+ * series and for every call with the same seed and n, so the interval of a difference series is
+ * paired. */
+rung_status rung_bootstrap_means(rung_interval *out, const double *x, int64_t n, int32_t m,
+                                 int n_boot, double level, uint64_t seed, rung_error *err);
 typedef struct rung_mcnemar {
     int64_t b, c;
     double p_exact, p_mid, chi2, p_chi2;
@@ -30,9 +35,17 @@ double rung_permutation_paired(const double *d, int64_t n, int n_flip,
                                uint64_t seed); /* exact for n <= 20 */
 void rung_holm(double *adjusted, const double *p, size_t m);
 void rung_benjamini_hochberg(double *adjusted, const double *p, size_t m);
+/* p in [0,1]: probability; y in [0,1]: outcome, soft or hard. */
+typedef struct rung_reliability_bin {
+    int64_t n;
+    double p, y; /* means inside the bin; 0 when empty */
+} rung_reliability_bin;
+/* Equal width (l, u], p = 0 in the first. False: n < 1, a p outside [0,1] or a NaN. */
+bool rung_reliability(rung_reliability_bin *bin, const double *p, const double *y, int64_t n,
+                      int n_bins);
 double rung_brier(const double *p, const double *y, int64_t n);
 double rung_ece(const double *p, const double *y, int64_t n,
-                int n_bins); /* equal width (l, u], p = 0 in the first */
+                int n_bins); /* over the bins of rung_reliability */
 double rung_ece_mass(const double *p, const double *y, int64_t n, int n_groups); /* equal mass */
 double rung_mce(const double *p, const double *y, int64_t n, int n_bins);
 double rung_nll(const double *p, const double *y, int64_t n);
