@@ -32,22 +32,68 @@ typedef struct rung_world {
 } rung_world;
 const rung_world *rung_world_at(size_t i);
 const rung_world *rung_world_find(const char *name);
-/* n problems into the store, split names and counts "train=300,test=200" assigned in order of i
- * from i0. */
+/* Which split a question may belong to, by its hash: 0 "test", 1 "val", 2..7 all others. Seeds,
+ * options and calls cannot move a question from one side to the other. */
+int rung_world_bucket(const char *question, size_t n_bytes);
+/* Problems into the store: splits "train=300,test=200"; each split takes, from index i0 on, the
+ * next indices whose question falls into its bucket and was not seen before in this call. key =
+ * hash of the question, so a repeat is free (n_new counts new rows only). set NULL or "" = the
+ * world's name; verifier "math". E_LIMIT when the world has too few different questions. */
 rung_status rung_problem_generate(int64_t *n_new, rung_store *s, const char *world, const char *set,
                                   const char *splits, uint64_t i0, const rung_world_opts *o,
                                   const rung_log *log, rung_error *err);
 
-/* Text that the tiny policy learns from: noisy solutions of the worlds, and checking text (see
- * docs/design/problem.md). One document per call, addressed by (seed, i). user = prompt, doc = what
- * follows; n_loss_from = first byte of doc that carries loss. */
+/* Text that the tiny policy learns from (docs/design/problem.md): noisy solutions of the worlds
+ * (kind SOLVE) and checking text (kind CHECK). One document per number i, addressed by (seed, i);
+ * pure, thread-safe.
+ *   prompt  the question, with its closing newline
+ *   doc     SOLVE: the solution's lines "17+5=22\n22x2=44\n#### 44\n"; all of it carries loss, the
+ *           caller appends <|eos|> (with loss)
+ *           CHECK: "17+5=22\n<+>29+9=28\n<->#### 28\n<+>": after each line's newline a verdict
+ *           whether the line's own arithmetic holds (#### n: equals the total just above). Only
+ *           the verdicts carry loss: the lines are 40% wrong on purpose. No <|eos|>.
+ * No prompt of a SOLVE or CHECK document is ever a question of a split "test" or "val" that
+ * rung_problem_generate makes, whatever the seeds: the question's hash decides (rung_world_bucket).
+ */
+typedef enum { RUNG_CORPUS_SOLVE = 0, RUNG_CORPUS_CHECK = 1 } rung_corpus_kind;
 typedef struct rung_corpus_opts {
     uint64_t seed;
-    double share_check, slip, repair, misconception;
-    const char *worlds;
+    double share_check;   /* share of CHECK documents; < 0 = .3 */
+    double slip;          /* per-line random slips; < 0 = per document from {0, .01, .03, .06} */
+    double repair;        /* chance per line after an error to restart from the truth; < 0 = .1 */
+    double misconception; /* chance to forget carry or borrow at a hard operation; < 0 = .6 */
+    const char *worlds;   /* "total,word"; NULL or "" = every world, equal shares */
+    double hard;          /* share of hard operations in SOLVE; <= 0 = as they fall (about 8%) */
+    double distract;      /* word: chance per line of the distractor number; 0 = .03, < 0 = never */
 } rung_corpus_opts;
+#define RUNG_CORPUS_OPTS_INIT                                                                      \
+    { 0, -1.0, -1.0, -1.0, -1.0, NULL, 0.0, 0.0 }
+rung_corpus_kind rung_corpus_kind_at(const rung_corpus_opts *o, uint64_t i);
 rung_status rung_corpus_make(rung_buf *prompt, rung_buf *doc, const rung_corpus_opts *o, uint64_t i,
                              rung_error *err);
+
+/* The tiny model's vocabulary. Token ids, in order: 0 <|eos|>, 1 <?>, 2 <+>, 3 <->, 4 + byte for
+ * all 256 single bytes, then the words of the worlds from 260 on: " word" with its leading space,
+ * "Word" for those that open a question, " +" " -" " x" before an operand and "#### ". Bytes are
+ * raw (any value, NUL too) with a length. No word holds a digit, so digits and the operators inside
+ * a line are one token each. */
+typedef enum { RUNG_VOCAB_CONTROL = 0, RUNG_VOCAB_BYTE = 1, RUNG_VOCAB_WORD = 2 } rung_vocab_kind;
+enum { RUNG_VOCAB_EOS = 0, RUNG_VOCAB_ASK = 1, RUNG_VOCAB_PLUS = 2, RUNG_VOCAB_MINUS = 3 };
+typedef struct rung_vocab_token {
+    const char *bytes; /* NUL-terminated too, but mind the NUL byte's own token */
+    int32_t n_bytes;
+    rung_vocab_kind kind;
+} rung_vocab_token;
+typedef struct rung_vocab rung_vocab;
+rung_status rung_corpus_vocab(rung_vocab **out, rung_error *err);
+void rung_vocab_free(rung_vocab *v);
+int32_t rung_vocab_size(const rung_vocab *v);
+const rung_vocab_token *rung_vocab_at(const rung_vocab *v, int32_t id); /* NULL outside */
+/* Greedy longest match; control tokens match their text when `control` is true. Writes at most
+ * n_max ids (n_max = n always suffices), returns how many there are. Joining the tokens' bytes
+ * gives the text back. */
+int32_t rung_vocab_encode(int32_t *out, int32_t n_max, const rung_vocab *v, const char *text,
+                          int32_t n, bool control);
 
 /* Importers: a table (gsm8k, math500, processbench, jsonl). Every rejected line is an event
  * "import.reject" with file, line, reason. */
