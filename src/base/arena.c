@@ -29,7 +29,7 @@ rung_arena *rung_arena_new(size_t max_bytes) {
     return a;
 }
 
-#ifdef RUNG_DEBUG
+#ifdef RUNG_DEBUG_BUILD
 static const bool one_block_each = true;
 #else
 static const bool one_block_each = false;

@@ -173,11 +173,26 @@ static rung_status read_document(reader *r) {
     return RUNG_OK;
 }
 
+/* Control bytes are no YAML; libfyaml lets some through. */
+static rung_status check_bytes(const rung_yaml *y, const char *text, size_t n, rung_error *err) {
+    int line = 1, column = 1;
+    for (size_t i = 0; i < n; i++, column++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\n') {
+            line++;
+            column = 0;
+        } else if (c < 0x20 && c != '\t' && c != '\r') {
+            return rung_fail(err, RUNG_E_FORMAT, "%s:%d:%d: a control byte (0x%02x): is this text?",
+                             y->name, line, column, c);
+        }
+    }
+    return RUNG_OK;
+}
+
 static rung_status parse_into(rung_yaml *y, const char *text, size_t n, rung_error *err) {
     reader r = {.y = y, .err = err};
     rung_status st = RUNG_OK;
-    if (memchr(text, '\0', n))
-        return rung_fail(err, RUNG_E_FORMAT, "%s:1:1: holds a NUL byte, so it is no YAML", y->name);
+    RUNG_TRY(check_bytes(y, text, n, err));
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
     diag_cfg.fp = NULL; /* nothing is printed, everything is collected */
