@@ -19,12 +19,14 @@ typedef struct rung_mc_opts {
                            unlabelled */
     rung_filter traces; /* run = the sampling run */
     int32_t traces_per_problem; /* 0 = all */
+    const char *labeler;        /* who completes; NULL = the model file's name ("remote" there) */
 } rung_mc_opts;
 #define RUNG_MC_OPTS_INIT                                                                          \
     { .struct_size = sizeof(rung_mc_opts), .k = 8, .max_tok = 512, .sampling = RUNG_SAMPLING_INIT }
 rung_status rung_label_mc(rung_store *s, rung_engine *e, int64_t run_id, const rung_mc_opts *o,
                           const rung_log *log, rung_error *err);
-/* source "truth": from trace.first_error, steps after it unlabelled. */
+/* From trace.first_error: 1 before it, 0 at it, steps after it unlabelled; source = who said so:
+ * "truth" (a world's checker) or "human". *n: steps labelled by this call. */
 rung_status rung_label_truth(int64_t *n, rung_store *s, int64_t run_id, const rung_filter *traces,
                              rung_error *err);
 

@@ -21,8 +21,8 @@ typedef struct rung_method {
     int (*choose)(const rung_candidate *pool, int n);
     bool needs_prm, needs_orm, needs_confidence;
 } rung_method;
-const rung_method *rung_method_at(
-    size_t i); /* single, majority, bon_prm, bon_orm, bon_confidence, vote_prm, vote_orm, oracle */
+const rung_method *rung_method_at(size_t i); /* single, majority, bon_prm, bon_orm, bon_confidence,
+                                                vote_prm, vote_orm, vote_confidence, oracle */
 const rung_method *rung_method_find(const char *name);
 
 #ifdef __cplusplus

@@ -1,0 +1,70 @@
+#include "trace/flow.h"
+
+#include <string.h>
+
+uint64_t rung_problem_address(const rung_problem *p) {
+    uint64_t set = rung_hash64(p->set, strlen(p->set), 0);
+    return rung_hash64(p->key, strlen(p->key), set);
+}
+
+uint64_t rung_prefix_address(const rung_problem *p, const char *prefix, size_t n) {
+    return rung_hash64(prefix, n, rung_problem_address(p));
+}
+
+rung_status rung_ids_push(rung_ids *ids, int64_t id, rung_error *err) {
+    if (ids->n == ids->cap) {
+        size_t cap = ids->cap ? ids->cap * 2 : 256;
+        int64_t *grown = rung_realloc(ids->id, cap * sizeof *grown);
+        if (!grown) return rung_fail(err, RUNG_E_NOMEM, "no memory for %zu ids", cap);
+        ids->id = grown;
+        ids->cap = cap;
+    }
+    ids->id[ids->n++] = id;
+    return RUNG_OK;
+}
+
+void rung_ids_clear(rung_ids *ids) {
+    rung_free(ids->id);
+    *ids = (rung_ids){0};
+}
+
+rung_status rung_problem_ids(rung_ids *out, rung_store *s, const rung_filter *f, rung_error *err) {
+    rung_iter *it;
+    RUNG_TRY(rung_problem_iter(&it, s, f, err));
+    const rung_problem *p;
+    rung_status st;
+    while ((st = rung_problem_next(&p, it, err)) == RUNG_OK)
+        if ((st = rung_ids_push(out, p->id, err)) != RUNG_OK) break;
+    rung_iter_free(it);
+    return st == RUNG_DONE ? RUNG_OK : st;
+}
+
+const char *rung_engine_name(char buf[96], const rung_engine *e, const char *given) {
+    if (given && given[0]) return given;
+    const rung_model *m = rung_engine_model(e);
+    if (!m) return "remote";
+    rung_model_info info;
+    rung_model_get_info(&info, m);
+    memcpy(buf, info.name, 96);
+    buf[95] = 0;
+    return buf[0] ? buf : "local";
+}
+
+bool rung_gen_is_whole(const rung_gen_out *o) {
+    return strcmp(o->stop, "error") != 0 && strcmp(o->stop, "cancelled") != 0;
+}
+
+static rung_status drop_gen(void *ud, const rung_gen_out *o, rung_error *err) {
+    (void)ud, (void)o, (void)err;
+    return RUNG_E_CANCELLED;
+}
+
+static rung_status drop_eval(void *ud, const rung_eval_out *o, rung_error *err) {
+    (void)ud, (void)o, (void)err;
+    return RUNG_E_CANCELLED;
+}
+
+void rung_engine_drop(rung_engine *e, int64_t n_queued) {
+    rung_engine_cb cb = {.on_gen = drop_gen, .on_eval = drop_eval};
+    if (n_queued > 0) (void)rung_engine_run(e, &cb, NULL);
+}

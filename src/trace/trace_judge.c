@@ -1,0 +1,83 @@
+/* What a trace is worth: extract, canonical key, verdict, and the exact first error where the
+ * problem's world knows it. */
+#include "rung/problem.h"
+#include "rung/trace.h"
+#include "rung/verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+rung_status rung_trace_prompt(rung_buf *user, const rung_problem *p, const char *suffix,
+                              rung_error *err) {
+    rung_buf_reset(user);
+    rung_buf_str(user, p->question);
+    if (suffix) rung_buf_str(user, suffix);
+    return rung_buf_check(user, err);
+}
+
+static rung_status first_error(rung_trace *t, const rung_problem *p, rung_error *err) {
+    if (t->first_error_source && t->first_error_source[0] &&
+        strcmp(t->first_error_source, "truth") != 0)
+        return RUNG_OK; /* a person has said so: a checker does not overrule */
+    t->first_error = RUNG_FIRST_ERROR_UNKNOWN;
+    t->first_error_source = "";
+    if (!p->world || !p->world[0] || t->n_steps == 0) return RUNG_OK;
+    const rung_world *w = rung_world_find(p->world);
+    if (!w)
+        return rung_fail(err, RUNG_E_NOT_FOUND, "problem %lld: no world named \"%s\"",
+                         (long long)p->id, p->world);
+    const char **step = rung_alloc((size_t)t->n_steps * sizeof *step);
+    int32_t *n_bytes = rung_alloc((size_t)t->n_steps * sizeof *n_bytes);
+    rung_status st = RUNG_OK;
+    if (!step || !n_bytes) {
+        st = rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", t->n_steps);
+    } else {
+        for (int32_t k = 0; k < t->n_steps; k++) {
+            step[k] = t->text + t->step[k].byte_begin;
+            n_bytes[k] = t->step[k].byte_end - t->step[k].byte_begin;
+        }
+        int32_t e = RUNG_FIRST_ERROR_UNKNOWN;
+        st = w->first_error(&e, p->meta, step, n_bytes, t->n_steps, err);
+        if (st == RUNG_OK) {
+            t->first_error = e;
+            t->first_error_source = "truth";
+        }
+    }
+    rung_free(step);
+    rung_free(n_bytes);
+    return st;
+}
+
+/* "math/1": the verdict names its maker and the maker's version. */
+static const char *verifier_label(rung_arena *a, const rung_verifier *v) {
+    char label[64];
+    int n = snprintf(label, sizeof label, "%s/%s", v->name, v->version ? v->version : "0");
+    return rung_arena_strndup(a, label, n < 0 ? 0 : (size_t)n < sizeof label ? (size_t)n : 63);
+}
+
+rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p, rung_error *err) {
+    const rung_verifier *v = rung_verifier_find(p->verifier ? p->verifier : "");
+    if (!v) {
+        rung_fail(err, RUNG_E_NOT_FOUND, "problem %lld: no verifier named \"%s\"", (long long)p->id,
+                  p->verifier ? p->verifier : "");
+        if (err) err->problem_id = p->id;
+        return RUNG_E_NOT_FOUND;
+    }
+    rung_answer answer = {{0}, "", false};
+    rung_check check = {RUNG_VERDICT_UNKNOWN, "", "no reference answer"};
+    char key[128] = "";
+    v->extract(&answer, t->text, (size_t)t->n_bytes);
+    if (answer.text[0]) v->key(key, answer.text);
+    if (p->answer && p->answer[0]) v->check(&check, p->answer, answer.text);
+    t->answer = rung_arena_strndup(a, answer.text, strlen(answer.text));
+    t->answer_key = rung_arena_strndup(a, key, strlen(key));
+    t->reason = rung_arena_strndup(a, check.reason ? check.reason : "",
+                                   check.reason ? strlen(check.reason) : 0);
+    t->rule = rung_arena_strndup(a, answer.rule ? answer.rule : "",
+                                 answer.rule ? strlen(answer.rule) : 0);
+    t->verifier = verifier_label(a, v);
+    if (!t->answer || !t->answer_key || !t->reason || !t->rule || !t->verifier)
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for an answer");
+    t->verdict = check.verdict;
+    return first_error(t, p, err);
+}
