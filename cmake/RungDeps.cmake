@@ -1,8 +1,16 @@
-# Every library rung uses, each as one interface target.  What tools/deps.sh built lies under RUNG_DEPS_DIR.
+# Every library rung uses, each as one interface target.
+# yyjson and llama.cpp lie under the prefix that tools/deps.sh makes: RUNG_DEPS_DIR (-D or environment) or its default.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 if(NOT RUNG_DEPS_DIR AND DEFINED ENV{RUNG_DEPS_DIR})
   set(RUNG_DEPS_DIR $ENV{RUNG_DEPS_DIR})
+endif()
+if(NOT RUNG_DEPS_DIR)
+  if(NOT RUNG_NATIVE)
+    set(portable --portable)
+  endif()
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/deps.sh --print-dir ${portable}
+    OUTPUT_VARIABLE RUNG_DEPS_DIR OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 endif()
 
 function(rung_pkg target module)
@@ -15,16 +23,34 @@ rung_pkg(xxhash_dep libxxhash)
 rung_pkg(sqlite_dep sqlite3)
 rung_pkg(curl_dep libcurl)
 
-# yyjson and llama.cpp: under the prefix that tools/deps.sh names (a system copy is linked in there by it when one is good)
-add_library(yyjson_dep INTERFACE)
-target_include_directories(yyjson_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
-target_link_libraries(yyjson_dep INTERFACE ${RUNG_DEPS_DIR}/lib/libyyjson.a)
-find_package(OpenMP REQUIRED)
-add_library(llama_dep INTERFACE)
-target_include_directories(llama_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
-target_link_libraries(llama_dep INTERFACE ${RUNG_DEPS_DIR}/lib/libllama.a ${RUNG_DEPS_DIR}/lib/libggml.a
-  ${RUNG_DEPS_DIR}/lib/libggml-cpu.a ${RUNG_DEPS_DIR}/lib/libggml-base.a stdc++ gomp m dl Threads::Threads)
+# A file system-yyjson or system-llama in the prefix says that the system's own copy is in the tested range.
+if(EXISTS ${RUNG_DEPS_DIR}/system-yyjson)
+  rung_pkg(yyjson_dep yyjson)
+elseif(EXISTS ${RUNG_DEPS_DIR}/lib/libyyjson.a)
+  add_library(yyjson_dep INTERFACE)
+  target_include_directories(yyjson_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
+  target_link_libraries(yyjson_dep INTERFACE ${RUNG_DEPS_DIR}/lib/libyyjson.a)
+else()
+  message(FATAL_ERROR "no yyjson under RUNG_DEPS_DIR (${RUNG_DEPS_DIR}); hint: run tools/deps.sh first, or just: make")
+endif()
+if(EXISTS ${RUNG_DEPS_DIR}/system-llama)
+  rung_pkg(llama_dep llama)
+else()
+  add_library(llama_dep INTERFACE)
+  target_include_directories(llama_dep SYSTEM INTERFACE ${RUNG_DEPS_DIR}/include)
+  target_link_libraries(llama_dep INTERFACE
+    ${RUNG_DEPS_DIR}/lib/libllama.a ${RUNG_DEPS_DIR}/lib/libggml.a
+    ${RUNG_DEPS_DIR}/lib/libggml-cpu.a ${RUNG_DEPS_DIR}/lib/libggml-base.a
+    stdc++ gomp m dl Threads::Threads)       # ggml's threads are gcc's OpenMP
+endif()
 
 find_library(DNNL_LIB dnnl REQUIRED)
 add_library(dnnl_dep INTERFACE)
-target_link_libraries(dnnl_dep INTERFACE ${DNNL_LIB} OpenMP::OpenMP_C)
+target_link_libraries(dnnl_dep INTERFACE ${DNNL_LIB})
+# Our own loops may use OpenMP too, with gcc.  Not with clang: two OpenMP libraries in one process fight over the cores.
+if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+  find_package(OpenMP REQUIRED COMPONENTS C)
+  target_link_libraries(dnnl_dep INTERFACE OpenMP::OpenMP_C)
+else()
+  target_compile_options(dnnl_dep INTERFACE -Wno-unknown-pragmas)
+endif()

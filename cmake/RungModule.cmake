@@ -1,4 +1,4 @@
-# rung_module(NAME DEPS modules LINK libraries): src/NAME/*.c -> librung_NAME.a; tests/unit/NAME/test_*.c -> one ctest each.
+# rung_module(NAME DEPS modules LINK libraries): src/NAME/*.c -> librung_NAME.a, tested by tests/unit/NAME/test_*.c.
 # tools/check_layers.sh reads these lines: DEPS is what the folder may include.
 add_library(rung_flags INTERFACE)
 target_compile_options(rung_flags INTERFACE
@@ -8,14 +8,15 @@ target_include_directories(rung_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CM
 if(RUNG_NATIVE)
   target_compile_options(rung_flags INTERFACE -march=native)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  target_compile_options(rung_flags INTERFACE -march=x86-64-v3)     # AVX2, FMA, F16C: what ggml's portable build has too
+  target_compile_options(rung_flags INTERFACE -march=x86-64-v3)     # AVX2, FMA, F16C: as ggml's portable build
 endif()
 if(RUNG_COVERAGE)
   target_compile_options(rung_flags INTERFACE --coverage -O0 -g)
   target_link_options(rung_flags INTERFACE --coverage)
 endif()
 if(RUNG_SANITIZE)
-  target_compile_options(rung_flags INTERFACE -fsanitize=${RUNG_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(rung_flags INTERFACE -fsanitize=${RUNG_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer -g)
   target_link_options(rung_flags INTERFACE -fsanitize=${RUNG_SANITIZE})
 endif()
 

@@ -7,7 +7,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lock=$here/deps.lock
-recipe=1                      # raise when the way of building below changes: it goes into the prefix's name
+recipe=2                      # raise when the way of building below changes: it goes into the prefix's name
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rung
 os_release=${RUNG_OS_RELEASE:-/etc/os-release}
 
@@ -146,7 +146,7 @@ check_file() {                 # check_file FILE SHA256: stops everything when t
     local got
     got=$(sha256sum <"$1" | cut -d' ' -f1)
     [ "$got" = "$2" ] || die 3 "$1: SHA-256 is $got" "  but tools/deps.lock says      $2" \
-        "hint: delete the file and run this again; if it differs again, what the index serves has changed: do not use it"
+        "hint: delete the file and run this again; if it differs again, the index serves something else: do not use it"
 }
 
 tree_hash() { (cd "$1" && git ls-files -z | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1); }
@@ -217,7 +217,8 @@ source_llama() {               # source_llama DIR: the pinned source there
     if file=$(download llama.cpp npm); then
         tar xzf "$file" -C "$dir.pkg" package/llama/gitRelease.bundle
         git -c advice.detachedHead=false -c core.autocrlf=false clone -q "$dir.pkg/package/llama/gitRelease.bundle" \
-            "$dir.tmp" 2>"$dir.pkg/log" || die 4 "llama.cpp: the bundle in $file cannot be cloned: $(cat "$dir.pkg/log")"
+            "$dir.tmp" 2>"$dir.pkg/log" ||
+            die 4 "llama.cpp: the bundle in $file cannot be cloned: $(cat "$dir.pkg/log")"
         read -r rest rest rest sum < <(pin llama.cpp git)
         [ "$(tree_hash "$dir.tmp")" = "$sum" ] || die 3 "llama.cpp: the tree in $file is not the pinned one ($sum)"
         rest=npm
@@ -310,10 +311,9 @@ build_llama() {                # build_llama WORK STAGE
 }
 
 build_yyjson() {               # build_yyjson WORK STAGE
-    local src=$1/yyjson-src native=-march=native
-    [ $portable = 0 ] || native=
+    local src=$1/yyjson-src           # no -march=native: valgrind has to run it
     source_yyjson "$src"
-    ${CC:-cc} -std=c11 -O3 $native -fPIC -DNDEBUG -c "$src/yyjson.c" -o "$1/yyjson.o" ||
+    ${CC:-cc} -std=c11 -O3 -fPIC -DNDEBUG -c "$src/yyjson.c" -o "$1/yyjson.o" ||
         die 4 "yyjson: the compiler failed"
     rm -f "$2/lib/libyyjson.a"
     ar rcs "$2/lib/libyyjson.a" "$1/yyjson.o"
@@ -321,7 +321,7 @@ build_yyjson() {               # build_yyjson WORK STAGE
     cp "$src/LICENSE" "$2/LICENSE.yyjson" 2>/dev/null || true
 }
 
-build_prefix() {               # everything into WORK/stage, then one rename: a killed build is never taken for a good one
+build_prefix() {               # into WORK/stage, then one rename: a killed build is never taken for a good one
     local prefix=$1 work=$1.work stage=$1.work/stage
     rm -rf "$stage"; mkdir -p "$stage/lib" "$stage/include"
     if system_ok yyjson; then say "yyjson: using the system's"; touch "$stage/system-yyjson"
@@ -329,7 +329,9 @@ build_prefix() {               # everything into WORK/stage, then one rename: a 
     if system_ok llama.cpp; then say "llama.cpp: using the system's"; touch "$stage/system-llama"
     else build_llama "$work" "$stage"; fi
     { cat "$lock"; echo "# built: portable=$portable recipe=$recipe $(${CC:-cc} --version | head -n 1)"
-      for l in llama yyjson; do [ ! -e "$work/$l-src/.rung-source" ] || echo "# $l from: $(cat "$work/$l-src/.rung-source")"; done
+      for l in llama yyjson; do
+          [ ! -e "$work/$l-src/.rung-source" ] || echo "# $l from: $(cat "$work/$l-src/.rung-source")"
+      done
     } >"$stage/BUILT"
     rmdir "$prefix" 2>/dev/null || true
     if [ -e "$prefix" ]; then
