@@ -8,9 +8,11 @@ root=${1:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 cd "$root"
 allow=tools/size_allow.txt
 [ -f $allow ] || allow=/dev/null
-find include src tests web tools cmake benchmarks .ci \( -name node_modules -o -name dist \) -prune -o -type f \
+mapfile -t files < <(find include src tests web tools cmake benchmarks .ci \
+    \( -name node_modules -o -name dist \) -prune -o -type f \
     \( -name '*.[ch]' -o -name '*.sh' -o -name '*.cmake' -o -name '*.js' -o -name '*.mjs' -o -path .ci/run \) \
-    -print 2>/dev/null | LC_ALL=C sort | LC_ALL=C xargs awk -v allow=$allow '
+    -print 2>/dev/null | LC_ALL=C sort)
+LC_ALL=C awk -v allow=$allow '
 function over(key, what, got, max) {
     if (key in limit) { used[key] = 1; if (got <= limit[key]) return }
     printf "%s: %s is %d, at most %d%s\n", key, what, got, key in limit ? limit[key] : max,
@@ -71,4 +73,4 @@ END {
     }
     if (n_bad) { printf "check_size: %d too long\n", n_bad; exit 1 }
     printf "check_size: %d files, %d functions, all within the norms\n", n_file, n_fn
-}'
+}' "${files[@]}"

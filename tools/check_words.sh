@@ -7,7 +7,7 @@ set -euo pipefail
 root=${1:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 cd "$root"
 words=$(awk -F'|' '/^\|/ && NF >= 5 && $2 !~ /^ *(word|-+) *$/ { print $4 }' docs/glossary.md | tr ',' '\n' |
-    sed 's/^ *//; s/ *$//; s/`//g' | grep -v '^-*$' | LC_ALL=C sort -u)
+    sed 's/^ *//; s/ *$//; s/`//g' | awk '!/^-*$/' | LC_ALL=C sort -u)
 [ -n "$words" ] || { echo "check_words: docs/glossary.md bans nothing: is its table broken?" >&2; exit 1; }
 alternatives=$(paste -sd'|' <<<"$words")
 hits=$(grep -rniEI --include='*.[ch]' --include='*.md' --include='*.yaml' --include='*.sql' --include='*.js' \
