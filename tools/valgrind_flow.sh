@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One flow of the command under valgrind: problems made, shown, store checked, exported, read into a new store and checked.
+# One flow of the command under valgrind: problems made and shown, store checked, exported, read into a new store.
 # Build it with the preset "valgrind" (valgrind 3.19 does not know AVX-512).
 #   tools/valgrind_flow.sh path/to/rung     exit 0: no error, nothing lost
 set -euo pipefail
