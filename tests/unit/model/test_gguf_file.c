@@ -123,7 +123,7 @@ static void test_tensors(void **state) {
         assert_int_equal(dims[1], 4);
         assert_int_equal(dims[2] * dims[3], 1);
         for (int i = 0; i < 128; i++)
-            assert_true(fabs((double)y[i] - x[i]) <=
+            assert_true(fabs((double)y[i] - (double)x[i]) <=
                         cases[c].rel * fabs((double)x[i]) + cases[c].abs);
         rung_free(y);
     }

@@ -1,0 +1,137 @@
+#include "train/kernel.h"
+
+static void piece_range(int64_t *lo, int64_t *hi, int64_t i, int64_t n) {
+    *lo = n * i / RUNG_N_PIECES;
+    *hi = n * (i + 1) / RUNG_N_PIECES;
+}
+
+void rung_kern_rmsnorm(real *y, real *rstd, const real *x, const real *w, int64_t n, int64_t d,
+                       double eps) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const real *xi = x + i * d;
+        real *yi = y + i * d;
+        double s = 0;
+#pragma omp simd reduction(+ : s)
+        for (int64_t j = 0; j < d; j++) s += (double)xi[j] * (double)xi[j];
+        real r = (real)(1.0 / sqrt(s / (double)d + eps));
+        rstd[i] = r;
+#pragma omp simd
+        for (int64_t j = 0; j < d; j++) yi[j] = xi[j] * r * w[j];
+    }
+}
+
+/* With xhat = x r and g = dy w: dx += r g - x r^3 mean(g x); dw += dy xhat. */
+void rung_kern_rmsnorm_back(real *dx, real *dw, real *piece, const real *dy, const real *x,
+                            const real *rstd, const real *w, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
+        int64_t lo, hi;
+        piece_range(&lo, &hi, p, n);
+        real *acc = piece + p * d;
+        memset(acc, 0, (size_t)d * sizeof *acc);
+        for (int64_t i = lo; i < hi; i++) {
+            const real *xi = x + i * d, *gi = dy + i * d;
+            real *di = dx + i * d, r = rstd[i];
+            double s = 0;
+#pragma omp simd reduction(+ : s)
+            for (int64_t j = 0; j < d; j++) s += (double)(gi[j] * w[j]) * (double)xi[j];
+            real c = (real)(s * (double)r * (double)r * (double)r / (double)d);
+#pragma omp simd
+            for (int64_t j = 0; j < d; j++) {
+                di[j] += gi[j] * w[j] * r - xi[j] * c;
+                acc[j] += gi[j] * xi[j] * r;
+            }
+        }
+    }
+    for (int64_t j = 0; j < d; j++) {
+        double s = 0;
+        for (int64_t p = 0; p < RUNG_N_PIECES; p++) s += (double)piece[p * d + j];
+        dw[j] += (real)s;
+    }
+}
+
+void rung_kern_rope(real *x, int64_t ld, const int32_t *pos, int64_t n, int64_t n_head, int64_t hd,
+                    const real *cos_t, const real *sin_t, real sign) {
+    int64_t half = hd / 2;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const real *c = cos_t + pos[i] * half, *s = sin_t + pos[i] * half;
+        for (int64_t h = 0; h < n_head; h++) {
+            real *v = x + i * ld + h * hd;
+#pragma omp simd
+            for (int64_t j = 0; j < half; j++) {
+                real a = v[2 * j], b = v[2 * j + 1], sj = sign * s[j];
+                v[2 * j] = a * c[j] - b * sj;
+                v[2 * j + 1] = a * sj + b * c[j];
+            }
+        }
+    }
+}
+
+void rung_kern_swiglu(real *act, const real *gu, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const real *g = gu + i * 2 * d, *u = g + d;
+        real *a = act + i * d;
+#pragma omp simd
+        for (int64_t j = 0; j < d; j++) a[j] = g[j] * u[j] / (1 + rung_real_exp(-g[j]));
+    }
+}
+
+void rung_kern_swiglu_back(real *dgu, const real *dact, const real *gu, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const real *g = gu + i * 2 * d, *u = g + d, *da = dact + i * d;
+        real *dg = dgu + i * 2 * d, *du = dg + d;
+#pragma omp simd
+        for (int64_t j = 0; j < d; j++) {
+            real s = 1 / (1 + rung_real_exp(-g[j]));
+            dg[j] = da[j] * u[j] * s * (1 + g[j] * (1 - s));
+            du[j] = da[j] * g[j] * s;
+        }
+    }
+}
+
+void rung_kern_embed(real *x, const real *table, const int32_t *tok, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) memcpy(x + i * d, table + tok[i] * d, (size_t)d * sizeof *x);
+}
+
+/* Parallel over columns, so that each entry is summed by one thread in the order of rows. */
+void rung_kern_embed_back(real *dtable, const real *dx, const int32_t *tok, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
+        int64_t lo, hi;
+        piece_range(&lo, &hi, p, d);
+        for (int64_t i = 0; i < n; i++) {
+            real *t = dtable + tok[i] * d;
+            const real *g = dx + i * d;
+            for (int64_t j = lo; j < hi; j++) t[j] += g[j];
+        }
+    }
+}
+
+void rung_kern_copy(real *dst, const real *src, int64_t n) {
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
+        int64_t lo, hi;
+        piece_range(&lo, &hi, p, n);
+        memcpy(dst + lo, src + lo, (size_t)(hi - lo) * sizeof *dst);
+    }
+}
+
+double rung_kern_sumsq(const real *x, int64_t n) {
+    double piece[RUNG_N_PIECES], total = 0;
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
+        int64_t lo, hi;
+        piece_range(&lo, &hi, p, n);
+        double s = 0;
+#pragma omp simd reduction(+ : s)
+        for (int64_t i = lo; i < hi; i++) s += (double)x[i] * (double)x[i];
+        piece[p] = s;
+    }
+    for (int p = 0; p < RUNG_N_PIECES; p++) total += piece[p];
+    return total;
+}

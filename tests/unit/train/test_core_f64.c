@@ -1,0 +1,138 @@
+/* The core's own sources compiled with double: the gradient of every tensor against central finite
+ * differences at 1e-6 relative, on odd shapes. This binary takes nothing of train/'s library. */
+#define RUNG_REAL_F64 1
+#include "../../../src/train/attention.c"
+#include "../../../src/train/core.c"
+#include "../../../src/train/gemm.c"
+#include "../../../src/train/kernel.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "rung/rng.h"
+
+#include <cmocka.h>
+
+typedef struct shape_case {
+    const char *name;
+    rung_net_shape s;
+    int32_t rows, n_tok;
+    const int32_t *doc; /* NULL: one document per row */
+} shape_case;
+
+/* L = sum of coef * logits + sum of (logits)^2 / 8: known gradient, nothing cancels. */
+static double loss_of(rung_core *c, const rung_batch *b, const double *coef, bool grad) {
+    rung_error err = RUNG_ERROR_INIT;
+    assert_int_equal(rung_core_forward(c, b, &err), RUNG_OK);
+    int64_t n = (int64_t)b->n_rows * b->n_tok, v = c->shape.n_vocab;
+    double sum = 0;
+    for (int64_t i = 0; i < n * v; i++) {
+        bool on = b->doc[i / v] >= 0;
+        double z = c->logits[i];
+        if (on) sum += coef[i] * z + z * z / 8;
+        if (grad) c->dlogits[i] = on ? coef[i] + z / 4 : 0;
+    }
+    if (grad) assert_int_equal(rung_core_back(c, &err), RUNG_OK);
+    return sum;
+}
+
+static double rel_error(double a, double b) {
+    double top = fabs(a) > fabs(b) ? fabs(a) : fabs(b);
+    return fabs(a - b) / (top > 1e-3 ? top : 1e-3);
+}
+
+static void check_case(const shape_case *k) {
+    rung_core *c;
+    rung_error err = RUNG_ERROR_INIT;
+    assert_int_equal(rung_core_new(&c, &k->s, &err), RUNG_OK);
+    int32_t n = k->rows * k->n_tok;
+    int32_t *tok = calloc((size_t)n, sizeof *tok), *doc = calloc((size_t)n, sizeof *doc);
+    double *coef = calloc((size_t)n * (size_t)k->s.n_vocab, sizeof *coef);
+    rung_rng r = rung_rng_at(5, RUNG_STREAM_TEST, (uint64_t)n, 0);
+    for (int64_t i = 0; i < c->n_params; i++) c->w[i] = 0.3 * rung_rng_normal(&r);
+    for (int32_t i = 0; i < n; i++) {
+        tok[i] = (int32_t)rung_rng_below(&r, (uint64_t)k->s.n_vocab);
+        doc[i] = k->doc ? k->doc[i] : 0;
+    }
+    for (int64_t i = 0; i < (int64_t)n * k->s.n_vocab; i++) coef[i] = rung_rng_normal(&r);
+    rung_batch b = {k->rows, k->n_tok, tok, doc};
+    loss_of(c, &b, coef, true);
+    double worst = 0;
+    for (int64_t t = 0; t < c->n_tensors; t++) {
+        int64_t size = c->tensor[t].rows * c->tensor[t].cols;
+        int64_t stride = size > 40 ? size / 40 : 1; /* at least 40 entries of each tensor */
+        for (int64_t j = 0; j < size; j += stride) {
+            double *w = &c->w[c->tensor[t].at + j], keep = *w, h = 1e-4, f[4];
+            static const double at[] = {-2, -1, 1, 2};
+            for (int q = 0; q < 4; q++) {
+                *w = keep + at[q] * h;
+                f[q] = loss_of(c, &b, coef, false);
+            }
+            *w = keep;
+            /* 4-point rule, error O(h^4); f64 rounding leaves about 1e-10 */
+            double fd = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h);
+            double e = rel_error(fd, c->dw[c->tensor[t].at + j]);
+            if (e > worst) worst = e;
+            if (e > 1e-6)
+                fail_msg("%s: %s[%lld] gradient %.10g, finite difference %.10g", k->name,
+                         c->tensor[t].name, (long long)j, c->dw[c->tensor[t].at + j], fd);
+        }
+    }
+    print_message("  %s: worst relative error %.2g\n", k->name, worst);
+    free(tok);
+    free(doc);
+    free(coef);
+    rung_core_free(c);
+}
+
+static void test_gradients(void **state) {
+    (void)state;
+    static const int32_t docs[] = {0, 0, 0, 1, 1, 2, -1, 0, 1, 1, 1, 1, 1, -1};
+    static const int32_t hole[] = {-1, -1, -1, -1, -1, 0, 0, -1, 3, 3}; /* a row of padding alone */
+    static const shape_case cases[] = {
+        {"odd", {11, 18, 2, 3, 3, 13, 16, 10000, 1e-5f, false}, 2, 7, NULL},
+        {"grouped queries, tied", {7, 24, 2, 6, 2, 10, 16, 500, 1e-5f, true}, 1, 5, NULL},
+        {"one key head", {9, 16, 1, 4, 1, 8, 8, 10000, 1e-6f, false}, 3, 4, NULL},
+        {"one token", {5, 8, 2, 2, 1, 6, 4, 10000, 1e-5f, true}, 1, 1, NULL},
+        {"document mask", {13, 12, 2, 2, 2, 9, 8, 10000, 1e-5f, false}, 2, 7, docs},
+        {"masked row", {6, 12, 2, 3, 1, 5, 8, 10000, 1e-5f, true}, 2, 5, hole},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_case(&cases[i]);
+}
+
+/* Two forwards of the parts of a packed row give what the packed row gives (f64: exactly but for
+ * the order of sums). */
+static void test_packing(void **state) {
+    (void)state;
+    rung_net_shape s = {17, 16, 2, 2, 1, 12, 16, 10000, 1e-5f, false};
+    rung_core *c;
+    rung_error err = RUNG_ERROR_INIT;
+    assert_int_equal(rung_core_new(&c, &s, &err), RUNG_OK);
+    rung_rng r = rung_rng_at(6, RUNG_STREAM_TEST, 0, 0);
+    for (int64_t i = 0; i < c->n_params; i++) c->w[i] = 0.3 * rung_rng_normal(&r);
+    int32_t tok[12], doc[12];
+    for (int i = 0; i < 12; i++) {
+        tok[i] = (int32_t)rung_rng_below(&r, 17);
+        doc[i] = i < 5 ? 0 : i < 10 ? 4 : -1;
+    }
+    double packed[12 * 17];
+    assert_int_equal(rung_core_forward(c, &(rung_batch){1, 12, tok, doc}, &err), RUNG_OK);
+    memcpy(packed, c->logits, sizeof packed);
+    int32_t zero[5] = {0};
+    for (int p = 0; p < 2; p++) {
+        assert_int_equal(rung_core_forward(c, &(rung_batch){1, 5, tok + 5 * p, zero}, &err),
+                         RUNG_OK);
+        for (int i = 0; i < 5 * 17; i++)
+            assert_float_equal(c->logits[i], packed[5 * p * 17 + i], 1e-12);
+    }
+    rung_core_free(c);
+}
+
+int main(void) {
+    omp_set_num_threads(1); /* tiny shapes: barriers would be all of the time */
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_packing)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
