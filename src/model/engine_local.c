@@ -1,0 +1,171 @@
+/* The local backend: opening, the queue. Scheduling is in engine_run.c. */
+#include "model/engine_local.h"
+
+#include <string.h>
+
+#define STOP_MAX_BYTES 256 /* a stop string longer than this is a mistake */
+
+void rung_job_free(job *j) {
+    if (!j) return;
+    rung_free(j->tok);
+    rung_free(j->skip);
+    for (int i = 0; i < 4; i++) rung_free(j->stop[i]);
+    rung_free(j->logits);
+    rung_free(j->at);
+    rung_free(j);
+}
+
+static rung_status no_memory(rung_error *err) {
+    return rung_fail(err, RUNG_E_NOMEM, "no memory to queue a request");
+}
+
+static void *dup_bytes(const void *p, size_t n) {
+    void *q = rung_alloc(n);
+    if (q && n) memcpy(q, p, n);
+    return q;
+}
+
+static void enqueue(local *e, job *j) {
+    j->stream = -1;
+    *e->tail = j;
+    e->tail = &j->next;
+    e->base.stats.n_requests++;
+}
+
+static rung_status fill_gen(job *j, const rung_gen *g, rung_error *err) {
+    j->gen = *g;
+    j->gen.prompt = (rung_prompt){0};
+    j->ud = g->ud;
+    if (g->skip) {
+        j->skip = dup_bytes(g->skip, (size_t)g->n * sizeof *g->skip);
+        if (!j->skip) return no_memory(err);
+    }
+    for (int i = 0; i < 4 && g->stop[i]; i++) {
+        size_t n = strlen(g->stop[i]);
+        if (n < 1 || n > STOP_MAX_BYTES) {
+            return rung_fail(err, RUNG_E_INVAL, "stop string %d has %zu bytes: not in 1..%d", i, n,
+                             STOP_MAX_BYTES);
+        }
+        j->stop[i] = rung_strdup(g->stop[i]);
+        if (!j->stop[i]) return no_memory(err);
+        if (n > j->stop_max) j->stop_max = n;
+    }
+    return RUNG_OK;
+}
+
+static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
+    local *e = (local *)base;
+    bool any = false;
+    for (int32_t i = 0; i < g->n && !any; i++) any = !g->skip || !g->skip[i];
+    if (!any) return RUNG_OK;
+    job *j = rung_calloc(1, sizeof *j);
+    if (!j) return no_memory(err);
+    rung_status st = fill_gen(j, g, err);
+    if (st == RUNG_OK) {
+        st = rung_prompt_tokens(&j->tok, &j->n_tok, NULL, base->model, &g->prompt, err);
+    }
+    if (st != RUNG_OK) {
+        rung_job_free(j);
+        return st;
+    }
+    enqueue(e, j);
+    return RUNG_OK;
+}
+
+static rung_status check_eval(const local *e, const rung_eval *v, rung_error *err) {
+    if (v->n_tok > e->kv.n_cells) {
+        rung_fail(err, RUNG_E_LIMIT, "%d tokens do not fit a context of %d", v->n_tok,
+                  e->kv.n_cells);
+        return rung_error_hint(err, "open the engine with fewer sequences or a larger context");
+    }
+    for (int32_t i = 0; i < v->n_tok; i++) {
+        if (v->tok[i] < 0 || v->tok[i] >= e->base.model->info.n_vocab) {
+            return rung_fail(err, RUNG_E_INVAL, "token %d at %d is not in the vocabulary",
+                             v->tok[i], i);
+        }
+    }
+    return RUNG_OK;
+}
+
+static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error *err) {
+    local *e = (local *)base;
+    RUNG_TRY(check_eval(e, v, err));
+    job *j = rung_calloc(1, sizeof *j);
+    if (!j) return no_memory(err);
+    j->is_eval = true;
+    j->ud = v->ud;
+    j->eval = *v;
+    j->n_tok = v->n_tok;
+    j->tok = dup_bytes(v->tok, (size_t)v->n_tok * sizeof *v->tok);
+    j->at = dup_bytes(v->at, (size_t)v->n_at * sizeof *v->at);
+    if (!j->tok || !j->at) {
+        rung_job_free(j);
+        return no_memory(err);
+    }
+    enqueue(e, j);
+    return RUNG_OK;
+}
+
+static void local_close(rung_engine *base) {
+    local *e = (local *)base;
+    while (e->head) {
+        job *j = e->head;
+        e->head = j->next;
+        rung_job_free(j);
+    }
+    for (int32_t s = 0; e->live && s < e->kv.n_seq; s++) {
+        rung_free(e->live[s].tok);
+        rung_free(e->live[s].logprob);
+        rung_buf_clear(&e->live[s].text);
+    }
+    rung_free(e->live);
+    rung_free(e->scratch);
+    rung_kv_close(&e->kv);
+    rung_llama_log(NULL);
+    rung_free(e);
+}
+
+static const engine_ops local_ops = {local_gen, local_eval, rung_local_run, local_close};
+
+/* libllama can drop the end of a sequence only where the cache keeps every position. */
+static rung_status check_model(const rung_model *m, rung_error *err) {
+    if (!m || m->vocab_only) {
+        return rung_fail(err, RUNG_E_MISUSE, "the model was loaded without its weights");
+    }
+    if (llama_model_is_recurrent(m->llama) || llama_model_is_hybrid(m->llama) ||
+        llama_model_is_diffusion(m->llama) || llama_model_has_encoder(m->llama)) {
+        rung_fail(err, RUNG_E_MODEL,
+                  "architecture %s keeps no state per token: prefixes cannot be shared",
+                  m->info.arch);
+        return rung_error_hint(err, "serve it (llama-server, vLLM) and use the endpoint");
+    }
+    return RUNG_OK;
+}
+
+rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine_opts *opts,
+                             const rung_log *log, rung_error *err) {
+    rung_engine_opts o;
+    *out = NULL;
+    RUNG_TRY(rung_engine_opts_read(&o, opts, err));
+    RUNG_TRY(check_model(m, err));
+    local *e = rung_calloc(1, sizeof *e);
+    if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
+    e->base.ops = &local_ops;
+    e->base.model = m;
+    e->tail = &e->head;
+    rung_engine_set_log(&e->base, log);
+    rung_llama_log(e->base.log);
+    rung_status st = rung_kv_open(&e->kv, m, &o, &e->base.stats, err);
+    if (st == RUNG_OK) {
+        e->live = rung_calloc((size_t)e->kv.n_seq, sizeof *e->live);
+        e->scratch = rung_alloc((size_t)m->info.n_vocab * (sizeof(float) + sizeof(int32_t)));
+        if (!e->live || !e->scratch) st = rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
+    }
+    if (st != RUNG_OK) {
+        local_close(&e->base);
+        return st;
+    }
+    for (int32_t s = 0; s < e->kv.n_seq; s++) rung_buf_init(&e->live[s].text, (size_t)1 << 26);
+    *out = &e->base;
+    return RUNG_OK;
+}

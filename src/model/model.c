@@ -1,0 +1,153 @@
+/* Load a GGUF file for libllama. What libllama would abort on or map without looking (no GGUF, cut
+ * files, tensors beyond the end) is refused before it is called. */
+#include "model/model_impl.h"
+
+#include "model/gguf_file.h"
+
+#include <string.h>
+
+/* libllama's log is one callback for the process. */
+static const rung_log *log_to;
+static char last_error[256];
+
+static void keep_line(char *out, size_t n_out, const char *text) {
+    size_t n = 0;
+    while (*text == ' ') text++;
+    for (; *text && *text != '\n' && n + 1 < n_out; text++) out[n++] = *text;
+    out[n] = 0;
+}
+
+static void on_log(enum ggml_log_level level, const char *text, void *ud) {
+    (void)ud;
+    if (level == GGML_LOG_LEVEL_ERROR && strlen(text) > 2) {
+        keep_line(last_error, sizeof last_error, text);
+    }
+    if (log_to)
+        rung_event(log_to, RUNG_DEBUG, "llama", RUNG_I("level", level), RUNG_S("text", text));
+}
+
+void rung_llama_log(const rung_log *log) {
+    log_to = log;
+}
+
+const char *rung_llama_last_error(void) {
+    return last_error;
+}
+
+void rung_llama_clear_error(void) {
+    last_error[0] = 0;
+}
+
+static void backend_once(void) {
+    static bool done;
+    if (done) return;
+    llama_log_set(on_log, NULL);
+    llama_backend_init();
+    done = true;
+}
+
+static rung_status check_file(const char *path, rung_error *err) {
+    rung_gguf *g = NULL;
+    RUNG_TRY(rung_gguf_open(&g, path, err));
+    rung_status st = RUNG_OK;
+    if (!rung_gguf_str(g, "general.architecture", NULL)) {
+        st = rung_fail(err, RUNG_E_MODEL, "\"%s\" holds no language model: no general.architecture",
+                       path);
+        rung_error_hint(err, "give the GGUF of a model, not of an adapter or a head");
+    }
+    rung_gguf_free(g);
+    return st;
+}
+
+static void copy_str(char *out, size_t n_out, const char *s) {
+    size_t n = s ? strnlen(s, n_out - 1) : 0;
+    if (n) memcpy(out, s, n);
+    out[n] = 0;
+}
+
+static void fill_info(rung_model *m, const char *path) {
+    rung_model_info *i = &m->info;
+    char buf[256];
+    if (rung_model_meta(m, "general.name", buf, sizeof buf)) {
+        copy_str(i->name, sizeof i->name, buf);
+    } else {
+        const char *base = strrchr(path, '/');
+        copy_str(i->name, sizeof i->name, base ? base + 1 : path);
+    }
+    copy_str(i->arch, sizeof i->arch, rung_model_meta(m, "general.architecture", buf, sizeof buf));
+    if (llama_model_desc(m->llama, buf, sizeof buf) > 0) { /* "qwen2 1B Q4_K - Medium" */
+        const char *p = strchr(buf, ' ');
+        p = p ? strchr(p + 1, ' ') : NULL;
+        copy_str(i->storage, sizeof i->storage, p ? p + 1 : buf);
+    }
+    i->n_vocab = llama_vocab_n_tokens(m->vocab);
+    i->n_embd = llama_model_n_embd(m->llama);
+    i->n_layer = llama_model_n_layer(m->llama);
+    i->n_head = llama_model_n_head(m->llama);
+    i->n_head_kv = llama_model_n_head_kv(m->llama);
+    i->n_ctx_train = llama_model_n_ctx_train(m->llama);
+    i->n_params = (int64_t)llama_model_n_params(m->llama);
+    i->n_bytes = (int64_t)llama_model_size(m->llama);
+}
+
+static rung_status load(rung_model *m, const char *path, const rung_model_opts *o,
+                        rung_error *err) {
+    struct llama_model_params p = llama_model_default_params();
+    p.load_mode = LLAMA_LOAD_MODE_MMAP;
+    p.vocab_only = o->vocab_only;
+    rung_llama_clear_error();
+    m->vocab_only = o->vocab_only;
+    m->llama = llama_model_load_from_file(path, p);
+    if (!m->llama) {
+        rung_fail(err, RUNG_E_MODEL, "libllama could not load model \"%s\"", path);
+        rung_error_detail(err, "%s", rung_llama_last_error());
+        return rung_error_hint(err, "is it a model of an architecture that llama.cpp %s knows?",
+                               llama_version());
+    }
+    m->vocab = llama_model_get_vocab(m->llama);
+    if (llama_vocab_n_tokens(m->vocab) < 1) {
+        return rung_fail(err, RUNG_E_MODEL, "model \"%s\" has no vocabulary", path);
+    }
+    fill_info(m, path);
+    if (!o->vocab_only) RUNG_TRY(rung_hash_file(m->info.hash, path, err));
+    RUNG_TRY(rung_tokens_init(m, err));
+    return rung_chat_init(m, o->chat_template, err);
+}
+
+rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *opts,
+                            rung_error *err) {
+    rung_model_opts o = RUNG_MODEL_OPTS_INIT;
+    *out = NULL;
+    if (opts && opts->struct_size > sizeof o) {
+        return rung_fail(err, RUNG_E_INVAL, "rung_model_opts is of a newer version");
+    }
+    if (opts) memcpy(&o, opts, opts->struct_size);
+    backend_once();
+    RUNG_TRY(check_file(path, err));
+    rung_model *m = rung_calloc(1, sizeof *m);
+    if (!m) return rung_fail(err, RUNG_E_NOMEM, "no memory for model \"%s\"", path);
+    rung_status st = load(m, path, &o, err);
+    if (st != RUNG_OK) {
+        rung_model_free(m);
+        return st;
+    }
+    *out = m;
+    return RUNG_OK;
+}
+
+void rung_model_free(rung_model *m) {
+    if (!m) return;
+    rung_tokens_clear(m);
+    rung_free(m->template_text);
+    if (m->llama) llama_model_free(m->llama);
+    rung_free(m);
+}
+
+void rung_model_get_info(rung_model_info *out, const rung_model *m) {
+    *out = m->info;
+}
+
+const char *rung_model_meta(const rung_model *m, const char *key, char *buf, size_t n_buf) {
+    if (n_buf < 1 || llama_model_meta_val_str(m->llama, key, buf, n_buf) < 0) return NULL;
+    return buf;
+}
