@@ -1,0 +1,268 @@
+/* The file of a reward model: GGUF with the head's tensors (or the whole model), and keys
+ * rung.reward.* that say what it belongs to and how it is to be used. */
+#include "reward/reward_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *row, *help;
+} kinds[] = {
+#define X(id, name, row, help) {name, row, help},
+    RUNG_REWARD_KINDS(X)
+#undef X
+};
+
+const char *rung_reward_kind_name(rung_reward_kind k) {
+    return (unsigned)k < RUNG_REWARD_KIND_COUNT ? kinds[k].name : "?";
+}
+
+bool rung_reward_kind_find(rung_reward_kind *out, const char *name) {
+    for (int i = 0; i < RUNG_REWARD_KIND_COUNT; i++)
+        if (!strcmp(kinds[i].name, name)) {
+            *out = (rung_reward_kind)i;
+            return true;
+        }
+    return false;
+}
+
+const char *reward_row_kind(rung_reward_kind k) {
+    return kinds[k].row;
+}
+
+void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) {
+    if (k->n == (int)(sizeof k->key / sizeof k->key[0])) return;
+    va_list ap;
+    va_start(ap, fmt);
+    k->key[k->n] = key;
+    vsnprintf(k->value[k->n++], sizeof k->value[0], fmt, ap);
+    va_end(ap);
+}
+
+rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
+                             const rung_model_info *base, const reward_set *set, rung_error *err) {
+    const char *text[3] = {o->system, o->suffix, o->tag};
+    for (int i = 0; i < 3; i++)
+        if (text[i] && strlen(text[i]) >= sizeof k->value[0])
+            return rung_fail(err, RUNG_E_LIMIT, "system, suffix and tag have at most %zu bytes",
+                             sizeof k->value[0] - 1);
+    reward_defaults d = reward_defaults_of(o);
+    k->n = 0;
+    reward_key_put(k, "rung.reward.kind", "%s", rung_reward_kind_name(o->kind));
+    reward_key_put(k, "rung.reward.version", "1");
+    reward_key_put(k, "rung.reward.base_hash", "%s", base->hash);
+    reward_key_put(k, "rung.reward.base_name", "%s", base->name);
+    reward_key_put(k, "rung.reward.system", "%s", o->system ? o->system : ""); /* "" = none */
+    reward_key_put(k, "rung.reward.suffix", "%s", o->suffix ? o->suffix : "");
+    reward_key_put(k, "rung.reward.tag", "%s", o->tag ? o->tag : "");
+    reward_key_put(k, "rung.reward.read", "%s", o->read_before_tag ? "before_tag" : "tag");
+    reward_key_put(
+        k, "rung.reward.aggregate", "%s",
+        rung_aggregate_name(o->kind == RUNG_REWARD_ORM_HEAD ? RUNG_AGGREGATE_LAST : o->aggregate));
+    reward_key_put(k, "rung.reward.label_source", "%s",
+                   o->kind == RUNG_REWARD_ORM_HEAD ? "verdict" : o->label_source);
+    reward_key_put(k, "rung.reward.label_run", "%lld", (long long)o->label_run);
+    reward_key_put(k, "rung.reward.target", "%s", o->soft ? "soft" : "hard");
+    reward_key_put(k, "rung.reward.masked", "%s",
+                   o->keep_after_error ? "none" : "after the first hard = 0");
+    reward_key_put(k, "rung.reward.split", "problems by draw, seed %llu: %d of %d held out",
+                   (unsigned long long)o->seed, set->n_held_problems, set->n_problems);
+    reward_key_put(k, "rung.reward.data", "%s", set->hash);
+    reward_key_put(k, "rung.reward.config",
+                   "{\"seed\":%llu,\"n_hidden\":%d,\"epochs\":%d,\"batch\":%d,\"lr\":%g,"
+                   "\"patience\":%d,\"held_share\":%g}",
+                   (unsigned long long)o->seed, o->n_hidden, d.epochs, d.batch, d.lr, d.patience,
+                   d.held_share);
+    return RUNG_OK;
+}
+
+void reward_keys_measure(reward_keys *k, const rung_reward_report *r) {
+    reward_key_put(k, "rung.reward.n_train", "%lld", (long long)r->n_train);
+    reward_key_put(k, "rung.reward.n_held", "%lld", (long long)r->n_held);
+    reward_key_put(k, "rung.reward.train_loss", "%.17g", r->loss_train);
+    reward_key_put(k, "rung.reward.held_loss", "%.17g", r->loss_held);
+    reward_key_put(k, "rung.reward.held_auc", "%.17g", r->auc_held);
+    reward_key_put(k, "rung.reward.held_brier", "%.17g", r->brier_held);
+    reward_key_put(k, "rung.reward.held_ece", "%.17g", r->ece_held);
+    reward_key_put(k, "rung.reward.epochs", "%d", r->epochs);
+}
+
+void reward_keys_hash(char out[33], const reward_keys *k) {
+    uint64_t h[2] = {0, 1};
+    for (int i = 0; i < k->n; i++)
+        for (int j = 0; j < 2; j++) h[j] = rung_hash64(k->value[i], strlen(k->value[i]) + 1, h[j]);
+    rung_hash_hex(out, h, sizeof h);
+}
+
+rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
+                              rung_error *err) {
+    rung_gguf_writer *w = rung_gguf_writer_new();
+    if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory to write \"%s\"", path);
+    rung_gguf_put_str(w, "general.architecture", "rung-reward");
+    for (int i = 0; i < k->n; i++) rung_gguf_put_str(w, k->key[i], k->value[i]);
+    rung_gguf_put_u32(w, "rung.reward.n_in", (uint32_t)h->n_in);
+    rung_gguf_put_u32(w, "rung.reward.n_hidden", (uint32_t)h->n_hidden);
+    int64_t n_in = h->n_in, n_mid = h->n_hidden ? h->n_hidden : 1, one = 1;
+    int64_t w1[2] = {n_in, n_mid};
+    rung_gguf_put_tensor(w, "head.mean", RUNG_GGUF_F32, 1, &n_in, h->mean);
+    rung_gguf_put_tensor(w, "head.inv_sd", RUNG_GGUF_F32, 1, &n_in, h->inv_sd);
+    rung_gguf_put_tensor(w, "head.w1", RUNG_GGUF_F32, 2, w1, h->w1);
+    rung_gguf_put_tensor(w, "head.b1", RUNG_GGUF_F32, 1, &n_mid, h->b1);
+    if (h->n_hidden) {
+        rung_gguf_put_tensor(w, "head.w2", RUNG_GGUF_F32, 1, &n_mid, h->w2);
+        rung_gguf_put_tensor(w, "head.b2", RUNG_GGUF_F32, 1, &one, h->b2);
+    }
+    rung_status st = rung_gguf_write(w, path, err);
+    rung_gguf_writer_free(w);
+    return st;
+}
+
+/* A tensor of exactly n floats. */
+static rung_status read_tensor(float **out, const rung_gguf *g, const char *path, const char *name,
+                               int64_t n, rung_error *err) {
+    int64_t dims[4];
+    RUNG_TRY(rung_gguf_tensor(out, dims, g, name, err));
+    int64_t has = dims[0] * dims[1] * dims[2] * dims[3];
+    if (has != n)
+        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": tensor %s holds %lld numbers, not %lld", path,
+                         name, (long long)has, (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite((*out)[i]))
+            return rung_fail(err, RUNG_E_FORMAT, "\"%s\": tensor %s is not finite", path, name);
+    return RUNG_OK;
+}
+
+static rung_status read_head(rung_reward *r, const rung_model_info *base, rung_error *err) {
+    int64_t n_in = rung_gguf_i64(r->file, "rung.reward.n_in", 0);
+    int64_t n_hidden = rung_gguf_i64(r->file, "rung.reward.n_hidden", 0);
+    if (n_in != base->n_embd || n_hidden < 0 || n_hidden > 65536)
+        return rung_fail(err, RUNG_E_MISMATCH,
+                         "\"%s\": a head of %lld inputs on a base with %d features", r->path,
+                         (long long)n_in, base->n_embd);
+    rung_head *h = r->head = rung_calloc(1, sizeof *h);
+    if (!h) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+    h->n_in = (int32_t)n_in;
+    h->n_hidden = (int32_t)n_hidden;
+    int64_t n_mid = n_hidden ? n_hidden : 1;
+    RUNG_TRY(read_tensor(&h->mean, r->file, r->path, "head.mean", n_in, err));
+    RUNG_TRY(read_tensor(&h->inv_sd, r->file, r->path, "head.inv_sd", n_in, err));
+    RUNG_TRY(read_tensor(&h->w1, r->file, r->path, "head.w1", n_in * n_mid, err));
+    RUNG_TRY(read_tensor(&h->b1, r->file, r->path, "head.b1", n_mid, err));
+    if (!n_hidden) return RUNG_OK;
+    RUNG_TRY(read_tensor(&h->w2, r->file, r->path, "head.w2", n_mid, err));
+    return read_tensor(&h->b2, r->file, r->path, "head.b2", 1, err);
+}
+
+static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *err) {
+    const char *want = rung_gguf_str(r->file, "rung.reward.base_hash", "");
+    const char *name = rung_gguf_str(r->file, "rung.reward.base_name", "");
+    if (!base || !rung_engine_model(base)) {
+        rung_fail(err, RUNG_E_MISUSE, "\"%s\" is a head and needs its base model", r->path);
+        return rung_error_hint(err, "base: %s, hash %s", name, want);
+    }
+    rung_model_info info;
+    rung_model_get_info(&info, rung_engine_model(base));
+    if (strcmp(want, info.hash)) {
+        rung_fail(err, RUNG_E_MISMATCH,
+                  "\"%s\" was trained on base %s (\"%s\"), not on %s (\"%s\")", r->path, want, name,
+                  info.hash, info.name);
+        return rung_error_hint(err, "give the base it was trained on, or train it again");
+    }
+    r->engine = base;
+    return read_head(r, &info, err);
+}
+
+static rung_status open_own_model(rung_reward *r, rung_error *err) {
+    RUNG_TRY(rung_model_load(&r->model, r->path, NULL, err));
+    r->plus = rung_model_token(r->model, REWARD_PLUS);
+    r->minus = rung_model_token(r->model, REWARD_MINUS);
+    if (r->plus < 0 || r->minus < 0)
+        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": no tokens %s and %s", r->path, REWARD_PLUS,
+                         REWARD_MINUS);
+    RUNG_TRY(rung_engine_open(&r->engine, r->model, NULL, NULL, err));
+    r->owns_engine = true;
+    return RUNG_OK;
+}
+
+static rung_status open_file(rung_reward *r, rung_engine *base, rung_error *err) {
+    RUNG_TRY(rung_gguf_open(&r->file, r->path, err));
+    const char *kind = rung_gguf_str(r->file, "rung.reward.kind", NULL);
+    if (!kind || !rung_reward_kind_find(&r->kind, kind)) {
+        rung_fail(err, RUNG_E_FORMAT, "\"%s\" is not a reward model file: %s%s", r->path,
+                  kind ? "unknown kind " : "no key rung.reward.kind", kind ? kind : "");
+        return rung_error_hint(err, "make one with reward train");
+    }
+    const char *version = rung_gguf_str(r->file, "rung.reward.version", "");
+    if (strcmp(version, "1"))
+        return rung_fail(err, RUNG_E_FORMAT,
+                         "\"%s\": reward file version \"%s\", this rung reads 1", r->path, version);
+    const char *aggregate = rung_gguf_str(r->file, "rung.reward.aggregate", "min");
+    if (!rung_aggregate_find(&r->aggregate, aggregate))
+        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": unknown aggregate \"%s\"", r->path,
+                         aggregate);
+    const char *read = rung_gguf_str(r->file, "rung.reward.read", "tag");
+    const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
+    r->format = (reward_format){
+        system[0] ? system : NULL, rung_gguf_str(r->file, "rung.reward.suffix", ""),
+        rung_gguf_str(r->file, "rung.reward.tag", ""), strcmp(read, "before_tag") == 0};
+    RUNG_TRY(rung_hash_file(r->hash, r->path, err));
+    return r->kind == RUNG_REWARD_PRM_TOKEN ? open_own_model(r, err) : open_on_base(r, base, err);
+}
+
+rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *base,
+                             rung_error *err) {
+    *out = NULL;
+    rung_reward *r = rung_calloc(1, sizeof *r);
+    if (!r) return rung_fail(err, RUNG_E_NOMEM, "no memory for a reward model");
+    r->path = rung_strdup(path);
+    rung_status st =
+        r->path ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "no memory for a reward model");
+    if (st == RUNG_OK && !strcmp(path, kinds[RUNG_REWARD_CONFIDENCE].name)) {
+        static const char what[] = "rung confidence 1: exp(min logprob of the step's tokens)";
+        r->kind = RUNG_REWARD_CONFIDENCE;
+        r->aggregate = RUNG_AGGREGATE_MIN;
+        rung_hash_hex(r->hash, what, sizeof what - 1);
+    } else if (st == RUNG_OK) {
+        st = open_file(r, base, err);
+    }
+    if (st == RUNG_OK)
+        *out = r;
+    else
+        rung_reward_free(r);
+    return st;
+}
+
+void rung_reward_free(rung_reward *r) {
+    if (!r) return;
+    if (r->owns_engine) rung_engine_close(r->engine);
+    rung_model_free(r->model);
+    rung_head_free(r->head);
+    rung_gguf_free(r->file);
+    rung_free(r->path);
+    rung_free(r);
+}
+
+rung_reward_kind rung_reward_kind_of(const rung_reward *r) {
+    return r->kind;
+}
+const char *rung_reward_hash(const rung_reward *r) {
+    return r->hash;
+}
+rung_aggregate_id rung_reward_aggregate_of(const rung_reward *r) {
+    return r->aggregate;
+}
+
+const char *rung_reward_key(const rung_reward *r, const char *key, const char *dflt) {
+    char full[80];
+    snprintf(full, sizeof full, "rung.reward.%s", key);
+    return r->file ? rung_gguf_str(r->file, full, dflt) : dflt;
+}
+
+char *reward_beside(const char *path, const char *key, const char *suffix) {
+    rung_buf b;
+    rung_buf_init(&b, 1u << 16);
+    rung_buf_printf(&b, "%s.%.8s.%s", path, key, suffix);
+    return rung_buf_take(&b, NULL);
+}

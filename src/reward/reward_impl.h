@@ -1,0 +1,110 @@
+/* Internal to reward/: how a trace becomes tokens with read-out positions, the labelled set, the
+ * file. */
+#ifndef RUNG_SRC_REWARD_IMPL_H
+#define RUNG_SRC_REWARD_IMPL_H
+#include "model/gguf_file.h"
+#include "rung/reward.h"
+#include "rung/train.h"
+
+/* What the model reads. Kept in the reward file: scoring must lay traces out as training did. */
+typedef struct reward_format {
+    const char *system, *suffix, *tag;
+    bool read_before_tag;
+} reward_format;
+
+/* Tokens of prompt + steps (+ tags), and for each step the position that is read. */
+typedef struct reward_layout {
+    int32_t *tok, n_tok;
+    int32_t *at, n_at; /* n_at = steps of the trace */
+    int32_t n_prompt;
+} reward_layout;
+/* RUNG_E_FORMAT names the trace and the step when span = tokens = label cannot be had. *spelled:
+ * the trace's own tokens were not this model's (or absent), so the text was tokenised again;
+ * *by_step: even that step by step, because a token would have straddled a border. */
+rung_status reward_layout_make(reward_layout *out, bool *spelled, bool *by_step,
+                               const rung_model *m, const reward_format *f, const rung_problem *p,
+                               const rung_trace *t, rung_error *err);
+void reward_layout_clear(reward_layout *l);
+
+/* One trace with at least one label: positions to read, what they should say. */
+typedef struct reward_example {
+    int64_t trace, problem;
+    int32_t first, n; /* rows [first, first+n) of the set */
+    bool held;
+} reward_example;
+/* Rows in the store's order: by problem, trace, step. */
+typedef struct reward_set {
+    reward_example *example;
+    int64_t n_examples, cap_examples;
+    int32_t *step; /* which step of the trace a row reads */
+    float *target; /* what is trained: 0..1 */
+    bool *hard;    /* what is measured */
+    int64_t n_rows, cap_rows, n_held_rows;
+    int32_t n_problems, n_held_problems;
+    char hash[33]; /* of all of it: another set is another training */
+} reward_set;
+rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_train_opts *o,
+                            rung_error *err);
+void reward_set_clear(reward_set *set);
+
+/* Hidden states of every row, f32[n_rows][n_embd], from the frozen base; kept in `cache` as they
+ * come, so that a killed run goes on. */
+rung_status reward_features(float **x, rung_engine *e, rung_store *s, const reward_set *set,
+                            const reward_format *f, const char *cache, const rung_log *log,
+                            rung_error *err);
+
+/* One trace by id; strings and arrays live until the iterator is freed. */
+rung_status reward_trace_get(const rung_trace **t, rung_iter **it, rung_store *s, int64_t id,
+                             rung_error *err);
+
+/* rung.reward.* keys, all text. */
+typedef struct reward_keys {
+    const char *key[40];
+    char value[40][512];
+    int n;
+} reward_keys;
+void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) RUNG_PRINTF(3, 4);
+/* Everything about a training that its file must say, but the measurements. */
+rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
+                             const rung_model_info *base, const reward_set *set, rung_error *err);
+void reward_keys_measure(reward_keys *k, const rung_reward_report *r);
+rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
+                              rung_error *err);
+
+/* Held-out (or any) figures of scores p against a set's rows. */
+void reward_measure(rung_reward_report *out, const double *p, const reward_set *set);
+
+typedef struct reward_defaults {
+    int32_t epochs, batch, patience;
+    double lr, held_share;
+} reward_defaults;
+reward_defaults reward_defaults_of(const rung_reward_train_opts *o);
+rung_status reward_train_token(rung_reward_report *out, reward_keys *keys, rung_store *s,
+                               const reward_set *set, const reward_format *f, const rung_model *m,
+                               const rung_reward_train_opts *o, const rung_log *log,
+                               rung_error *err);
+
+struct rung_reward {
+    rung_reward_kind kind;
+    rung_aggregate_id aggregate;
+    char *path;
+    char hash[33];
+    reward_format format; /* strings borrowed from keys */
+    rung_gguf *file;
+    rung_head *head;
+    rung_model *model; /* prm_token: its own */
+    rung_engine *engine;
+    bool owns_engine;
+    int32_t plus, minus;
+};
+/* Column `kind` of the model table: "prm" or "orm". */
+const char *reward_row_kind(rung_reward_kind k);
+/* PATH.KEY.SUFFIX: work in progress beside the result, named after what it belongs to, so that
+ * what another training left behind is never taken for ours. rung_free() it; NULL: no memory. */
+char *reward_beside(const char *path, const char *key, const char *suffix);
+/* What a training is: hash of its keys. */
+void reward_keys_hash(char out[33], const reward_keys *k);
+/* Token names of the +/- read-out. */
+#define REWARD_PLUS  "<+>"
+#define REWARD_MINUS "<->"
+#endif

@@ -1,0 +1,234 @@
+/* The labelled set: which steps of which traces are trained on, with what target; the split of
+ * problems; the figures on it. */
+#include "reward/reward_impl.h"
+#include "rung/stat.h"
+#include "trace/flow.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ECE_BINS = 10 };
+
+static rung_status push_row(reward_set *set, int32_t step, double target, bool hard,
+                            rung_error *err) {
+    if (set->n_rows == set->cap_rows) {
+        int64_t cap = set->cap_rows ? set->cap_rows * 2 : 1024;
+        size_t n = (size_t)cap;
+        int32_t *a = rung_realloc(set->step, n * sizeof *a);
+        if (a) set->step = a;
+        float *b = rung_realloc(set->target, n * sizeof *b);
+        if (b) set->target = b;
+        bool *c = rung_realloc(set->hard, n * sizeof *c);
+        if (c) set->hard = c;
+        if (!a || !b || !c)
+            return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld labels", (long long)cap);
+        set->cap_rows = cap;
+    }
+    int64_t r = set->n_rows++;
+    set->step[r] = step;
+    set->target[r] = (float)target;
+    set->hard[r] = hard;
+    return RUNG_OK;
+}
+
+static rung_status push_example(reward_set *set, const rung_trace *t, int64_t first,
+                                rung_error *err) {
+    if (set->n_examples == set->cap_examples) {
+        int64_t cap = set->cap_examples ? set->cap_examples * 2 : 256;
+        reward_example *v = rung_realloc(set->example, (size_t)cap * sizeof *v);
+        if (!v) return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld traces", (long long)cap);
+        set->example = v;
+        set->cap_examples = cap;
+    }
+    set->example[set->n_examples++] = (reward_example){.trace = t->id,
+                                                       .problem = t->problem,
+                                                       .first = (int32_t)first,
+                                                       .n = (int32_t)(set->n_rows - first)};
+    return RUNG_OK;
+}
+
+/* Steps after the first hard = 0 are masked (labels.md 0.1) unless asked for: what follows an error
+ * is neither right nor wrong by its own doing. */
+static rung_status read_steps(reward_set *set, rung_store *s, const rung_trace *t,
+                              const rung_reward_train_opts *o, rung_error *err) {
+    for (int32_t k = 0; k < t->n_steps; k++) {
+        rung_label l;
+        bool found = false;
+        RUNG_TRY(
+            rung_label_get(&l, &found, s, o->label_run, t->step[k].node, o->label_source, err));
+        if (!found || l.hard < 0) continue;
+        double target = o->soft && isfinite(l.soft) ? l.soft : (double)l.hard;
+        if (!(target >= 0.0 && target <= 1.0))
+            return rung_fail(err, RUNG_E_FORMAT, "trace %lld, step %d: label %g is not in [0,1]",
+                             (long long)t->id, k, target);
+        RUNG_TRY(push_row(set, k, target, l.hard == 1, err));
+        if (l.hard == 0 && !o->keep_after_error) break;
+    }
+    return RUNG_OK;
+}
+
+static rung_status read_outcome(reward_set *set, const rung_trace *t, rung_error *err) {
+    if (t->verdict == RUNG_VERDICT_UNKNOWN || t->n_steps == 0) return RUNG_OK;
+    bool right = t->verdict == RUNG_VERDICT_CORRECT;
+    return push_row(set, t->n_steps - 1, right ? 1.0 : 0.0, right, err);
+}
+
+static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward_train_opts *o,
+                               rung_error *err) {
+    rung_iter *it;
+    RUNG_TRY(rung_trace_iter(&it, s, &o->traces, err));
+    const rung_trace *t;
+    rung_status st;
+    while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
+        int64_t first = set->n_rows;
+        st = o->kind == RUNG_REWARD_ORM_HEAD ? read_outcome(set, t, err)
+                                             : read_steps(set, s, t, o, err);
+        if (st == RUNG_OK && set->n_rows > first) st = push_example(set, t, first, err);
+        if (st != RUNG_OK) break;
+    }
+    rung_iter_free(it);
+    return st == RUNG_DONE ? RUNG_OK : st;
+}
+
+typedef struct ranked {
+    double u;
+    uint64_t address;
+    int64_t problem;
+} ranked;
+
+static int by_draw(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->u != y->u) return x->u < y->u ? -1 : 1;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+static int by_problem(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    return x->problem < y->problem ? -1 : x->problem > y->problem;
+}
+
+static rung_status rank_problems(ranked *r, int32_t *n_problems, const reward_set *set,
+                                 rung_store *s, uint64_t seed, rung_error *err) {
+    rung_arena *a = rung_arena_new(0);
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "no memory to split problems");
+    int32_t n = 0;
+    rung_status st = RUNG_OK;
+    for (int64_t i = 0; i < set->n_examples && st == RUNG_OK; i++) {
+        int64_t id = set->example[i].problem;
+        if (n && r[n - 1].problem == id) continue;
+        rung_problem p;
+        st = rung_problem_get(s, &p, a, id, err);
+        if (st != RUNG_OK) break;
+        uint64_t address = rung_problem_address(&p);
+        rung_rng g = rung_rng_at(seed, RUNG_STREAM_SPLIT, address, 0);
+        r[n++] = (ranked){rung_rng_f64_at(&g, 0), address, id};
+        rung_arena_reset(a);
+    }
+    rung_arena_free(a);
+    *n_problems = n;
+    return st;
+}
+
+/* Held out: the share of problems with the smallest draws, addressed by what the problem is. At
+ * least one, and one is left for training. */
+static rung_status split_problems(reward_set *set, rung_store *s, uint64_t seed, double share,
+                                  rung_error *err) {
+    ranked *r = rung_alloc(((size_t)set->n_examples + 1) * sizeof *r);
+    if (!r) return rung_fail(err, RUNG_E_NOMEM, "no memory to split problems");
+    rung_status st = rank_problems(r, &set->n_problems, set, s, seed, err);
+    size_t n = (size_t)set->n_problems;
+    if (st == RUNG_OK && n < 2) {
+        st = rung_fail(err, RUNG_E_FORMAT,
+                       "labels of %zu problems: at least 2 are needed, one to "
+                       "train on and one held out",
+                       n);
+        rung_error_hint(err, "label the traces of more problems");
+    }
+    if (st == RUNG_OK) {
+        qsort(r, n, sizeof *r, by_draw);
+        size_t n_held = (size_t)lround(share * (double)n);
+        n_held = n_held < 1 ? 1 : n_held >= n ? n - 1 : n_held;
+        set->n_held_problems = (int32_t)n_held;
+        qsort(r, n_held, sizeof *r, by_problem);
+        for (int64_t i = 0; i < set->n_examples; i++) {
+            reward_example *e = &set->example[i];
+            ranked key = {.problem = e->problem};
+            e->held = bsearch(&key, r, n_held, sizeof *r, by_problem) != NULL;
+            if (e->held) set->n_held_rows += e->n;
+        }
+    }
+    rung_free(r);
+    return st;
+}
+
+static void hash_set(reward_set *set) {
+    uint64_t h[2] = {0, 1};
+    for (int i = 0; i < 2; i++) {
+        h[i] = rung_hash64(set->step, (size_t)set->n_rows * sizeof *set->step, h[i]);
+        h[i] = rung_hash64(set->target, (size_t)set->n_rows * sizeof *set->target, h[i]);
+        h[i] = rung_hash64(set->hard, (size_t)set->n_rows * sizeof *set->hard, h[i]);
+        for (int64_t e = 0; e < set->n_examples; e++) {
+            int64_t v[4] = {set->example[e].trace, set->example[e].first, set->example[e].n,
+                            set->example[e].held};
+            h[i] = rung_hash64(v, sizeof v, h[i]);
+        }
+    }
+    rung_hash_hex(set->hash, h, sizeof h);
+}
+
+rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_train_opts *o,
+                            rung_error *err) {
+    *out = (reward_set){0};
+    rung_status st = read_traces(out, s, o, err);
+    if (st == RUNG_OK && out->n_rows == 0) {
+        st = rung_fail(err, RUNG_E_NOT_FOUND, "no %s of the chosen traces to train on",
+                       o->kind == RUNG_REWARD_ORM_HEAD ? "verdicts" : "labels");
+        rung_error_hint(err, "run label first; this source was asked for: %s", o->label_source);
+    }
+    if (st == RUNG_OK && out->n_rows > INT32_MAX)
+        st = rung_fail(err, RUNG_E_LIMIT, "%lld labels are too many", (long long)out->n_rows);
+    if (st == RUNG_OK) st = split_problems(out, s, o->seed, reward_defaults_of(o).held_share, err);
+    if (st == RUNG_OK) {
+        hash_set(out);
+        return RUNG_OK;
+    }
+    reward_set_clear(out);
+    return st;
+}
+
+void reward_set_clear(reward_set *set) {
+    rung_free(set->example);
+    rung_free(set->step);
+    rung_free(set->target);
+    rung_free(set->hard);
+    *set = (reward_set){0};
+}
+
+/* -[t ln p + (1-t) ln (1-p)] with p kept off the ends, where a head in floats may land. */
+static double cross_entropy(double p, double t) {
+    const double margin = 1e-12;
+    p = fmin(fmax(p, margin), 1.0 - margin);
+    return -(t * log(p) + (1.0 - t) * log1p(-p));
+}
+
+void reward_measure(rung_reward_report *out, const double *p, const reward_set *set) {
+    double *hp = rung_alloc(((size_t)set->n_held_rows + 1) * 2 * sizeof *hp);
+    double *hy = hp ? hp + set->n_held_rows + 1 : NULL, sum[2] = {0, 0};
+    int64_t n[2] = {0, 0};
+    for (int64_t e = 0; e < set->n_examples; e++) {
+        const reward_example *x = &set->example[e];
+        for (int32_t r = x->first; r < x->first + x->n; r++) {
+            sum[x->held] += cross_entropy(p[r], (double)set->target[r]);
+            if (x->held && hp) hp[n[1]] = p[r], hy[n[1]] = set->hard[r];
+            n[x->held]++;
+        }
+    }
+    out->n_train = n[0];
+    out->n_held = n[1];
+    out->loss_train = sum[0] / (double)n[0];
+    out->loss_held = sum[1] / (double)n[1];
+    out->auc_held = hp ? rung_auroc(hp, hy, n[1]) : (double)NAN;
+    out->brier_held = hp ? rung_brier(hp, hy, n[1]) : (double)NAN;
+    out->ece_held = hp ? rung_ece(hp, hy, n[1], ECE_BINS) : (double)NAN;
+    rung_free(hp);
+}
