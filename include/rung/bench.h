@@ -9,7 +9,7 @@ extern "C" {
 
 typedef struct rung_answer_opts {
     size_t struct_size;
-    rung_filter traces;           /* run = the sampling run(s) of the test pool */
+    rung_filter traces;           /* run = the sampling run of the test pool */
     int64_t prm_model, orm_model; /* rows of model; 0 none */
     rung_aggregate_id aggregate;
     const int64_t *greedy_run; /* NULL or the run sampled at T = 0 */
@@ -23,12 +23,16 @@ typedef struct rung_answer_opts {
     { .struct_size = sizeof(rung_answer_opts), .aggregate = RUNG_AGGREGATE_MIN }
 /* Accuracy of every method at k = 1, 2, 4, ... n of the same pool: mean over problems, 95%
  * bootstrap interval over problems, mean tokens; paired difference with the baseline and with one
- * sample, McNemar at k = n, Holm over methods. Appends one JSON object; docs/formats.md has its
- * fields. */
+ * sample, McNemar at k = n, Holm over methods. Appends one JSON object; docs/formats-bench.md has
+ * its fields. A chosen trace whose verdict is unknown is not correct; its share is printed.
+ * Problems with fewer traces than the largest pool are left out, counted and warned of. */
 rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_opts *o,
                               const rung_log *log, rung_error *err);
-/* ProcessBench from stored scores (labels.md 1); tau < 0: the tau that maximises F1 on `tune`
- * subset (named in the output). */
+/* The same object as a text table for eyes, without escape codes. E_FORMAT: not such an object. */
+rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err);
+/* ProcessBench from stored scores (labels.md 1): the problems of `set` whose traces have a known
+ * first error. tau < 0: the tau that maximises F1 on tune_set (NULL: on the set itself, and the
+ * object says so). A trace without all its scores is a miss in either class and is counted. */
 typedef struct rung_pb_opts {
     size_t struct_size;
     const char *set;
@@ -36,18 +40,23 @@ typedef struct rung_pb_opts {
     double tau;
     const char *tune_set;
     uint64_t seed;
-    int32_t n_boot;
+    int32_t n_boot; /* 0 = 10000 */
     rung_filter traces;
 } rung_pb_opts;
 #define RUNG_PB_OPTS_INIT                                                                          \
     { .struct_size = sizeof(rung_pb_opts), .tau = 0.5 }
 rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb_opts *o,
                                     rung_error *err);
-/* Step scores against labels: AUROC, AP, Brier, ECE, reliability bins; per source. Appends one JSON
- * object. */
+/* Step scores against labels: AUROC, AP, Brier, ECE, reliability bins; score by step position.
+ * model 0: the policy's own confidence (least token probability of the step) from the stored
+ * logprobs. Labels are of label_source; hard where there is one, else soft. Appends one JSON
+ * object.
+ */
 rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,
                              const rung_filter *traces, uint64_t seed, rung_error *err);
-/* One self-contained HTML file. */
+/* One self-contained HTML file from what the store holds: results of kind "answer", "steps",
+ * "processbench" (newest of each), traces, scores, labels, metrics, runs. `command`: what the
+ * reader types to make it again. E_NOT_FOUND when there is no "answer" result. */
 rung_status rung_report_write(const char *path, rung_store *s, const char *title,
                               const char *command, const rung_log *log, rung_error *err);
 

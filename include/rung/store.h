@@ -22,9 +22,14 @@ typedef struct rung_store rung_store;
 typedef enum { RUNG_STORE_CREATE = 1, RUNG_STORE_READ_ONLY = 2 } rung_store_flags;
 rung_status rung_store_open(rung_store **out, const char *path, int flags, rung_error *err);
 void rung_store_close(rung_store *s);
-rung_status rung_store_begin(rung_store *s, rung_error *err); /* nests by counting */
+/* Transactions nest by counting; the outermost commit writes. An inner rollback dooms the whole:
+ * the outermost commit then rolls back and returns E_STORE. A put that fails inside undoes itself
+ * only, except that a full disk may undo the whole batch: every later call then fails too. */
+rung_status rung_store_begin(rung_store *s, rung_error *err);
 rung_status rung_store_commit(rung_store *s, rung_error *err);
 void rung_store_rollback(rung_store *s);
+/* llama.cpp's version for the `versions` of later runs (the store cannot ask the model layer). */
+void rung_store_set_llama(rung_store *s, const char *version);
 
 /* run: one stage with one configuration. The same (kind, config_hash) gives the same id back: that
  * is how work resumes. */
@@ -34,18 +39,22 @@ typedef struct rung_run {
         *name; /* unique when not NULL or "": how later stages and flags refer to it ("pool") */
     const char *kind;     /* "trace.sample", "label.mc", ... */
     const char *config;   /* resolved options as JSON, one object */
-    char config_hash[33]; /* filled by run_begin when empty: hash of kind + config */
+    char config_hash[33]; /* filled by run_begin when empty: hash of kind + config + seed */
     uint64_t seed;
-    const char *versions, *machine;  /* NULL: filled by the store (rung, llama.cpp, CPU) */
+    const char *versions, *machine;  /* JSON; NULL: filled by the store (rung, llama, CPU) */
     int64_t started_ms, finished_ms; /* 0 = not finished */
     int64_t tokens;                  /* spent by this run */
     double wall_s;
 } rung_run;
 rung_status rung_run_begin(rung_store *s, rung_run *run,
-                           rung_error *err); /* in: kind, config, seed; out: id and the rest */
+                           rung_error *err); /* in: kind, config, seed; out: id and the rest,
+                                                strings of the row live until the store closes */
 /* By name; strings in a. E_NOT_FOUND with the nearest name as hint. A name that is already another
  * (kind, config)'s: run_begin gives E_INVAL. */
 rung_status rung_run_find(rung_run *out, rung_arena *a, rung_store *s, const char *name,
+                          rung_error *err);
+/* All runs, oldest first: *out[*n] and its strings in a. */
+rung_status rung_run_list(rung_run **out, int64_t *n, rung_arena *a, rung_store *s,
                           rung_error *err);
 rung_status rung_run_spend(rung_store *s, int64_t run_id, int64_t tokens, double wall_s,
                            rung_error *err); /* adds */
@@ -104,13 +113,21 @@ rung_status rung_trace_put(rung_store *s, rung_trace *t, rung_step *step, bool *
 
 typedef struct rung_node {
     int64_t id, problem, parent /* 0 = root */;
-    int32_t depth;
-    const char *text /* this step's text */;
+    int32_t depth;    /* 0 = first step */
+    const char *text; /* this step's text */
+    uint64_t path;    /* hash of the text path from the first step: the node's address for RNG
+                       * draws, equal in every store whatever the ids are */
 } rung_node;
+rung_status rung_node_get(rung_node *out, rung_arena *a, rung_store *s, int64_t id,
+                          rung_error *err); /* strings in a */
 /* Text of the whole prefix from the first step to this node, appended to b. */
 rung_status rung_node_prefix(rung_buf *b, rung_store *s, int64_t node, rung_error *err);
 
-/* What to iterate; zero or NULL fields do not filter. */
+/* What to iterate; zero or NULL fields do not filter. limit and skip count problems, in the order
+ * of their ids, among those that match set, split and problem and - when traces are iterated, or
+ * run, trace or generator is given - have at least one matching trace. An iterator takes the ids
+ * when it is made and each row when it is asked for: the same handle (or another process) may put
+ * rows meanwhile; rows added later are not seen. */
 typedef struct rung_filter {
     const char *set, *split;
     int64_t run, problem, trace;
@@ -159,12 +176,14 @@ typedef struct rung_label {
 } rung_label;
 rung_status rung_label_put(rung_store *s, const rung_label *l, bool *is_new,
                            rung_error *err); /* UNIQUE(run, node, source) */
-/* found = false (and OK) when there is none. run 0: the newest of that source. Strings are static
- * or "" . */
+/* found = false (and OK) when there is none. run 0: the newest run that has one of that source.
+ * out->source is the caller's own string, out->labeler is "". */
 rung_status rung_label_get(rung_label *out, bool *found, rung_store *s, int64_t run, int64_t node,
                            const char *source, rung_error *err);
 
-/* score: of the prefix ending at node, by a model (a row of `model`). UNIQUE(node, model). */
+/* score: of the prefix ending at node, by a model (a row of `model`). UNIQUE(node, model): the
+ * first value stays. Values that are not finite are refused here (E_INVAL), as in labels (NaN there
+ * means none); a metric's NaN is stored as NULL. */
 rung_status rung_score_put(rung_store *s, int64_t node, int64_t model, double value,
                            rung_error *err);
 rung_status rung_score_get(double *value, bool *found, rung_store *s, int64_t node, int64_t model,
@@ -187,7 +206,8 @@ rung_status rung_metric_next(int64_t *step, const char **name, double *value, ru
                              rung_error *err);
 
 /* result: a measured object (JSON) of a run, e.g. the last line of `bench answer --json`. claim
- * rows are results of kind "claim". */
+ * rows are results of kind "claim". UNIQUE(run, kind, text): put it in one transaction with
+ * rung_run_finish, or a run that was killed between the two leaves a second row. */
 rung_status rung_result_put(rung_store *s, int64_t run, const char *kind, const char *json,
                             rung_error *err);
 rung_status rung_result_iter(rung_iter **out, rung_store *s, const char *kind,
@@ -200,10 +220,12 @@ rung_status rung_cache_get(rung_buf *reply, bool *found, rung_store *s, const ch
                            rung_error *err);
 
 /* Integrity, orphans, counts, work left. Appends one JSON object; E_STORE when damaged, OK
- * otherwise. */
+ * otherwise (unfinished runs and nodes that nothing uses are reported, not damage). */
 rung_status rung_store_check(rung_buf *json, rung_store *s, rung_error *err);
-/* JSONL of every table: {"table":"problem",...columns...}; blobs as base64. import into an empty or
- * an equal store. */
+/* JSONL of every table: {"table":"problem",...columns...}; blobs as base64, text that is not UTF-8
+ * as
+ * {"base64":...}. write: non-zero stops (E_CANCELLED). import into an empty or an equal store, all
+ * or nothing; *n_rows (NULL allowed) = rows added. */
 rung_status rung_store_export(rung_store *s, int (*write)(void *ud, const char *line, size_t n),
                               void *ud, rung_error *err);
 rung_status rung_store_import(int64_t *n_rows, rung_store *s, const char *path, rung_error *err);

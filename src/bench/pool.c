@@ -1,0 +1,177 @@
+/* Traces and their scores, read once into memory. */
+#include "bench/pool.h"
+#include <math.h>
+#include <string.h>
+
+rung_status rung_grow(void **p, int64_t *cap, int64_t n, size_t size, rung_error *err) {
+    if (n <= *cap) return RUNG_OK;
+    int64_t want = *cap < 32 ? 64 : *cap * 2;
+    if (want < n) want = n;
+    void *q = rung_realloc(*p, (size_t)want * size);
+    if (!q) return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld rows", (long long)want);
+    *p = q;
+    *cap = want;
+    return RUNG_OK;
+}
+
+void rung_put_num(rung_buf *b, double v) {
+    if (isfinite(v))
+        rung_buf_printf(b, "%.9g", v);
+    else
+        rung_buf_str(b, "null");
+}
+
+void rung_put_interval(rung_buf *b, rung_interval ci) {
+    rung_buf_str(b, "[");
+    rung_put_num(b, ci.lo);
+    rung_buf_str(b, ",");
+    rung_put_num(b, ci.hi);
+    rung_buf_str(b, "]");
+}
+
+rung_outcome rung_outcome_of(const rung_trace *t) {
+    if (t->verdict == RUNG_VERDICT_CORRECT) return RUNG_OUTCOME_CORRECT;
+    if (!t->answer || !t->answer[0]) return RUNG_OUTCOME_NO_ANSWER;
+    return t->verdict == RUNG_VERDICT_WRONG ? RUNG_OUTCOME_WRONG : RUNG_OUTCOME_UNKNOWN;
+}
+
+static double confidence_of(const rung_trace *t, const rung_step *step) {
+    if (!t->logprob || step->tok_begin < 0 || step->tok_end > t->n_tok ||
+        step->tok_begin >= step->tok_end)
+        return (double)NAN;
+    double least = 0.0;
+    for (int32_t i = step->tok_begin; i < step->tok_end; i++)
+        least = fmin(least, (double)t->logprob[i]);
+    return exp(least);
+}
+
+rung_status rung_step_scores(double *out, rung_store *s, const rung_trace *t, int64_t model,
+                             rung_error *err) {
+    for (int32_t i = 0; i < t->n_steps; i++) {
+        if (model == 0) {
+            out[i] = confidence_of(t, &t->step[i]);
+            continue;
+        }
+        bool found = false;
+        RUNG_TRY(rung_score_get(&out[i], &found, s, t->step[i].node, model, err));
+        if (!found) out[i] = (double)NAN;
+    }
+    return RUNG_OK;
+}
+
+/* NaN unless every step has a score. */
+static rung_status aggregate_of(double *out, const double *score, int32_t n, rung_aggregate_id id,
+                                rung_error *err) {
+    *out = (double)NAN;
+    if (n == 0) return RUNG_OK;
+    for (int32_t i = 0; i < n; i++)
+        if (isnan(score[i])) return RUNG_OK;
+    return rung_aggregate(out, id, score, (size_t)n, err);
+}
+
+typedef struct loader {
+    rung_store *store;
+    int64_t prm_model, orm_model, not_run;
+    rung_aggregate_id aggregate;
+    void *score; /* double[score_cap], scratch */
+    int64_t score_cap;
+    int64_t c_cap; /* of the problem being filled */
+} loader;
+
+static rung_status score_candidate(rung_candidate *c, loader *l, const rung_trace *t,
+                                   rung_error *err) {
+    c->prm = c->orm = (double)NAN;
+    RUNG_TRY(rung_grow(&l->score, &l->score_cap, t->n_steps, sizeof(double), err));
+    RUNG_TRY(rung_step_scores(l->score, l->store, t, 0, err));
+    RUNG_TRY(aggregate_of(&c->confidence, l->score, t->n_steps, l->aggregate, err));
+    if (l->prm_model) {
+        RUNG_TRY(rung_step_scores(l->score, l->store, t, l->prm_model, err));
+        RUNG_TRY(aggregate_of(&c->prm, l->score, t->n_steps, l->aggregate, err));
+    }
+    if (l->orm_model && t->n_steps > 0) {
+        bool found = false;
+        RUNG_TRY(rung_score_get(&c->orm, &found, l->store, t->step[t->n_steps - 1].node,
+                                l->orm_model, err));
+        if (!found) c->orm = (double)NAN;
+    }
+    return RUNG_OK;
+}
+
+/* The problem of this trace: the last one, or a new one (rows come by problem). */
+static rung_status problem_of(rung_pool_problem **out, rung_pool *p, loader *l, int64_t id,
+                              rung_error *err) {
+    if (p->n_problems == 0 || p->problem[p->n_problems - 1].id != id) {
+        void *block = p->problem;
+        rung_status st = rung_grow(&block, &p->cap, p->n_problems + 1, sizeof *p->problem, err);
+        p->problem = block;
+        if (st != RUNG_OK) return st;
+        p->problem[p->n_problems++] = (rung_pool_problem){.id = id};
+        l->c_cap = 0;
+    }
+    *out = &p->problem[p->n_problems - 1];
+    return RUNG_OK;
+}
+
+static rung_status add_trace(rung_pool *p, loader *l, const rung_trace *t, rung_error *err) {
+    rung_pool_problem *at;
+    RUNG_TRY(problem_of(&at, p, l, t->problem, err));
+    void *c = at->c, *outcome = at->outcome;
+    int64_t outcome_cap = l->c_cap;
+    rung_status st = rung_grow(&outcome, &outcome_cap, at->n + 1, 1, err);
+    at->outcome = outcome;
+    if (st == RUNG_OK) st = rung_grow(&c, &l->c_cap, at->n + 1, sizeof *at->c, err);
+    at->c = c;
+    if (st != RUNG_OK) return st;
+    rung_outcome o = rung_outcome_of(t);
+    const char *key = t->answer_key ? t->answer_key : "";
+    rung_candidate *cand = &at->c[at->n];
+    *cand = (rung_candidate){.correct = o == RUNG_OUTCOME_CORRECT, .tokens = t->n_tok};
+    cand->key = rung_arena_strndup(p->arena, key, strlen(key));
+    if (!cand->key) return rung_fail(err, RUNG_E_NOMEM, "out of memory for answers");
+    RUNG_TRY(score_candidate(cand, l, t, err));
+    at->outcome[at->n++] = (uint8_t)o;
+    p->n_outcome[o]++;
+    p->n_traces++;
+    p->n_tok += t->n_tok;
+    p->n_no_prm += isnan(cand->prm);
+    p->n_no_orm += isnan(cand->orm);
+    p->n_no_confidence += isnan(cand->confidence);
+    return RUNG_OK;
+}
+
+rung_status rung_pool_load(rung_pool *p, rung_store *s, const rung_filter *f, int64_t prm_model,
+                           int64_t orm_model, rung_aggregate_id aggregate, int64_t not_run,
+                           rung_error *err) {
+    *p = (rung_pool){.arena = rung_arena_new(0)};
+    if (!p->arena) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a pool of traces");
+    loader l = {.store = s,
+                .prm_model = prm_model,
+                .orm_model = orm_model,
+                .not_run = not_run,
+                .aggregate = aggregate};
+    rung_iter *it = NULL;
+    const rung_trace *t;
+    rung_status st = rung_trace_iter(&it, s, f, err);
+    if (st != RUNG_OK) goto out;
+    while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
+        if (not_run && t->run == not_run) continue;
+        if (p->n_traces == 0 && t->generator)
+            memcpy(p->policy, t->generator, strnlen(t->generator, sizeof p->policy - 1));
+        RUNG_GOTO(add_trace(p, &l, t, err));
+    }
+    if (st == RUNG_DONE) st = RUNG_OK;
+out:
+    rung_iter_free(it);
+    rung_free(l.score);
+    return st;
+}
+
+void rung_pool_clear(rung_pool *p) {
+    for (int64_t i = 0; i < p->n_problems; i++) {
+        rung_free(p->problem[i].c);
+        rung_free(p->problem[i].outcome);
+    }
+    rung_free(p->problem);
+    rung_arena_free(p->arena);
+    *p = (rung_pool){0};
+}

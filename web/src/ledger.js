@@ -1,0 +1,43 @@
+import { h, table } from "./dom.js";
+import { count, date, finite, interval, methodName, percent, seconds } from "./format.js";
+import { last, winner } from "./headline.js";
+
+export function others(answers) {
+  if (answers.length < 2) return null;
+  return h("section", null, h("h2", null, "Other measurements in this store"),
+    table("Newest first", [{ name: "Set", head: true }, { name: "Policy" }, { name: "Problems", n: true }, { name: "k", n: true }, { name: "One sample", n: true },
+      { name: "Best method" }, { name: "Right", n: true }, { name: "95% interval", n: true }],
+      answers.slice(1).map((a) => {
+        const best = winner(a), single = a.methods.find((m) => m.name === "single");
+        return [[a.set, a.split].filter(Boolean).join(" / "), a.policy, count(a.n_problems), a.n_samples, single ? percent(last(single).acc) : "",
+          best ? methodName(best.name) : "", best ? percent(last(best).acc) : "", best ? interval(last(best).ci95) : ""];
+      })));
+}
+
+export function ledger(data) {
+  const runs = data.runs, sum = (key) => runs.reduce((a, r) => a + (finite(r[key]) ? r[key] : 0), 0);
+  return h("section", null, h("h2", null, "What it cost"),
+    table("Every stage in this store", [{ name: "Run", head: true }, { name: "Stage" }, { name: "Seed", n: true }, { name: "Tokens", n: true }, { name: "Time", n: true }, { name: "Started" }, { name: "State" }],
+      runs.map((r) => [r.name || `#${r.id}`, r.kind, r.seed, count(r.tokens), seconds(r.wall_s), date(r.started_ms), r.finished_ms > 0 ? "finished" : "unfinished"]),
+      [`${runs.length} runs`, "", "", count(sum("tokens")), seconds(sum("wall_s")), "", ""]));
+}
+
+const pretty = (text) => {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+};
+
+export function provenance(data) {
+  const machines = [...new Set(data.runs.map((r) => r.machine).filter(Boolean))], versions = [...new Set(data.runs.map((r) => r.versions).filter(Boolean))];
+  return h("section", null, h("h2", null, "How to make it again"),
+    data.command && h("pre", null, data.command),
+    table("Models", [{ name: "Model", head: true }, { name: "Kind" }, { name: "Hash" }], Object.values(data.models).map((m) => [m.name, m.kind, h("code", null, m.hash)])),
+    h("p", null, h("b", null, "Machine "), machines.map(pretty).join("; ") || "not recorded"),
+    h("p", null, h("b", null, "Versions "), versions.map(pretty).join("; ") || "not recorded"),
+    h("p", { class: "soft" }, `Report written ${date(data.made_ms)} by rung ${data.rung}.`),
+    h("h3", null, "Configuration of each run"),
+    data.runs.map((r) => h("details", null, h("summary", null, `${r.name || `#${r.id}`} (${r.kind}), hash ${r.config_hash}`), h("pre", null, pretty(r.config)))));
+}

@@ -1,0 +1,45 @@
+import * as Plot from "@observablehq/plot";
+import { figure, h, table } from "./dom.js";
+import { number } from "./format.js";
+
+const palette = ["var(--c-prm)", "var(--c-orm)", "var(--c-confidence)", "var(--c-oracle)"];
+
+// "loss_train" and "loss_held" share a figure: what stands before the last underscore is the family.
+export function families(series) {
+  const by = new Map();
+  for (const [name, values] of Object.entries(series)) {
+    const cut = name.search(/[._](train|held|heldout|val|test)$/);
+    const family = cut > 0 ? name.slice(0, cut) : name;
+    if (!by.has(family)) by.set(family, []);
+    by.get(family).push({ name, values });
+  }
+  return [...by].map(([name, lines]) => ({ name, lines }));
+}
+
+function curve(family) {
+  const rows = family.lines.flatMap((l, i) => l.values.filter((v) => v[1] !== null).map((v) => ({ step: v[0], value: v[1], name: l.name, color: palette[i % palette.length] })));
+  return (width) => Plot.plot({
+    width, height: 230, marginLeft: 52, marginBottom: 40, marginTop: 24, marginRight: 16,
+    x: { label: "step", ticks: 5 }, y: { label: family.name, grid: true, ticks: 5, nice: true }, color: { type: "identity" },
+    marks: [
+      Plot.line(rows, { x: "step", y: "value", z: "name", stroke: "color", strokeWidth: 1.8 }),
+      rows.length < 60 && Plot.dot(rows, { x: "step", y: "value", fill: "color", r: 2 }),
+    ].filter(Boolean),
+  });
+}
+
+const colorKey = (family) => family.lines.length > 1 && h("ul", { class: "key", "aria-label": "Key" }, family.lines.map((l, i) => h("li", null,
+  h("span", { style: { display: "inline-block", width: "1.4rem", height: ".25rem", background: palette[i % palette.length], marginRight: ".4rem", verticalAlign: "middle" }, "aria-hidden": "true" }), l.name)));
+
+const thin = (values, most = 40) => values.filter((_, i) => i % Math.ceil(values.length / most) === 0 || i === values.length - 1);
+
+export function training(data) {
+  const runs = data.training.filter((t) => Object.keys(t.series).length > 0);
+  if (runs.length === 0) return null;
+  return h("section", null, h("h2", null, "Training"),
+    runs.map((t) => h("div", null, h("h3", null, t.name || `${t.kind} ${t.run}`),
+      h("div", { class: "pair" }, families(t.series).map((f) => figure(curve(f), `${f.name} by training step`, f.lines.map((l) => l.name).join(", "),
+        table(`${f.name} by step`, [{ name: "Metric", head: true }, { name: "Step", n: true }, { name: "Value", n: true }],
+          f.lines.flatMap((l) => thin(l.values).map((v) => [l.name, v[0], number(v[1], 4)]))),
+        colorKey(f)))))));
+}
