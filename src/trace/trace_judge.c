@@ -4,7 +4,6 @@
 #include "rung/trace.h"
 #include "rung/verify.h"
 
-#include <stdio.h>
 #include <string.h>
 
 rung_status rung_trace_prompt(rung_buf *user, const rung_problem *p, const char *suffix,
@@ -48,13 +47,6 @@ static rung_status first_error(rung_trace *t, const rung_problem *p, rung_error 
     return st;
 }
 
-/* "math/1": the verdict names its maker and the maker's version. */
-static const char *verifier_label(rung_arena *a, const rung_verifier *v) {
-    char label[64];
-    int n = snprintf(label, sizeof label, "%s/%s", v->name, v->version ? v->version : "0");
-    return rung_arena_strndup(a, label, n < 0 ? 0 : (size_t)n < sizeof label ? (size_t)n : 63);
-}
-
 rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p, rung_error *err) {
     const rung_verifier *v = rung_verifier_find(p->verifier ? p->verifier : "");
     if (!v) {
@@ -75,8 +67,8 @@ rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p
                                    check.reason ? strlen(check.reason) : 0);
     t->rule = rung_arena_strndup(a, answer.rule ? answer.rule : "",
                                  answer.rule ? strlen(answer.rule) : 0);
-    t->verifier = verifier_label(a, v);
-    if (!t->answer || !t->answer_key || !t->reason || !t->rule || !t->verifier)
+    t->verifier = v->version; /* "math-1": the verdict names its maker and the version */
+    if (!t->answer || !t->answer_key || !t->reason || !t->rule)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for an answer");
     t->verdict = check.verdict;
     return first_error(t, p, err);

@@ -19,6 +19,7 @@ typedef struct slot {
 typedef struct pending {
     rung_trace trace;
     rung_step *step;
+    int64_t n_tok; /* what it cost; a remote's tokens are counted but not known */
 } pending;
 
 typedef struct sampler {
@@ -49,7 +50,7 @@ static rung_status flush(sampler *w, rung_error *err) {
     for (int32_t i = 0; i < w->n_rows && st == RUNG_OK; i++) {
         bool is_new = false;
         st = rung_trace_put(w->store, &w->row[i].trace, w->row[i].step, &is_new, err);
-        if (is_new) n_tok += w->row[i].trace.n_tok;
+        if (is_new) n_tok += w->row[i].n_tok;
     }
     /* The cost goes with the rows it paid for: a kill loses both or neither. */
     double now = rung_now();
@@ -69,7 +70,7 @@ static rung_status flush(sampler *w, rung_error *err) {
 static rung_status align_tokens(sampler *w, rung_step *step, int32_t *n_steps,
                                 const rung_gen_out *o, const rung_problem *p, rung_error *err) {
     const rung_model *m = rung_engine_model(w->engine);
-    if (!m || !o->tok) return RUNG_OK;
+    if (!m || !o->tok || *n_steps == 0) return RUNG_OK; /* no bytes: at most control tokens */
     for (;;) {
         rung_error e = RUNG_ERROR_INIT;
         rung_status st = rung_split_tokens(step, *n_steps, m, o->tok, o->n_tok, &e);
@@ -193,6 +194,7 @@ static rung_status on_gen(void *ud, const rung_gen_out *o, rung_error *err) {
         RUNG_TRY(copy_sample(w, row, s, o, err));
         RUNG_TRY(rung_trace_judge(&row->trace, w->arena, &s->problem, err));
         if (w->n_rows++ == 0) w->row_t = rung_now();
+        row->n_tok = o->n_tok;
         w->n_done++;
         w->n_tok += o->n_tok;
         if (w->n_rows == RUNG_FLUSH_ROWS || rung_now() - w->row_t > RUNG_FLUSH_S)

@@ -1,12 +1,13 @@
 /* Aggregates: hand values of search.md 2.3 and properties over the whole table. */
 #include "rung/reward.h"
 #include "rung/rng.h"
-#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static double agg(rung_aggregate_id id, const double *r, size_t n) {
     double v = NAN;

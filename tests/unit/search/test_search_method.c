@@ -1,11 +1,12 @@
 /* Methods on hand-computed pools (search.md 2.1-2.5). */
 #include "rung/search.h"
-#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static int choose(const char *method, const rung_candidate *pool, int n) {
     const rung_method *m = rung_method_find(method);

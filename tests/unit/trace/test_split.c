@@ -1,12 +1,13 @@
 /* Splitters: hand cases and the invariants on random bytes. */
 #include "rung/rng.h"
 #include "rung/trace.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 /* The pieces joined by '|' must be `want`. */
 static void splits(const char *how, const char *text, const char *want) {
