@@ -4,6 +4,7 @@
 
 #include "model/gguf_file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* libllama's log is one callback for the process. */
@@ -46,11 +47,52 @@ static void backend_once(void) {
     done = true;
 }
 
-static rung_status check_file(const char *path, rung_error *err) {
+#define MAX_LAYERS 512 /* libllama's own limit, which it asserts */
+
+static int64_t arch_key(const rung_gguf *g, const char *arch, const char *key) {
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", arch, key);
+    return rung_gguf_i64(g, name, -1);
+}
+
+/* Sizes that libllama asserts instead of refusing; -1 (absent, or one per layer) is left to it. */
+static rung_status check_sizes(rung_model_info *i, const rung_gguf *g, const char *path,
+                               const char *arch, rung_error *err) {
+    int64_t layer = arch_key(g, arch, "block_count"), embd = arch_key(g, arch, "embedding_length"),
+            ctx = arch_key(g, arch, "context_length"),
+            head = arch_key(g, arch, "attention.head_count"),
+            kv = arch_key(g, arch, "attention.head_count_kv");
+    int64_t expert = arch_key(g, arch, "expert_count"),
+            used = arch_key(g, arch, "expert_used_count");
+    bool ok = layer != 0 && layer <= MAX_LAYERS && embd != 0 && embd < (1 << 24) && ctx != 0 &&
+              ctx <= INT32_MAX && head != 0 && head <= (1 << 16) && kv <= head;
+    if (ok && head > 0 && kv > 0) ok = head % kv == 0;
+    if (ok && head > 0 && embd > 0) ok = head <= embd;
+    if (ok && used > 0) ok = used <= expert && expert <= 512;
+    if (!ok) {
+        rung_fail(err, RUNG_E_MODEL, "model \"%s\" has sizes that cannot be", path);
+        rung_error_detail(
+            err, "layers %lld, width %lld, heads %lld/%lld, context %lld, experts %lld/%lld",
+            (long long)layer, (long long)embd, (long long)head, (long long)kv, (long long)ctx,
+            (long long)used, (long long)expert);
+        return rung_error_hint(err, "fetch or write the file again");
+    }
+    i->n_layer = layer > 0 ? (int32_t)layer : 0;
+    i->n_embd = embd > 0 ? (int32_t)embd : 0;
+    i->n_head = head > 0 ? (int32_t)head : 0;
+    i->n_head_kv = kv > 0 ? (int32_t)kv : i->n_head;
+    i->n_ctx_train = ctx > 0 ? (int32_t)ctx : 0;
+    return RUNG_OK;
+}
+
+static rung_status check_file(rung_model_info *i, const char *path, rung_error *err) {
     rung_gguf *g = NULL;
     RUNG_TRY(rung_gguf_open(&g, path, err));
-    rung_status st = RUNG_OK;
-    if (!rung_gguf_str(g, "general.architecture", NULL)) {
+    const char *arch = rung_gguf_str(g, "general.architecture", NULL);
+    rung_status st;
+    if (arch) {
+        st = check_sizes(i, g, path, arch, err);
+    } else {
         st = rung_fail(err, RUNG_E_MODEL, "\"%s\" holds no language model: no general.architecture",
                        path);
         rung_error_hint(err, "give the GGUF of a model, not of an adapter or a head");
@@ -81,11 +123,13 @@ static void fill_info(rung_model *m, const char *path) {
         copy_str(i->storage, sizeof i->storage, p ? p + 1 : buf);
     }
     i->n_vocab = llama_vocab_n_tokens(m->vocab);
-    i->n_embd = llama_model_n_embd(m->llama);
-    i->n_layer = llama_model_n_layer(m->llama);
-    i->n_head = llama_model_n_head(m->llama);
-    i->n_head_kv = llama_model_n_head_kv(m->llama);
-    i->n_ctx_train = llama_model_n_ctx_train(m->llama);
+    if (!m->vocab_only) {
+        i->n_embd = llama_model_n_embd(m->llama);
+        i->n_layer = llama_model_n_layer(m->llama);
+        i->n_head = llama_model_n_head(m->llama);
+        i->n_head_kv = llama_model_n_head_kv(m->llama);
+        i->n_ctx_train = llama_model_n_ctx_train(m->llama);
+    }
     i->n_params = (int64_t)llama_model_n_params(m->llama);
     i->n_bytes = (int64_t)llama_model_size(m->llama);
 }
@@ -123,11 +167,12 @@ rung_status rung_model_load(rung_model **out, const char *path, const rung_model
     }
     if (opts) memcpy(&o, opts, opts->struct_size);
     backend_once();
-    RUNG_TRY(check_file(path, err));
     rung_model *m = rung_calloc(1, sizeof *m);
     if (!m) return rung_fail(err, RUNG_E_NOMEM, "no memory for model \"%s\"", path);
-    rung_status st = load(m, path, &o, err);
+    rung_status st = check_file(&m->info, path, err);
+    if (st == RUNG_OK) st = load(m, path, &o, err);
     if (st != RUNG_OK) {
+        if (st == RUNG_E_MODEL && err && !err->hint[0]) rung_error_hint(err, "is it a GGUF model?");
         rung_model_free(m);
         return st;
     }
