@@ -15,6 +15,10 @@
 extern "C" {
 #endif
 
+#ifndef RUNG_VERSION
+#define RUNG_VERSION "0.1.0" /* = project(VERSION) */
+#endif
+
 #if defined(__GNUC__)
 #define RUNG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define RUNG_MUST_USE          __attribute__((warn_unused_result))
