@@ -24,6 +24,8 @@ rung_status rung_net_load(rung_net **out, const char *gguf_path,
                           rung_error *err); /* vocabulary keys are kept for the export */
 rung_status rung_net_save(const rung_net *net, const char *gguf_path,
                           const char *type /* f32 f16 bf16 q8_0 */, rung_error *err);
+/* Texts are raw bytes up to their NUL (escaped in the file); "" stands for the zero byte. type: 1
+ * normal, 3 control; NULL: all normal. n = n_vocab; eos -1: none. */
 rung_status rung_net_set_vocab(rung_net *net, const char *const *token_text,
                                const int32_t *token_type, size_t n, int32_t eos, rung_error *err);
 void rung_net_set_meta(rung_net *net, const char *key,
@@ -47,7 +49,7 @@ typedef struct rung_loss {
                       const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
     void *ud;
 } rung_loss;
-/* Masked cross entropy, mean over positions with weight > 0: ud = rung_loss_ce. */
+/* Masked cross entropy, sum(w loss) / sum(w): ud = rung_loss_ce. No position counted: 0. */
 typedef struct rung_loss_ce {
     const int32_t *target;
     const float *weight; /* [B*T] each; target of position t, usually tok[t+1] */
@@ -55,7 +57,7 @@ typedef struct rung_loss_ce {
 rung_status rung_loss_ce_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits,
                             const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err);
 /* Token-pair PRM (labels.md 3): cross entropy on two tokens only, soft target s = P(plus); ud =
- * rung_loss_pair. Positions with weight 0 are out. */
+ * rung_loss_pair. sum(w loss) / sum(w). */
 typedef struct rung_loss_pair {
     int32_t plus, minus;
     const float *target;
@@ -79,8 +81,8 @@ typedef struct rung_adamw {
 typedef enum { RUNG_SCHEDULE_CONSTANT, RUNG_SCHEDULE_LINEAR, RUNG_SCHEDULE_COSINE } rung_schedule;
 double rung_lr_at(rung_schedule s, double lr, double lr_min, int64_t step, int64_t warmup,
                   int64_t total); /* step from 0 */
-/* One AdamW step on the gathered gradients, then zero them. grad_norm: before clipping. E_FORMAT on
- * NaN, nothing changed. */
+/* One AdamW step on the gathered gradients, then zero them. grad_norm: before clipping; clip 0:
+ * none. E_FORMAT on NaN: weights, moments and step count unchanged, the gradients dropped. */
 rung_status rung_net_step(double *grad_norm, rung_net *net, const rung_adamw *opt, rung_error *err);
 int64_t rung_net_steps(const rung_net *net);
 /* Checkpoint: weights, moments, step, and the caller's state blob; atomic; resumes bit-equal. */
@@ -89,8 +91,12 @@ rung_status rung_net_checkpoint(const rung_net *net, const char *path, const voi
 rung_status rung_net_resume(rung_net *net, const char *path, void *state, size_t n_state,
                             rung_error *err); /* E_MISMATCH on another shape or size */
 
-/* Supervised fine-tuning: documents are asked for by number, packed into rows, shuffled by address;
- * checkpoints resume exactly. */
+/* Supervised fine-tuning: documents are asked for by number, packed whole into rows; checkpoints
+ * resume exactly. Numbers run from 0 without end: the caller maps them to documents (shuffled by an
+ * addressed draw). One that does not fit is asked for again in the next batch. A checkpoint file
+ * that is there is gone on from; `steps` counts from the net's own step count (0 after new or
+ * load).
+ */
 typedef struct rung_sft_opts {
     size_t struct_size;
     int64_t steps;

@@ -1,0 +1,241 @@
+/* The fine-tuning loop: it learns, it resumes bit-equal after a stop and after kill -9, it packs
+ * whole documents, it tells what happens. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rung/train.h"
+#include "train/net.h"
+
+#include <cmocka.h>
+
+static const rung_net_shape SHAPE = {16, 16, 2, 2, 1, 24, 32, 10000, 1e-5f, true};
+static rung_error err;
+static char path[] = "/tmp/rung_sft_XXXXXX";
+
+/* Document i: a run that counts up from an addressed start; the next token is certain. */
+typedef struct corpus {
+    int32_t tok[40], target[40];
+    float weight[40];
+    int32_t long_doc; /* this document is too long; -1 none */
+    uint64_t seen[512];
+    size_t n_seen;
+} corpus;
+
+static rung_status doc(void *ud, uint64_t i, const int32_t **tok, const int32_t **target,
+                       const float **weight, int32_t *n, rung_error *e) {
+    (void)e;
+    corpus *c = ud;
+    rung_rng r = rung_rng_at(3, RUNG_STREAM_TEST, i, 0);
+    *n = (int32_t)rung_rng_between(&r, 3, 14);
+    if ((int64_t)i == c->long_doc) *n = 33;
+    int32_t start = (int32_t)rung_rng_below(&r, 16);
+    for (int32_t k = 0; k < *n; k++) {
+        c->tok[k] = (start + k) % 16;
+        c->target[k] = (start + k + 1) % 16;
+        c->weight[k] = k > 0;
+    }
+    if (c->n_seen < 512) c->seen[c->n_seen++] = i;
+    *tok = c->tok;
+    *target = c->target;
+    *weight = c->weight;
+    return RUNG_OK;
+}
+
+static rung_sft_opts options(corpus *c, const char *checkpoint, int64_t steps) {
+    memset(c, 0, sizeof *c);
+    c->long_doc = -1;
+    rung_adamw adamw = RUNG_ADAMW_INIT;
+    adamw.lr = 0.01;
+    return (rung_sft_opts){.struct_size = sizeof(rung_sft_opts),
+                           .steps = steps,
+                           .rows = 4,
+                           .n_tok = 32,
+                           .adamw = adamw,
+                           .schedule = RUNG_SCHEDULE_COSINE,
+                           .warmup = 5,
+                           .seed = 9,
+                           .checkpoint = checkpoint,
+                           .checkpoint_every = 10,
+                           .doc = doc,
+                           .ud = c};
+}
+
+typedef struct log_count {
+    int n, stop_at;
+    int64_t first, last;
+    double loss, eta;
+} log_count;
+
+static int emit(void *ud, rung_level level, const char *name, const rung_field *f) {
+    log_count *k = ud;
+    if (level != RUNG_PROGRESS || strcmp(name, "train.step") != 0) return 0;
+    for (; f->kind != RUNG_FIELD_END; f++) {
+        if (strcmp(f->key, "step") == 0) k->last = f->i;
+        if (strcmp(f->key, "loss") == 0) k->loss = f->d;
+        if (strcmp(f->key, "eta_s") == 0) k->eta = f->d;
+    }
+    if (k->n++ == 0) k->first = k->last;
+    return k->stop_at > 0 && k->n >= k->stop_at;
+}
+
+static rung_net *make(void) {
+    rung_net *net;
+    assert_int_equal(rung_net_new(&net, &SHAPE, 1, &err), RUNG_OK);
+    return net;
+}
+
+static void assert_same(const rung_net *a, const rung_net *b) {
+    size_t n = (size_t)rung_net_n_params(a) * sizeof(float);
+    assert_int_equal(rung_net_steps(a), rung_net_steps(b));
+    assert_memory_equal(a->core->w, b->core->w, n);
+    assert_memory_equal(a->m, b->m, n);
+    assert_memory_equal(a->v, b->v, n);
+}
+
+typedef struct metric_count {
+    int n_loss;
+    double first, last;
+} metric_count;
+
+static void on_metric(void *ud, int64_t step, const char *name, double value) {
+    metric_count *m = ud;
+    if (strcmp(name, "loss") != 0) return;
+    if (step == 1) m->first = value;
+    m->last = value;
+    m->n_loss++;
+}
+
+static void test_learns_and_tells(void **state) {
+    (void)state;
+    corpus c;
+    rung_sft_opts o = options(&c, NULL, 150);
+    metric_count m = {0};
+    log_count k = {0};
+    rung_log log = {emit, &k};
+    o.on_metric = on_metric;
+    o.metric_ud = &m;
+    rung_net *net = make();
+    assert_int_equal(rung_sft_train(net, &o, &log, &err), RUNG_OK);
+    assert_int_equal(m.n_loss, 150);
+    print_message("  loss %.3f -> %.4f\n", m.first, m.last);
+    assert_true(m.first > 2.5 && m.last < 0.05); /* ln 16 = 2.77 before */
+    assert_true(k.first == 1 && k.last == 150 && k.loss == m.last && k.eta == 0);
+    rung_net_free(net);
+}
+
+/* 40 steps = 20, stop, 20: the stop by the caller's wish or by a kill in the middle of a step. */
+static void test_resume(void **state) {
+    (void)state;
+    close(mkstemp(path));
+    unlink(path);
+    corpus c;
+    rung_net *whole = make(), *part = make();
+    rung_sft_opts o = options(&c, NULL, 40);
+    assert_int_equal(rung_sft_train(whole, &o, NULL, &err), RUNG_OK);
+
+    log_count k = {.stop_at = 1};
+    rung_log log = {emit, &k};
+    o = options(&c, path, 40);
+    assert_int_equal(rung_sft_train(part, &o, &log, &err), RUNG_E_CANCELLED);
+    assert_true(rung_net_steps(part) < 40 && err.hint[0]);
+    rung_net_free(part);
+    part = make();
+    o = options(&c, path, 40);
+    assert_int_equal(rung_sft_train(part, &o, NULL, &err), RUNG_OK);
+    assert_same(whole, part);
+    rung_net_free(part);
+
+    part = make(); /* finished: nothing left to do, same weights */
+    assert_int_equal(rung_sft_train(part, &o, NULL, &err), RUNG_OK);
+    assert_same(whole, part);
+    rung_net_free(part);
+
+    o.rows = 5;
+    part = make();
+    assert_int_equal(rung_sft_train(part, &o, NULL, &err), RUNG_E_MISMATCH);
+    rung_net_free(part);
+    rung_net_free(whole);
+    unlink(path);
+}
+
+static void kill_at(void *ud, int64_t step, const char *name, double value) {
+    (void)name, (void)value;
+    if (step == *(int64_t *)ud) raise(SIGKILL);
+}
+
+/* libgomp's threads do not survive a fork, so the killed child is this program started anew. */
+static int child(const char *checkpoint, int64_t kill_step) {
+    corpus c;
+    rung_net *net;
+    rung_sft_opts o = options(&c, checkpoint, 40);
+    o.on_metric = kill_at;
+    o.metric_ud = &kill_step;
+    if (rung_net_new(&net, &SHAPE, 1, &err) != RUNG_OK) return 1;
+    return rung_sft_train(net, &o, NULL, &err) == RUNG_OK ? 0 : 1;
+}
+
+static const char *self;
+
+static void test_kill(void **state) {
+    (void)state;
+    corpus c;
+    rung_net *whole = make(), *part = make();
+    rung_sft_opts o = options(&c, NULL, 40);
+    assert_int_equal(rung_sft_train(whole, &o, NULL, &err), RUNG_OK);
+    static const char *const at[] = {"7", "23", "30"}; /* before the first, between, on one */
+    for (int i = 0; i < 3; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            execl(self, self, "--child", path, at[i], (char *)NULL);
+            _exit(9);
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    o = options(&c, path, 40);
+    assert_int_equal(rung_sft_train(part, &o, NULL, &err), RUNG_OK);
+    assert_same(whole, part);
+    rung_net_free(whole);
+    rung_net_free(part);
+    unlink(path);
+}
+
+static void test_packing(void **state) {
+    (void)state;
+    corpus c;
+    rung_net *net = make();
+    rung_sft_opts o = options(&c, NULL, 10);
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_OK);
+    /* In order, none left out; one that did not fit is asked for again, not skipped. */
+    for (size_t i = 1; i < c.n_seen; i++)
+        assert_true(c.seen[i] == c.seen[i - 1] || c.seen[i] == c.seen[i - 1] + 1);
+    o = options(&c, NULL, 10);
+    c.long_doc = 3;
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_OK); /* has its 10 steps already */
+    rung_net_free(net);
+    net = make();
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_LIMIT);
+    assert_non_null(strstr(err.what, "document 3"));
+    o.n_tok = 33;
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_INVAL); /* above n_ctx */
+    o.struct_size = 3;
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_INVAL);
+    rung_net_free(net);
+}
+
+int main(int argc, char **argv) {
+    if (argc == 4 && strcmp(argv[1], "--child") == 0) return child(argv[2], atoll(argv[3]));
+    self = argv[0];
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_tells),
+                                       cmocka_unit_test(test_resume), cmocka_unit_test(test_kill),
+                                       cmocka_unit_test(test_packing)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
