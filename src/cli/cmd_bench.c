@@ -1,0 +1,189 @@
+/* rung bench answer | processbench | steps, and rung report */
+#include "base/json.h"
+#include "cli/session.h"
+#include "rung/bench.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OPT_BOOT                                                                                   \
+    OPT_INT("boot", "10000", "N", 100, 1e7, CLI_KEY, "bootstrap samples of the intervals")
+static const cli_opt answer_opts[] = {
+    OPT_STR("prm", "", "MODEL", CLI_KEY, "process scores of this model: its file, name or number"),
+    OPT_STR("orm", "", "MODEL", CLI_KEY, "outcome scores of this model"),
+    OPT_NAMES("aggregate", "min", cli_names_aggregates, CLI_KEY,
+              "how step scores make one score of a trace"),
+    OPT_STR("greedy", "", "RUN", CLI_KEY, "the run that was sampled at temperature 0"),
+    OPT_STR("baseline", "majority", "METHOD", CLI_KEY, "method of the paired tests"),
+    OPT_INT("subsets", "200", "N", 1, 1e6, CLI_KEY, "random subsets of each size"),
+    OPT_BOOT,
+    OPT_SEED,
+    OPT_NAME,
+};
+const cli_group cli_bench_answer_group = CLI_GROUP_OF("measurement", answer_opts);
+static const cli_opt pb_opts[] = {
+    OPT_STR("prm", "", "MODEL", CLI_KEY, "step scores of this model: its file, name or number"),
+    OPT_REAL("tau", "0.5", "TAU", -1, 1, CLI_KEY,
+             "a step below it is wrong; -1 = the one that maximises F1 on --tune"),
+    OPT_STR("tune", "", "SET", CLI_KEY, "set on which tau is chosen, empty = the set itself"),
+    OPT_BOOT,
+    OPT_SEED,
+    OPT_NAME,
+};
+const cli_group cli_bench_processbench_group = CLI_GROUP_OF("measurement", pb_opts);
+static const cli_opt steps_opts[] = {
+    OPT_STR("prm", "", "MODEL", CLI_KEY,
+            "step scores of this model; empty = the policy's own least token probability"),
+    OPT_STR("source", "truth", "NAME", CLI_KEY, "labels of this source"),
+    OPT_SEED,
+    OPT_NAME,
+};
+const cli_group cli_bench_steps_group = CLI_GROUP_OF("measurement", steps_opts);
+static const cli_opt report_opts[] = {
+    OPT_PATH("out", "report.html", CLI_FREE, "where to write it"),
+    OPT_STR("title", "rung report", "TEXT", CLI_FREE, "its heading"),
+    OPT_STR("command", "", "TEXT", CLI_FREE, "what a reader types to make it again, empty = this"),
+};
+const cli_group cli_report_group = CLI_GROUP_OF("report", report_opts);
+
+/* A measurement begins a run of its own, appends its object, keeps it in the store. */
+typedef struct measure {
+    rung_store *store;
+    rung_filter filter;
+    rung_run run;
+    double t0;
+} measure;
+
+static rung_status begin(measure *m, cli_call *c, rung_error *err) {
+    memset(m, 0, sizeof *m);
+    m->t0 = rung_now();
+    RUNG_TRY(cli_store(&m->store, c, RUNG_STORE_CREATE, err));
+    return cli_filter(&m->filter, c, m->store, err);
+}
+
+static rung_status end(measure *m, cli_call *c, const char *kind, rung_error *err) {
+    RUNG_TRY(rung_buf_check(&c->result, err));
+    while (c->result.n > 0 && c->result.data[c->result.n - 1] == '\n') {
+        c->result.data[--c->result.n] = 0;
+    }
+    RUNG_TRY(rung_result_put(m->store, m->run.id, kind, c->result.data, err));
+    return cli_run_end(c, &m->run, m->t0, err);
+}
+
+rung_status cli_bench_answer(cli_call *c, rung_error *err) {
+    rung_answer_opts o = RUNG_ANSWER_OPTS_INIT;
+    measure m;
+    int64_t greedy = 0;
+    rung_buf table;
+    const char *prm = cli_str(c, "prm"), *orm = cli_str(c, "orm"), *g = cli_str(c, "greedy");
+    RUNG_TRY(begin(&m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&o.prm_model, c, m.store, prm, "prm", err));
+    if (orm) RUNG_TRY(cli_model_lookup(&o.orm_model, c, m.store, orm, "orm", err));
+    if (g) RUNG_TRY(cli_run_lookup(&greedy, c, m.store, g, err));
+    o.traces = m.filter;
+    o.greedy_run = g ? &greedy : NULL;
+    (void)rung_aggregate_find(&o.aggregate, cli_str(c, "aggregate"));
+    o.n_subsets = (int32_t)cli_int(c, "subsets");
+    o.n_boot = (int32_t)cli_int(c, "boot");
+    o.seed = (uint64_t)cli_int(c, "seed");
+    o.baseline = cli_str(c, "baseline");
+    RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
+    RUNG_TRY(rung_bench_answer(&c->result, m.store, &o, &c->app->log, err));
+    RUNG_TRY(end(&m, c, "answer", err));
+    if (c->app->json) return RUNG_OK;
+    rung_buf_init(&table, 16u << 20);
+    rung_status st = rung_bench_answer_table(&table, c->result.data, err);
+    if (st == RUNG_OK) st = cli_out(c->app, table.data, table.n, err);
+    rung_buf_clear(&table);
+    return st;
+}
+
+/* ---- flat objects as two columns */
+
+static void value_cell(cli_table *t, yyjson_val *v) {
+    const char *text = yyjson_get_str(v);
+    if (text) {
+        cli_cell(t, "%s", text);
+    } else if (yyjson_is_real(v)) {
+        cli_cell(t, "%.4g", yyjson_get_real(v));
+    } else if (yyjson_is_num(v)) {
+        cli_cell(t, "%lld", (long long)yyjson_get_sint(v));
+    } else if (yyjson_is_bool(v)) {
+        cli_cell(t, "%s", yyjson_get_bool(v) ? "yes" : "no");
+    } else if (yyjson_is_arr(v) && yyjson_arr_size(v) == 2 && yyjson_is_num(yyjson_arr_get(v, 0))) {
+        cli_cell(t, "[%.4g, %.4g]", yyjson_get_num(yyjson_arr_get(v, 0)),
+                 yyjson_get_num(yyjson_arr_get(v, 1)));
+    } else {
+        cli_cell(t, "-");
+    }
+}
+
+static rung_status print_flat(cli_call *c, rung_error *err) {
+    static const char *const head[] = {"figure", "value"};
+    cli_table t;
+    yyjson_doc *doc = yyjson_read(c->result.data, c->result.n, 0);
+    if (!doc) return rung_fail(err, RUNG_E_FORMAT, "the result is not JSON");
+    yyjson_obj_iter it = yyjson_obj_iter_with(yyjson_doc_get_root(doc));
+    cli_table_init(&t, head, 2);
+    for (yyjson_val *k; (k = yyjson_obj_iter_next(&it)) != NULL;) {
+        yyjson_val *v = yyjson_obj_iter_get_val(k);
+        bool pair = yyjson_is_arr(v) && yyjson_arr_size(v) == 2 &&
+                    yyjson_is_num(yyjson_arr_get(v, 0));
+        const char *key = yyjson_get_str(k);
+        if (yyjson_is_obj(v) || yyjson_is_null(v) || (yyjson_is_arr(v) && !pair)) continue;
+        if (!key || strcmp(key, "v") == 0) continue;
+        cli_cell(&t, "%s", key);
+        value_cell(&t, v);
+    }
+    yyjson_doc_free(doc);
+    return cli_table_print(&t, c->app, err);
+}
+
+rung_status cli_bench_processbench(cli_call *c, rung_error *err) {
+    rung_pb_opts o = RUNG_PB_OPTS_INIT;
+    measure m;
+    const char *prm = cli_str(c, "prm");
+    RUNG_TRY(cli_need(c, "set", "--set names the imported ProcessBench subset", err));
+    RUNG_TRY(begin(&m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&o.model, c, m.store, prm, NULL, err));
+    o.set = cli_str(c, "set");
+    o.tau = cli_real(c, "tau");
+    o.tune_set = cli_str(c, "tune");
+    o.seed = (uint64_t)cli_int(c, "seed");
+    o.n_boot = (int32_t)cli_int(c, "boot");
+    o.traces = m.filter;
+    RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
+    RUNG_TRY(rung_bench_processbench(&c->result, m.store, &o, err));
+    RUNG_TRY(end(&m, c, "processbench", err));
+    return c->app->json ? RUNG_OK : print_flat(c, err);
+}
+
+rung_status cli_bench_steps(cli_call *c, rung_error *err) {
+    measure m;
+    int64_t model = 0;
+    const char *prm = cli_str(c, "prm");
+    RUNG_TRY(cli_need(c, "source", "--source truth", err));
+    RUNG_TRY(begin(&m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&model, c, m.store, prm, NULL, err));
+    RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
+    RUNG_TRY(rung_bench_steps(&c->result, m.store, model, cli_str(c, "source"), &m.filter,
+                              (uint64_t)cli_int(c, "seed"), err));
+    RUNG_TRY(end(&m, c, "steps", err));
+    return c->app->json ? RUNG_OK : print_flat(c, err);
+}
+
+rung_status cli_report(cli_call *c, rung_error *err) {
+    rung_store *s;
+    double t0 = rung_now();
+    const char *command = cli_str(c, "command"), *title = cli_str(c, "title");
+    const char *out = cli_str(c, "out");
+    RUNG_TRY(cli_need(c, "out", "--out report.html", err));
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(rung_report_write(out, s, title ? title : "rung report",
+                               command ? command : c->app->resume, &c->app->log, err));
+    rung_buf_printf(&c->summary, "report written to %s", out);
+    cli_result_open(c, NULL);
+    cli_result_str(c, "out", out);
+    cli_result_close(c, t0);
+    return RUNG_OK;
+}

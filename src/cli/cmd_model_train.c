@@ -1,0 +1,287 @@
+/* rung model train: a small policy from nothing, on the worlds' solving and checking text. */
+#include "cli/session.h"
+#include "cli/train_text.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const cli_opt train_opts[] = {
+    OPT_PATH("out", "", CLI_NOTE, "the GGUF file to write"),
+    OPT_INT("embd", "192", "D", 8, 8192, CLI_KEY, "width"),
+    OPT_INT("layers", "4", "L", 1, 128, CLI_KEY, "layers"),
+    OPT_INT("heads", "2", "H", 1, 128, CLI_KEY, "attention heads; few and wide sample faster"),
+    OPT_INT("ff", "512", "N", 8, 65536, CLI_KEY, "width of the feed-forward layers"),
+    OPT_INT("ctx", "256", "TOKENS", 8, 65536, CLI_KEY, "context length written into the file"),
+    OPT_BOOL("tied", "true", CLI_KEY, "one matrix for token embedding and output"),
+    OPT_INT("rows", "32", "ROWS", 1, 4096, CLI_KEY, "rows of a step"),
+    OPT_INT("tokens", "256", "TOKENS", 8, 65536, CLI_KEY, "tokens of a row"),
+    OPT_INT("steps", "2000", "STEPS", 1, 1e9, CLI_KEY, "optimiser steps"),
+    OPT_REAL("lr", "0.002", "LR", 0, 1, CLI_KEY, "highest learning rate"),
+    OPT_REAL("lr-min", "0.0001", "LR", 0, 1, CLI_KEY, "learning rate at the end"),
+    OPT_INT("warmup", "100", "STEPS", 0, 1e9, CLI_KEY, "steps until the highest learning rate"),
+    OPT_CHOICE("schedule", "cosine", "constant|linear|cosine", CLI_KEY, "learning rate over time"),
+    OPT_REAL("weight-decay", "0.1", "W", 0, 10, CLI_KEY, "AdamW's"),
+    OPT_REAL("beta2", "0.95", "B", 0, 1, CLI_KEY, "AdamW's second decay"),
+    OPT_REAL("clip", "1", "NORM", 0, 1e9, CLI_KEY, "largest gradient norm, 0 = off"),
+    OPT_SEED,
+    OPT_STR("worlds", "total,word", "LIST", CLI_KEY, "worlds of the text"),
+    OPT_REAL("share-check", "-1", "SHARE", -1, 1, CLI_KEY, "share of checking text, -1 = 0.3"),
+    OPT_REAL("misconception", "-1", "P", -1, 1, CLI_KEY,
+             "chance to forget carry or borrow at a hard operation, -1 = 0.6"),
+    OPT_REAL("slip", "-1", "P", -1, 1, CLI_KEY, "random slips per line, -1 = drawn per document"),
+    OPT_REAL("repair", "-1", "P", -1, 1, CLI_KEY,
+             "chance per line after an error to restart from the truth, -1 = 0.1"),
+    OPT_REAL("hard", "0", "SHARE", 0, 1, CLI_KEY, "share of hard operations, 0 = as they fall"),
+    OPT_REAL("distract", "0", "P", -1, 1, CLI_KEY,
+             "chance per line of the distractor's number, 0 = 0.03, -1 = never"),
+    OPT_REAL("check-weight", "1", "W", 0, 1000, CLI_KEY, "loss weight of a verdict"),
+    OPT_REAL("check-lm", "0", "W", 0, 1000, CLI_KEY,
+             "loss weight of the other tokens of checking text"),
+    OPT_INT("held", "512", "DOCUMENTS", 0, 1e6, CLI_KEY, "held-out documents for the last figure"),
+    OPT_PATH("checkpoint", "", CLI_FREE, "empty = beside --out, removed at the end"),
+    OPT_INT("checkpoint-every", "200", "STEPS", 1, 1e9, CLI_FREE, "steps between checkpoints"),
+    OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "number format of the file"),
+    OPT_STR("model-name", "rung-tiny", "NAME", CLI_KEY, "general.name of the file"),
+    OPT_BOOL("force", "false", CLI_FREE, "train again though the file is there"),
+    OPT_NAME,
+};
+const cli_group cli_model_train_group = CLI_GROUP_OF("training", train_opts);
+
+static const uint64_t held_first = 1ull << 40; /* documents that no training run reaches */
+static const int metrics_per_commit = 64;
+
+typedef struct job {
+    cli_call *c;
+    rung_store *store; /* NULL: no metrics kept */
+    rung_run run;
+    char hash[33], checkpoint[4096], vocab_path[4096];
+    rung_net *net;
+    rung_model *vocab;
+    train_text text;
+    int n_open; /* metrics in the open transaction */
+} job;
+
+static void on_metric(void *ud, int64_t step, const char *name, double value) {
+    job *j = ud;
+    rung_error e = RUNG_ERROR_INIT;
+    if (j->store) {
+        if (j->n_open == 0 && rung_store_begin(j->store, &e) != RUNG_OK) return;
+        (void)rung_metric_put(j->store, j->run.id, step, name, value, &e);
+        if (++j->n_open >= metrics_per_commit) {
+            j->n_open = 0;
+            (void)rung_store_commit(j->store, &e);
+        }
+        if (e.code != RUNG_OK) {
+            rung_event(&j->c->app->log, RUNG_WARN, "model.metric_lost", RUNG_S("why", e.what));
+        }
+    }
+    if (strcmp(name, "loss") == 0 && step % 50 == 0) {
+        rung_event(&j->c->app->log, RUNG_INFO, "model.train", RUNG_I("step", step),
+                   RUNG_D("loss", value));
+    }
+}
+
+static rung_status flush_metrics(job *j, rung_error *err) {
+    if (j->n_open == 0) return RUNG_OK;
+    j->n_open = 0;
+    return rung_store_commit(j->store, err);
+}
+
+/* The same training has already written this file? */
+static bool already_there(const job *j, const char *out) {
+    rung_model_opts o = RUNG_MODEL_OPTS_INIT;
+    rung_model *m = NULL;
+    rung_error ignored = RUNG_ERROR_INIT;
+    char have[64];
+    o.vocab_only = true;
+    if (access(out, R_OK) != 0 || rung_model_load(&m, out, &o, &ignored) != RUNG_OK) return false;
+    const char *hash = rung_model_meta(m, "rung.train.hash", have, sizeof have);
+    bool same = hash && strcmp(hash, j->hash) == 0;
+    rung_model_free(m);
+    return same;
+}
+
+static rung_status make_net(job *j, const char *config, rung_error *err) {
+    cli_call *c = j->c;
+    rung_vocab *v = NULL;
+    RUNG_TRY(rung_corpus_vocab(&v, err));
+    rung_net_shape shape = {
+        .n_vocab = rung_vocab_size(v),
+        .n_embd = (int32_t)cli_int(c, "embd"),
+        .n_layer = (int32_t)cli_int(c, "layers"),
+        .n_head = (int32_t)cli_int(c, "heads"),
+        .n_head_kv = (int32_t)cli_int(c, "heads"),
+        .n_ff = (int32_t)cli_int(c, "ff"),
+        .n_ctx = (int32_t)cli_int(c, "ctx"),
+        .rope_base = 10000.0f,
+        .rms_eps = 1e-5f,
+        .tied = cli_flag(c, "tied"),
+    };
+    rung_status st = rung_net_new(&j->net, &shape, (uint64_t)cli_int(c, "seed"), err);
+    if (st == RUNG_OK) st = train_text_set_vocab(j->net, v, err);
+    rung_vocab_free(v);
+    if (st != RUNG_OK) return st;
+    rung_net_set_meta(j->net, "general.name", cli_str(c, "model-name"));
+    rung_net_set_meta(j->net, "rung.train.config", config);
+    rung_net_set_meta(j->net, "rung.train.hash", j->hash);
+    return RUNG_OK;
+}
+
+/* Tokens come from the exported vocabulary itself, so that training reads what sampling will read.
+ */
+static rung_status open_vocab(job *j, rung_error *err) {
+    rung_model_opts o = RUNG_MODEL_OPTS_INIT;
+    o.vocab_only = true;
+    RUNG_TRY(rung_net_save(j->net, j->vocab_path, "f16", err));
+    rung_status st = rung_model_load(&j->vocab, j->vocab_path, &o, err);
+    (void)unlink(j->vocab_path);
+    if (st != RUNG_OK) return st;
+    static const char *const names[] = {"<|eos|>", "<?>", "<+>", "<->"};
+    for (int32_t i = 0; i < 4; i++) {
+        int32_t got = rung_model_token(j->vocab, names[i]);
+        if (got == i) continue;
+        return rung_fail(err, RUNG_E_MISMATCH, "the exported vocabulary has %s at %d, not at %d",
+                         names[i], got, i);
+    }
+    return RUNG_OK;
+}
+
+static void fill_text(job *j) {
+    const cli_call *c = j->c;
+    rung_corpus_opts corpus = RUNG_CORPUS_OPTS_INIT;
+    corpus.seed = (uint64_t)cli_int(c, "seed");
+    corpus.share_check = cli_real(c, "share-check");
+    corpus.slip = cli_real(c, "slip");
+    corpus.repair = cli_real(c, "repair");
+    corpus.misconception = cli_real(c, "misconception");
+    corpus.hard = cli_real(c, "hard");
+    corpus.distract = cli_real(c, "distract");
+    corpus.worlds = cli_str(c, "worlds");
+    j->text.corpus = corpus;
+    j->text.vocab = j->vocab;
+    j->text.check_weight = (float)cli_real(c, "check-weight");
+    j->text.check_lm = (float)cli_real(c, "check-lm");
+}
+
+static rung_status train(job *j, rung_error *err) {
+    const cli_call *c = j->c;
+    const char *schedule = cli_str(c, "schedule");
+    rung_adamw adamw = RUNG_ADAMW_INIT;
+    adamw.lr = cli_real(c, "lr");
+    adamw.weight_decay = cli_real(c, "weight-decay");
+    adamw.beta2 = cli_real(c, "beta2");
+    adamw.clip = cli_real(c, "clip");
+    rung_sft_opts o = {
+        .struct_size = sizeof o,
+        .steps = cli_int(c, "steps"),
+        .rows = (int32_t)cli_int(c, "rows"),
+        .n_tok = (int32_t)cli_int(c, "tokens"),
+        .adamw = adamw,
+        .schedule = strcmp(schedule, "cosine") == 0   ? RUNG_SCHEDULE_COSINE
+                    : strcmp(schedule, "linear") == 0 ? RUNG_SCHEDULE_LINEAR
+                                                      : RUNG_SCHEDULE_CONSTANT,
+        .warmup = cli_int(c, "warmup"),
+        .lr_min = cli_real(c, "lr-min"),
+        .seed = (uint64_t)cli_int(c, "seed"),
+        .checkpoint = j->checkpoint,
+        .checkpoint_every = cli_int(c, "checkpoint-every"),
+        .doc = train_text_doc,
+        .ud = &j->text,
+        .on_metric = on_metric,
+        .metric_ud = j,
+    };
+    rung_status st = rung_sft_train(j->net, &o, &c->app->log, err);
+    rung_error late = RUNG_ERROR_INIT;
+    rung_status kept = flush_metrics(j, &late);
+    if (st == RUNG_OK && kept != RUNG_OK) {
+        if (err) *err = late;
+        st = kept;
+    }
+    return st;
+}
+
+static rung_status report(job *j, const char *out, double t0, rung_error *err) {
+    cli_call *c = j->c;
+    train_held h = {.loss_solve = (double)NAN, .loss_check = (double)NAN, .check_accuracy = (double)NAN};
+    if (cli_int(c, "held") > 0) {
+        RUNG_TRY(train_text_held(&h, j->net, &j->text, held_first, cli_int(c, "held"),
+                                 (int32_t)cli_int(c, "rows"), (int32_t)cli_int(c, "tokens"),
+                                 &c->app->log, err));
+    }
+    c->tokens = cli_int(c, "steps") * cli_int(c, "rows") * cli_int(c, "tokens");
+    rung_buf_printf(&c->summary,
+                    "%s: %.2f M parameters; held-out loss %.4f on solutions (%lld tokens), %.4f on "
+                    "verdicts (%lld, %.1f%% right); %.0f s",
+                    out, (double)rung_net_n_params(j->net) / 1e6, h.loss_solve,
+                    (long long)h.n_solve, h.loss_check, (long long)h.n_check,
+                    100.0 * h.check_accuracy, rung_now() - t0);
+    cli_result_open(c, j->store ? &j->run : NULL);
+    cli_result_str(c, "out", out);
+    cli_result_int(c, "n_params", rung_net_n_params(j->net));
+    cli_result_int(c, "steps", cli_int(c, "steps"));
+    cli_result_real(c, "held_loss", h.loss_solve);
+    cli_result_real(c, "held_check_loss", h.loss_check);
+    cli_result_real(c, "held_check_accuracy", h.check_accuracy);
+    cli_result_close(c, t0);
+    return RUNG_OK;
+}
+
+static rung_status prepare(job *j, const char *out, const char **config, rung_error *err) {
+    cli_call *c = j->c;
+    rung_buf text;
+    rung_buf_init(&text, 1u << 20);
+    rung_status st = cli_config_text(&text, j->hash, c, NULL, err);
+    *config = st == RUNG_OK ? rung_arena_strndup(c->app->arena, text.data, text.n) : NULL;
+    rung_buf_clear(&text);
+    if (st != RUNG_OK) return st;
+    if (!*config) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    const char *ckpt = cli_str(c, "checkpoint");
+    if (ckpt) snprintf(j->checkpoint, sizeof j->checkpoint, "%s", ckpt);
+    else snprintf(j->checkpoint, sizeof j->checkpoint, "%.4000s.%.8s.ckpt", out, j->hash);
+    snprintf(j->vocab_path, sizeof j->vocab_path, "%.4000s.%.8s.vocab", out, j->hash);
+    if (c->in_recipe || cli_is_set(c, "store")) {
+        RUNG_TRY(cli_store(&j->store, c, RUNG_STORE_CREATE, err));
+        RUNG_TRY(cli_run_begin(&j->run, c, NULL, err));
+    }
+    return RUNG_OK;
+}
+
+rung_status cli_model_train(cli_call *c, rung_error *err) {
+    RUNG_TRY(cli_need(c, "out", "--out tiny.gguf", err));
+    const char *out = cli_str(c, "out"), *config = NULL;
+    double t0 = rung_now();
+    job j;
+    memset(&j, 0, sizeof j);
+    j.c = c;
+    train_text_init(&j.text);
+    rung_status st = prepare(&j, out, &config, err);
+    if (st == RUNG_OK && !cli_flag(c, "force") && already_there(&j, out)) {
+        rung_buf_printf(&c->summary, "%s is there, from this very training; --force trains again",
+                        out);
+        cli_result_open(c, j.store ? &j.run : NULL);
+        cli_result_str(c, "out", out);
+        cli_result_close(c, 0);
+        goto out;
+    }
+    if (st == RUNG_OK) st = make_net(&j, config, err);
+    if (st == RUNG_OK) st = open_vocab(&j, err);
+    if (st == RUNG_OK) {
+        fill_text(&j);
+        st = train(&j, err);
+    }
+    if (st == RUNG_OK) st = rung_net_save(j.net, out, cli_str(c, "type"), err);
+    if (st == RUNG_OK) st = report(&j, out, t0, err);
+    if (st == RUNG_OK && !cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
+    if (st == RUNG_OK && j.store) {
+        st = rung_run_spend(j.store, j.run.id, 0, rung_now() - t0, err);
+        if (st == RUNG_OK) st = rung_result_put(j.store, j.run.id, "model.train", c->result.data, err);
+        if (st == RUNG_OK) st = rung_run_finish(j.store, j.run.id, err);
+    }
+out:
+    rung_net_free(j.net);
+    rung_model_free(j.vocab);
+    train_text_clear(&j.text);
+    return st;
+}

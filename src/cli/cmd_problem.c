@@ -1,0 +1,168 @@
+/* rung problem import | generate | show */
+#include "cli/session.h"
+#include "rung/problem.h"
+#include <stdio.h>
+#include <string.h>
+
+static const cli_opt import_opts[] = {
+    OPT_NAMES("format", "", cli_names_importers, CLI_KEY, "what the file is"),
+    OPT_PATH("file", "", CLI_KEY, "the file; - is standard input"),
+    OPT_STR("set", "", "NAME", CLI_KEY, "set to put the problems in, empty = the format's name"),
+    OPT_STR("split", "", "NAME", CLI_KEY, "split to put them in, empty = the format's choice"),
+    OPT_INT("limit", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "at most this many rows, 0 = all"),
+    OPT_INT("skip", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first rows"),
+};
+const cli_group cli_problem_import_group = CLI_GROUP_OF("import", import_opts);
+const cli_group cli_trace_import_group = CLI_GROUP_OF("import", import_opts);
+
+static const cli_opt generate_opts[] = {
+    OPT_NAMES("world", "", cli_names_worlds, CLI_KEY, "which world"),
+    OPT_STR("splits", "train=100,test=100", "LIST", CLI_KEY, "splits and how many problems of each"),
+    OPT_STR("set", "", "NAME", CLI_KEY, "set to put them in, empty = the world's name"),
+    OPT_INT("first", "0", "I", 0, 1e15, CLI_KEY, "number of the first problem"),
+    OPT_INT("steps-min", "0", "STEPS", 0, 1000, CLI_KEY, "fewest operations, 0 = the world's"),
+    OPT_INT("steps-max", "0", "STEPS", 0, 1000, CLI_KEY, "most operations, 0 = the world's"),
+    OPT_INT("max", "0", "N", 0, 1e9, CLI_KEY, "totals stay within 0..max, 0 = the world's"),
+    OPT_REAL("hard", "-1", "SHARE", -1, 1, CLI_KEY, "share of hard operations, -1 = as they fall"),
+    OPT_SEED,
+};
+const cli_group cli_problem_generate_group = CLI_GROUP_OF("generate", generate_opts);
+
+static const cli_opt show_opts[] = {
+    OPT_BOOL("solution", "false", CLI_FREE, "with the reference solution"),
+};
+const cli_group cli_problem_show_group = CLI_GROUP_OF("show", show_opts);
+
+/* Shared with rung trace import: the importers that bring traces are rows of the same table. */
+static rung_status import_file(cli_call *c, rung_import_report *r, rung_error *err) {
+    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
+    rung_store *s;
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    const rung_importer *imp = rung_importer_find(cli_str(c, "format"));
+    if (!imp) return rung_fail(err, RUNG_E_INVAL, "no importer %s", cli_str(c, "format"));
+    o.set = cli_str(c, "set");
+    o.split = cli_str(c, "split");
+    o.limit = cli_int(c, "limit");
+    o.skip = cli_int(c, "skip");
+    memset(r, 0, sizeof *r);
+    rung_status st = imp->import(r, s, cli_str(c, "file"), &o, &c->app->log, err);
+    rung_buf_printf(&c->summary,
+                    "%lld rows read: %lld new problems, %lld already there, %lld rejected, %lld "
+                    "new traces",
+                    (long long)r->n_rows, (long long)r->n_new, (long long)r->n_same,
+                    (long long)r->n_rejected, (long long)r->n_traces);
+    cli_result_open(c, NULL);
+    cli_result_int(c, "n_rows", r->n_rows);
+    cli_result_int(c, "n_new", r->n_new);
+    cli_result_int(c, "n_same", r->n_same);
+    cli_result_int(c, "n_rejected", r->n_rejected);
+    cli_result_int(c, "n_traces", r->n_traces);
+    cli_result_close(c, 0);
+    if (st == RUNG_OK && r->n_rejected > 0) {
+        st = rung_fail(err, RUNG_E_FORMAT, "%lld of %lld rows of %s were rejected",
+                       (long long)r->n_rejected, (long long)r->n_rows, cli_str(c, "file"));
+        rung_error_hint(err, "each is named above; the others are in the store");
+    }
+    return st;
+}
+
+rung_status cli_problem_import(cli_call *c, rung_error *err) {
+    rung_import_report r;
+    return import_file(c, &r, err);
+}
+
+rung_status cli_trace_import(cli_call *c, rung_error *err) {
+    rung_import_report r;
+    rung_status st = import_file(c, &r, err);
+    if (st == RUNG_OK && r.n_rows > 0 && r.n_traces == 0 && r.n_same == 0) {
+        rung_fail(err, RUNG_E_FORMAT, "no row of %s holds a trace", cli_str(c, "file"));
+        st = rung_error_hint(err, "rung problem import reads sets without traces");
+    }
+    return st;
+}
+
+rung_status cli_problem_generate(cli_call *c, rung_error *err) {
+    rung_world_opts o = RUNG_WORLD_OPTS_INIT;
+    rung_store *s;
+    int64_t n_new = 0;
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    o.seed = (uint64_t)cli_int(c, "seed");
+    o.steps_min = (int32_t)cli_int(c, "steps-min");
+    o.steps_max = (int32_t)cli_int(c, "steps-max");
+    o.max = (int32_t)cli_int(c, "max");
+    o.hard = cli_real(c, "hard");
+    RUNG_TRY(rung_problem_generate(&n_new, s, cli_str(c, "world"), cli_str(c, "set"),
+                                   cli_str(c, "splits"), (uint64_t)cli_int(c, "first"), &o,
+                                   &c->app->log, err));
+    rung_buf_printf(&c->summary, "%lld new problems of world %s (%s)", (long long)n_new,
+                    cli_str(c, "world"), cli_str(c, "splits"));
+    cli_result_open(c, NULL);
+    cli_result_str(c, "world", cli_str(c, "world"));
+    cli_result_int(c, "n_new", n_new);
+    cli_result_close(c, t0);
+    return RUNG_OK;
+}
+
+/* ---- show */
+
+static void json_field(rung_buf *b, const char *key, const char *text) {
+    rung_buf_printf(b, ",\"%s\":", key);
+    rung_buf_json_str(b, text ? text : "", text ? strlen(text) : 0);
+}
+
+static void problem_json(rung_buf *b, const rung_problem *p) {
+    rung_buf_printf(b, "{\"v\":1,\"problem\":%lld", (long long)p->id);
+    json_field(b, "set", p->set);
+    json_field(b, "split", p->split);
+    json_field(b, "key", p->key);
+    json_field(b, "question", p->question);
+    json_field(b, "answer", p->answer);
+    json_field(b, "solution", p->solution);
+    json_field(b, "world", p->world);
+    json_field(b, "verifier", p->verifier);
+    rung_buf_str(b, "}\n");
+}
+
+static void problem_text(rung_buf *b, const rung_problem *p, bool solution) {
+    rung_buf_printf(b, "problem %lld  %s/%s  %s\n", (long long)p->id, p->set, p->split, p->key);
+    cli_clean(b, p->question, strlen(p->question));
+    rung_buf_printf(b, "\n-> ");
+    cli_clean(b, p->answer, strlen(p->answer));
+    if (solution && *p->solution) {
+        rung_buf_str(b, "\n");
+        cli_clean(b, p->solution, strlen(p->solution));
+    }
+    rung_buf_str(b, "\n\n");
+}
+
+rung_status cli_problem_show(cli_call *c, rung_error *err) {
+    rung_store *s;
+    rung_filter f;
+    rung_iter *it = NULL;
+    const rung_problem *p;
+    rung_buf b;
+    int64_t n = 0;
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_filter(&f, c, s, err));
+    RUNG_TRY(rung_problem_iter(&it, s, &f, err));
+    rung_buf_init(&b, 64u << 20);
+    rung_status st;
+    while ((st = rung_problem_next(&p, it, err)) == RUNG_OK) {
+        rung_buf_reset(&b);
+        if (c->app->json) problem_json(&b, p);
+        else problem_text(&b, p, cli_flag(c, "solution"));
+        st = rung_buf_check(&b, err);
+        if (st == RUNG_OK) st = cli_out(c->app, b.data, b.n, err);
+        if (st != RUNG_OK) break;
+        n++;
+    }
+    rung_buf_clear(&b);
+    rung_iter_free(it);
+    if (st == RUNG_DONE) st = RUNG_OK;
+    if (st == RUNG_OK && n == 0) {
+        rung_fail(err, RUNG_E_NOT_FOUND, "no problem matches");
+        st = rung_error_hint(err, "look at --set and --split");
+    }
+    return st;
+}

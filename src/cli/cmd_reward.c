@@ -1,0 +1,245 @@
+/* rung reward train | score | show */
+#include "base/json.h"
+#include "cli/session.h"
+#include "model/gguf_file.h"
+#include "rung/reward.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *reward_kinds(size_t i) {
+    /* what can be trained: rows with a file */
+    size_t k = 0;
+    for (int id = 0; id < RUNG_REWARD_KIND_COUNT; id++) {
+        if (id == RUNG_REWARD_CONFIDENCE) continue;
+        if (k++ == i) return rung_reward_kind_name((rung_reward_kind)id);
+    }
+    return NULL;
+}
+
+static const cli_opt train_opts[] = {
+    OPT_NAMES("kind", "prm_head", reward_kinds, CLI_KEY, "which reward model"),
+    OPT_PATH("base", "", CLI_NOTE, "the base model, a GGUF file"),
+    OPT_PATH("out", "", CLI_NOTE, "the file to write"),
+    OPT_STR("source", "mc", "NAME", CLI_KEY, "labels of this source"),
+    OPT_STR("label-run", "", "NAME", CLI_KEY, "labels of this run, empty = the newest"),
+    OPT_BOOL("soft", "false", CLI_KEY, "soft labels as targets, not hard ones"),
+    OPT_STR("tag", "", "TEXT", CLI_KEY, "text put after each step before the read-out"),
+    OPT_BOOL("read-before-tag", "false", CLI_KEY, "read at the step's own last token"),
+    OPT_BOOL("keep-after-error", "false", CLI_KEY, "train on steps after the first wrong one too"),
+    OPT_NAMES("aggregate", "min", cli_names_aggregates, CLI_KEY,
+              "how to make one score of a trace, written into the file"),
+    OPT_REAL("held-share", "0.2", "SHARE", 0.01, 0.9, CLI_KEY, "share of problems held out"),
+    OPT_INT("hidden", "0", "N", 0, 65536, CLI_KEY, "heads: hidden units, 0 = one linear layer"),
+    OPT_INT("epochs", "0", "N", 0, 100000, CLI_KEY, "at most this many epochs, 0 = the kind's"),
+    OPT_INT("batch", "0", "N", 0, 1e6, CLI_KEY, "steps (or traces) of a batch, 0 = the kind's"),
+    OPT_REAL("lr", "0", "LR", 0, 10, CLI_KEY, "learning rate, 0 = the kind's"),
+    OPT_INT("patience", "0", "EPOCHS", 0, 100000, CLI_KEY,
+            "epochs without a better held-out loss, 0 = the kind's"),
+    OPT_CHOICE("save-type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "prm_token: number format"),
+    OPT_BOOL("force", "false", CLI_FREE, "train again though the file is there"),
+    OPT_SEED,
+    OPT_NAME,
+};
+const cli_group cli_reward_train_group = CLI_GROUP_OF("training", train_opts);
+
+static const cli_opt score_opts[] = {
+    OPT_PATH("file", "", CLI_NOTE,
+             "the reward model; \"confidence\" = the policy's own least token probability"),
+    OPT_NAME,
+};
+const cli_group cli_reward_score_group = CLI_GROUP_OF("scoring", score_opts);
+static const cli_opt show_opts[] = {
+    OPT_PATH("file", "", CLI_FREE, "the reward model"),
+};
+const cli_group cli_reward_show_group = CLI_GROUP_OF("show", show_opts);
+
+static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_store *s,
+                                 rung_error *err) {
+    const char *label_run = cli_str(c, "label-run");
+    RUNG_TRY(cli_need(c, "base", "--base models/tiny.gguf", err));
+    RUNG_TRY(cli_need(c, "out", "--out prm.gguf", err));
+    RUNG_TRY(cli_filter(&o->traces, c, s, err));
+    if (label_run) RUNG_TRY(cli_run_lookup(&o->label_run, c, s, label_run, err));
+    if (!rung_reward_kind_find(&o->kind, cli_str(c, "kind"))) {
+        return rung_fail(err, RUNG_E_INVAL, "no kind %s", cli_str(c, "kind"));
+    }
+    if (!rung_aggregate_find(&o->aggregate, cli_str(c, "aggregate"))) {
+        return rung_fail(err, RUNG_E_INVAL, "no aggregate %s", cli_str(c, "aggregate"));
+    }
+    o->label_source = cli_str(c, "source");
+    o->soft = cli_flag(c, "soft");
+    o->base_path = cli_str(c, "base");
+    o->out_path = cli_str(c, "out");
+    o->seed = (uint64_t)cli_int(c, "seed");
+    o->held_share = cli_real(c, "held-share");
+    o->n_hidden = (int32_t)cli_int(c, "hidden");
+    o->epochs = (int32_t)cli_int(c, "epochs");
+    o->batch = (int32_t)cli_int(c, "batch");
+    o->lr = cli_real(c, "lr");
+    o->system = cli_str(c, "system");
+    o->suffix = cli_str(c, "suffix");
+    o->tag = cli_str(c, "tag");
+    o->read_before_tag = cli_flag(c, "read-before-tag");
+    o->keep_after_error = cli_flag(c, "keep-after-error");
+    o->patience = (int32_t)cli_int(c, "patience");
+    o->save_type = cli_str(c, "save-type");
+    return RUNG_OK;
+}
+
+static void train_result(cli_call *c, const rung_run *run, const rung_reward_report *r, double t0) {
+    rung_buf_printf(&c->summary,
+                    "%s: %s on %lld steps, held out %lld: loss %.4f, AUC %.3f, Brier %.3f, ECE "
+                    "%.3f (%d epochs)",
+                    cli_str(c, "out"), cli_str(c, "kind"), (long long)r->n_train,
+                    (long long)r->n_held, r->loss_held, r->auc_held, r->brier_held, r->ece_held,
+                    r->epochs);
+    cli_result_open(c, run);
+    cli_result_str(c, "kind", cli_str(c, "kind"));
+    cli_result_str(c, "out", cli_str(c, "out"));
+    cli_result_int(c, "n_train", r->n_train);
+    cli_result_int(c, "n_held", r->n_held);
+    cli_result_real(c, "loss_train", r->loss_train);
+    cli_result_real(c, "loss_held", r->loss_held);
+    cli_result_real(c, "auc_held", r->auc_held);
+    cli_result_real(c, "brier_held", r->brier_held);
+    cli_result_real(c, "ece_held", r->ece_held);
+    cli_result_int(c, "epochs", r->epochs);
+    cli_result_close(c, t0);
+}
+
+/* The result that this run left in the store, when it is finished and its file is there. */
+static rung_status earlier_result(bool *found, cli_call *c, rung_store *s, const rung_run *run,
+                                  rung_error *err) {
+    rung_iter *it = NULL;
+    int64_t id;
+    const char *json;
+    *found = false;
+    if (run->finished_ms == 0 || cli_flag(c, "force")) return RUNG_OK;
+    if (access(cli_str(c, "out"), R_OK) != 0) return RUNG_OK;
+    RUNG_TRY(rung_result_iter(&it, s, "reward.train", err));
+    rung_status st;
+    while ((st = rung_result_next(&id, &json, it, err)) == RUNG_OK) {
+        if (id != run->id) continue;
+        rung_buf_str(&c->result, json);
+        *found = true;
+        break;
+    }
+    rung_iter_free(it);
+    return st == RUNG_DONE ? RUNG_OK : st;
+}
+
+rung_status cli_reward_train(cli_call *c, rung_error *err) {
+    rung_reward_train_opts o = RUNG_REWARD_TRAIN_OPTS_INIT;
+    rung_reward_report r;
+    rung_store *s;
+    rung_run run;
+    char base_hash[33];
+    bool done = false;
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    RUNG_TRY(train_options(&o, c, s, err));
+    RUNG_TRY(rung_hash_file(base_hash, o.base_path, err));
+    RUNG_TRY(cli_run_begin(&run, c, base_hash, err));
+    RUNG_TRY(earlier_result(&done, c, s, &run, err));
+    if (done) {
+        rung_buf_printf(&c->summary, "%s is there, from this very training; --force trains again",
+                        o.out_path);
+        return RUNG_OK;
+    }
+    memset(&r, 0, sizeof r);
+    RUNG_TRY(rung_reward_train(&r, s, run.id, &o, &c->app->log, err));
+    train_result(c, &run, &r, t0);
+    RUNG_TRY(rung_buf_check(&c->result, err));
+    RUNG_TRY(rung_result_put(s, run.id, "reward.train", c->result.data, err));
+    return cli_run_end(c, &run, t0, err);
+}
+
+/* ---- score */
+
+/* A token model brings its own base; the others need the policy they were trained on. */
+static rung_status needs_base(bool *yes, const char *path, rung_error *err) {
+    rung_gguf *g = NULL;
+    *yes = false;
+    if (strcmp(path, "confidence") == 0) return RUNG_OK;
+    RUNG_TRY(rung_gguf_open(&g, path, err));
+    const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
+    rung_status st = RUNG_OK;
+    if (!kind) {
+        st = rung_fail(err, RUNG_E_MODEL, "\"%s\" is not a reward model", path);
+        rung_error_hint(err, "rung reward train makes one");
+    } else {
+        *yes = strcmp(kind, "prm_token") != 0;
+    }
+    rung_gguf_free(g);
+    return st;
+}
+
+rung_status cli_reward_score(cli_call *c, rung_error *err) {
+    rung_store *s;
+    rung_filter f;
+    rung_run run;
+    rung_reward *r = NULL;
+    cli_engine e = {0};
+    int64_t model = 0;
+    bool base = false;
+    double t0 = rung_now();
+    const char *path = cli_str(c, "file");
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    RUNG_TRY(cli_filter(&f, c, s, err));
+    RUNG_TRY(needs_base(&base, path, err));
+    rung_status st = base ? cli_engine_open(&e, c, err) : RUNG_OK;
+    if (st == RUNG_OK) st = rung_reward_open(&r, path, e.engine, err);
+    if (st == RUNG_OK) st = cli_run_begin(&run, c, rung_reward_hash(r), err);
+    if (st == RUNG_OK) st = rung_reward_score(&model, r, s, &f, &c->app->log, err);
+    if (st == RUNG_OK) st = cli_run_end(c, &run, t0, err);
+    if (st == RUNG_OK) {
+        rung_buf_printf(&c->summary, "scored with %s (%s), model %lld of the store", path,
+                        rung_reward_kind_name(rung_reward_kind_of(r)), (long long)model);
+        cli_result_open(c, &run);
+        cli_result_int(c, "model", model);
+        cli_result_str(c, "kind", rung_reward_kind_name(rung_reward_kind_of(r)));
+        cli_result_str(c, "file", path);
+        cli_result_str(c, "aggregate", rung_aggregate_name(rung_reward_aggregate_of(r)));
+        cli_result_close(c, t0);
+    }
+    rung_reward_free(r);
+    cli_engine_close(&e);
+    return st;
+}
+
+/* ---- show */
+
+rung_status cli_reward_show(cli_call *c, rung_error *err) {
+    static const char *const keys[] = {
+        "kind",     "version",      "base_name", "base_hash",  "system",    "suffix",
+        "tag",      "read",         "aggregate", "label_source", "label_run", "target",
+        "masked",   "split",        "data",      "config",     "n_train",   "n_held",
+        "train_loss", "held_loss",  "held_auc",  "held_brier", "held_ece",  "epochs"};
+    static const char *const head[] = {"key", "value"};
+    rung_gguf *g = NULL;
+    cli_table t;
+    char key[96];
+    const char *path = cli_str(c, "file");
+    RUNG_TRY(rung_gguf_open(&g, path, err));
+    if (!rung_gguf_has(g, "rung.reward.kind")) {
+        rung_gguf_free(g);
+        return rung_fail(err, RUNG_E_MODEL, "\"%s\" is not a reward model", path);
+    }
+    cli_table_init(&t, head, 2);
+    cli_result_open(c, NULL);
+    for (size_t i = 0; i < CLI_N(keys); i++) {
+        snprintf(key, sizeof key, "rung.reward.%s", keys[i]);
+        const char *v = rung_gguf_str(g, key, NULL);
+        if (!v) continue;
+        cli_cell(&t, "%s", keys[i]);
+        cli_cell(&t, "%s", v);
+        cli_result_str(c, keys[i], v);
+    }
+    cli_result_close(c, 0);
+    rung_gguf_free(g);
+    if (!c->app->json) return cli_table_print(&t, c->app, err);
+    rung_buf_clear(&t.cells);
+    return RUNG_OK;
+}

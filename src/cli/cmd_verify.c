@@ -1,0 +1,150 @@
+/* rung verify: the verdict of one pair, or of every line of a JSONL file. */
+#include "base/json.h"
+#include "cli/session.h"
+#include "rung/verify.h"
+#include <string.h>
+
+static const cli_opt verify_opts[] = {
+    OPT_PATH("file", "", CLI_KEY,
+             "JSON lines with \"gold\" and \"answer\" (or \"text\", from which it is taken); - is "
+             "standard input"),
+    OPT_STR("gold", "", "TEXT", CLI_KEY, "the right answer of one pair"),
+    OPT_STR("answer", "", "TEXT", CLI_KEY, "the answer to judge"),
+    OPT_STR("text", "", "TEXT", CLI_KEY, "a whole solution, from which the answer is taken"),
+    OPT_NAMES("verifier", "math", cli_names_verifiers, CLI_KEY, "who judges"),
+};
+const cli_group cli_verify_group = CLI_GROUP_OF("verify", verify_opts);
+
+typedef struct judged {
+    rung_answer answer;
+    rung_check check;
+} judged;
+
+static void judge(judged *out, const rung_verifier *v, const char *gold, const char *answer,
+                  const char *text) {
+    memset(out, 0, sizeof *out);
+    out->answer.rule = "given";
+    if (answer) {
+        size_t n = strlen(answer);
+        if (n >= sizeof out->answer.text) n = sizeof out->answer.text - 1;
+        memcpy(out->answer.text, answer, n);
+    } else {
+        v->extract(&out->answer, text, strlen(text));
+    }
+    v->check(&out->check, gold, out->answer.text);
+}
+
+static void str_field(rung_buf *b, const char *key, const char *v) {
+    rung_buf_printf(b, ",\"%s\":", key);
+    rung_buf_json_str(b, v ? v : "", v ? strlen(v) : 0);
+}
+
+static void judged_json(rung_buf *b, const judged *j, const rung_verifier *v, const char *gold) {
+    rung_buf_str(b, "{\"v\":1");
+    str_field(b, "verdict", rung_verdict_name(j->check.verdict));
+    str_field(b, "gold", gold);
+    str_field(b, "answer", j->answer.text);
+    str_field(b, "extracted_by", j->answer.rule);
+    str_field(b, "rule", j->check.rule);
+    str_field(b, "reason", j->check.reason);
+    str_field(b, "verifier", v->name);
+    str_field(b, "version", v->version);
+    rung_buf_str(b, "}");
+}
+
+static rung_status one_pair(cli_call *c, const rung_verifier *v, rung_error *err) {
+    const char *gold = cli_str(c, "gold"), *answer = cli_str(c, "answer");
+    const char *text = cli_str(c, "text");
+    judged j;
+    if (!gold || (!answer && !text)) {
+        rung_fail(err, RUNG_E_INVAL, "a pair needs --gold and --answer or --text");
+        return rung_error_hint(err, "rung verify --gold 1/2 --answer 0.50, or a file of JSON lines");
+    }
+    judge(&j, v, gold, answer, text);
+    judged_json(&c->result, &j, v, gold);
+    if (!c->app->json) {
+        RUNG_TRY(cli_outf(c->app, err, "%s", rung_verdict_name(j.check.verdict)));
+        if (j.check.rule && *j.check.rule) RUNG_TRY(cli_outf(c->app, err, "  (%s)", j.check.rule));
+        RUNG_TRY(cli_outf(c->app, err, "\n"));
+    }
+    if (j.check.verdict == RUNG_VERDICT_CORRECT) return RUNG_OK;
+    if (j.check.verdict == RUNG_VERDICT_WRONG) return RUNG_E_ANSWER_NO;
+    return rung_fail(err, RUNG_E_FORMAT, "no verdict: %s",
+                     j.check.reason && *j.check.reason ? j.check.reason : "unknown");
+}
+
+typedef struct counts {
+    int64_t n, correct, wrong, unknown, bad;
+} counts;
+
+static rung_status one_line(cli_call *c, const rung_verifier *v, yyjson_val *row, counts *n,
+                            const char *path, int64_t line, rung_error *err) {
+    const char *gold = rung_json_str(row, "gold", NULL);
+    const char *answer = rung_json_str(row, "answer", NULL);
+    const char *text = rung_json_str(row, "text", NULL);
+    if (!gold || (!answer && !text)) {
+        return rung_fail(err, RUNG_E_FORMAT,
+                         "%s:%lld: needs the strings \"gold\" and \"answer\" or \"text\"", path,
+                         (long long)line);
+    }
+    judged j;
+    rung_buf b;
+    judge(&j, v, gold, answer, text);
+    n->n++;
+    n->correct += j.check.verdict == RUNG_VERDICT_CORRECT;
+    n->wrong += j.check.verdict == RUNG_VERDICT_WRONG;
+    n->unknown += j.check.verdict == RUNG_VERDICT_UNKNOWN;
+    rung_buf_init(&b, 64u << 20);
+    judged_json(&b, &j, v, gold);
+    rung_buf_str(&b, "\n");
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) st = cli_out(c->app, b.data, b.n, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status whole_file(cli_call *c, const rung_verifier *v, const char *path,
+                              rung_error *err) {
+    rung_jsonl *r;
+    yyjson_val *row;
+    counts n = {0};
+    rung_error first = RUNG_ERROR_INIT;
+    rung_status st;
+    RUNG_TRY(rung_jsonl_open(&r, path, 0, err));
+    for (;;) {
+        rung_error e = RUNG_ERROR_INIT;
+        st = rung_jsonl_next(&row, r, &e);
+        if (st == RUNG_OK) st = one_line(c, v, row, &n, path, rung_jsonl_line(r), &e);
+        if (st == RUNG_E_FORMAT) {
+            if (n.bad++ == 0) first = e;
+            cli_say(c->app, "rejected: %s", e.what);
+            continue;
+        }
+        if (st != RUNG_OK) {
+            if (st != RUNG_DONE && err) *err = e;
+            break;
+        }
+    }
+    rung_jsonl_close(r);
+    if (st != RUNG_DONE) return st;
+    cli_result_open(c, NULL);
+    cli_result_int(c, "n", n.n);
+    cli_result_int(c, "n_correct", n.correct);
+    cli_result_int(c, "n_wrong", n.wrong);
+    cli_result_int(c, "n_unknown", n.unknown);
+    cli_result_int(c, "n_rejected", n.bad);
+    cli_result_close(c, 0);
+    rung_buf_printf(&c->summary, "%lld pairs: %lld correct, %lld wrong, %lld unknown; %lld rejected",
+                    (long long)n.n, (long long)n.correct, (long long)n.wrong, (long long)n.unknown,
+                    (long long)n.bad);
+    if (n.bad == 0) return RUNG_OK;
+    if (err) *err = first;
+    return RUNG_E_FORMAT;
+}
+
+rung_status cli_verify(cli_call *c, rung_error *err) {
+    const rung_verifier *v = rung_verifier_find(cli_str(c, "verifier"));
+    if (!v) return rung_fail(err, RUNG_E_INVAL, "no verifier %s", cli_str(c, "verifier"));
+    const char *path = cli_str(c, "file");
+    return path ? whole_file(c, v, path, err) : one_pair(c, v, err);
+}

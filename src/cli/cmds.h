@@ -1,0 +1,46 @@
+/* Every command: its own options and its function. The table that joins them is in commands.c. */
+#ifndef RUNG_SRC_CLI_CMDS_H
+#define RUNG_SRC_CLI_CMDS_H
+#include "cli/groups.h"
+
+/* id, what stands before cli_ and _group */
+#define CLI_COMMANDS(X)                                                                            \
+    X(problem_import)                                                                              \
+    X(problem_generate)                                                                            \
+    X(problem_show)                                                                                \
+    X(trace_sample)                                                                                \
+    X(trace_import)                                                                                \
+    X(trace_show)                                                                                  \
+    X(label_mc)                                                                                    \
+    X(label_truth)                                                                                 \
+    X(label_show)                                                                                  \
+    X(reward_train)                                                                                \
+    X(reward_score)                                                                                \
+    X(reward_show)                                                                                 \
+    X(search_run)                                                                                  \
+    X(bench_answer)                                                                                \
+    X(bench_processbench)                                                                          \
+    X(bench_steps)                                                                                 \
+    X(run)                                                                                         \
+    X(report)                                                                                      \
+    X(store_check)                                                                                 \
+    X(store_export)                                                                                \
+    X(store_import)                                                                                \
+    X(model_info)                                                                                  \
+    X(model_chat)                                                                                  \
+    X(model_train)                                                                                 \
+    X(model_compare)                                                                               \
+    X(verify)                                                                                      \
+    X(config_show)                                                                                 \
+    X(version)                                                                                     \
+    X(help)                                                                                        \
+    X(completion)
+#define X(id)                                                                                      \
+    rung_status cli_##id(cli_call *c, rung_error *err);                                            \
+    extern const cli_group cli_##id##_group;
+CLI_COMMANDS(X)
+#undef X
+
+/* One stage of a recipe or one command line, options already resolved: runs it. */
+rung_status cli_call_run(cli_call *c, rung_error *err);
+#endif

@@ -1,0 +1,130 @@
+/* The table of commands. */
+#include "cli/cmds.h"
+#include <stdio.h>
+#include <string.h>
+
+#define ROW(noun, verb, id, args, help, example, measuring, ...)                                   \
+    {noun, verb, args, help, example, {__VA_ARGS__ & cli_global_group}, cli_##id, measuring},
+#define OWN(id) &cli_##id##_group,
+#define FILTER  &cli_filter_group,
+#define ENGINE  &cli_engine_group, &cli_prompt_group,
+#define DRAWS   &cli_sampling_group,
+
+/* clang-format off */
+static const cli_cmd commands[] = {
+    ROW("problem", "import", problem_import, "format file",
+        "import a published problem set, every rejected line named",
+        "problem import gsm8k test.jsonl --set gsm8k --split test", false, OWN(problem_import))
+    ROW("problem", "generate", problem_generate, "world",
+        "make seeded problems of a world whose every step can be checked",
+        "problem generate total --splits train=300,test=200", false, OWN(problem_generate))
+    ROW("problem", "show", problem_show, "",
+        "print problems",
+        "problem show --set gsm8k --limit 3", false, OWN(problem_show) FILTER)
+    ROW("trace", "sample", trace_sample, "",
+        "let the policy write traces, split into steps and verified",
+        "trace sample --policy models/tiny.gguf --split test --n 16 --name pool", true,
+        OWN(trace_sample) FILTER DRAWS ENGINE)
+    ROW("trace", "import", trace_import, "format file",
+        "import traces that others wrote, with their labels",
+        "trace import processbench gsm8k.json --set pb-gsm8k", false, OWN(trace_import))
+    ROW("trace", "show", trace_show, "",
+        "print traces step by step, with label and score",
+        "trace show --run pool --limit 2", false, OWN(trace_show) FILTER)
+    ROW("label", "mc", label_mc, "",
+        "label steps by Monte-Carlo rollouts from each prefix (Math-Shepherd)",
+        "label mc --run pool --policy models/tiny.gguf --k 8 --name mc", true,
+        OWN(label_mc) FILTER DRAWS ENGINE)
+    ROW("label", "truth", label_truth, "",
+        "label steps from the first error that the world or a person gave",
+        "label truth --run pool", false, OWN(label_truth) FILTER)
+    ROW("label", "show", label_show, "",
+        "count the labels of a source, or print them with --steps",
+        "label show --source mc --run pool", false, OWN(label_show) FILTER)
+    ROW("reward", "train", reward_train, "",
+        "train a reward model on labelled steps",
+        "reward train --kind prm_head --base models/tiny.gguf --run pool --out prm.gguf", true,
+        OWN(reward_train) FILTER &cli_prompt_group,)
+    ROW("reward", "score", reward_score, "file",
+        "score the steps of traces with a reward model",
+        "reward score prm.gguf --policy models/tiny.gguf --run pool", true,
+        OWN(reward_score) FILTER ENGINE)
+    ROW("reward", "show", reward_show, "file",
+        "print what a reward model file says about itself",
+        "reward show prm.gguf", false, OWN(reward_show))
+    ROW("search", "run", search_run, "",
+        "choose an answer per problem from a pool of traces",
+        "search run --run pool --method vote_prm --prm prm.gguf", true, OWN(search_run) FILTER)
+    ROW("bench", "answer", bench_answer, "",
+        "accuracy of every method at every budget of one pool, with intervals and tests",
+        "bench answer --run pool --prm prm.gguf --orm orm.gguf", true, OWN(bench_answer) FILTER)
+    ROW("bench", "processbench", bench_processbench, "",
+        "ProcessBench: acc_err, acc_cor and F1 from stored step scores",
+        "bench processbench --set pb-gsm8k --prm prm.gguf", true, OWN(bench_processbench) FILTER)
+    ROW("bench", "steps", bench_steps, "",
+        "step scores against labels: AUROC, Brier, ECE, reliability",
+        "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
+    ROW("run", "", run, "recipe",
+        "run a recipe: its stages in order, each resumable, then the report",
+        "run recipes/demo.yaml --out out/demo", true, OWN(run))
+    ROW("report", "", report, "",
+        "write the report: one HTML file that opens from disk",
+        "report --out report.html", false, OWN(report))
+    ROW("store", "check", store_check, "",
+        "integrity, orphans, counts and work left of a store",
+        "store check --store rung.db", true, OWN(store_check))
+    ROW("store", "export", store_export, "file?",
+        "write every table as JSON lines",
+        "store export - > store.jsonl", false, OWN(store_export))
+    ROW("store", "import", store_import, "file",
+        "read an export into an empty or an equal store",
+        "store import store.jsonl --store copy.db", false, OWN(store_import))
+    ROW("model", "info", model_info, "file",
+        "what a GGUF file holds",
+        "model info models/tiny.gguf", false, OWN(model_info))
+    ROW("model", "chat", model_chat, "",
+        "one reply per line of input",
+        "model chat --policy models/tiny.gguf --prompt 'start 17; +5'", false,
+        OWN(model_chat) DRAWS ENGINE)
+    ROW("model", "train", model_train, "",
+        "train a small policy from nothing on the worlds' text",
+        "model train --out tiny.gguf --steps 2000 --seed 1", true, OWN(model_train))
+    ROW("model", "compare-logits", model_compare, "file",
+        "largest difference between the trainer's and the engine's logits",
+        "model compare-logits models/tiny.gguf --text 'start 17'", true, OWN(model_compare))
+    ROW("verify", "", verify, "file?",
+        "verdict of an answer: one pair, or JSON lines with gold and answer or text",
+        "verify --gold 1/2 --answer 0.50", false, OWN(verify))
+    ROW("config", "show", config_show, "command?",
+        "the resolved options and where each comes from, as a config file",
+        "config show 'trace sample'", false, OWN(config_show))
+    ROW("version", "", version, "",
+        "versions of rung and of what it is built from",
+        "version --json", false, OWN(version))
+    ROW("help", "", help, "noun? verb?",
+        "help on a command; --man prints the man page",
+        "help trace sample", false, OWN(help))
+    ROW("completion", "", completion, "shell",
+        "completion script of a shell",
+        "completion bash > ~/.local/share/bash-completion/completions/rung", false,
+        OWN(completion))
+};
+/* clang-format on */
+
+const cli_cmd *cli_cmd_at(size_t i) {
+    return i < CLI_N(commands) ? &commands[i] : NULL;
+}
+
+const cli_cmd *cli_cmd_find(const char *noun, const char *verb) {
+    for (size_t i = 0; i < CLI_N(commands); i++) {
+        if (strcmp(commands[i].noun, noun) == 0 && strcmp(commands[i].verb, verb) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+const char *cli_cmd_name(const cli_cmd *cmd, char buf[64]) {
+    snprintf(buf, 64, "%s%s%s", cmd->noun, *cmd->verb ? " " : "", cmd->verb);
+    return buf;
+}

@@ -1,0 +1,84 @@
+/* The shared option tables. */
+#include "cli/groups.h"
+#include "rung/problem.h"
+#include "rung/search.h"
+#include "rung/verify.h"
+
+static const cli_opt global_opts[] = {
+    OPT_PATH("store", "rung.db", CLI_FREE, "the store: a SQLite file, made when it is not there"),
+    OPT_BOOL("json", "false", CLI_FREE,
+             "data as one JSON object per line, each with \"v\":1; the last line is the result"),
+    OPT_BOOL("quiet", "false", CLI_FREE, "no progress and no talk, warnings and errors only"),
+    OPT_PATH("config", "", CLI_FREE, "config file with lines like: trace.sample.n = 8   # comment"),
+    OPT_INT("threads", "0", "N", 0, 4096, CLI_FREE, "threads, 0 = all cores"),
+};
+const cli_group cli_global_group = CLI_GROUP_OF("every command", global_opts);
+
+static const cli_opt filter_opts[] = {
+    OPT_STR("set", "", "NAME", CLI_KEY, "only problems of this set"),
+    OPT_STR("split", "", "NAME", CLI_KEY, "only problems of this split: train, val, test, ..."),
+    OPT_STR("run", "", "NAME", CLI_KEY, "only traces of this run: its name or its number"),
+    OPT_INT("limit", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY, "at most this many problems, 0 = all"),
+    OPT_INT("skip", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first problems"),
+};
+const cli_group cli_filter_group = CLI_GROUP_OF("which problems and traces", filter_opts);
+
+static const cli_opt engine_opts[] = {
+    OPT_STR("policy", "", "FILE|URL", CLI_NOTE,
+            "the model: a GGUF file, or the base URL of an OpenAI-compatible endpoint"),
+    OPT_STR("chat-template", "", "NAME", CLI_KEY,
+            "chatml, llama3, ..., \"raw\" for none, or a template's text; empty = the file's own"),
+    OPT_INT("sequences", "0", "N", 0, 4096, CLI_NOTE,
+            "sequences decoded at once, 0 = chosen from the model's size"),
+    OPT_INT("ctx", "0", "CELLS", 0, CLI_INT_MAX, CLI_NOTE, "KV cells in all, 0 = chosen"),
+    OPT_INT("batch", "0", "TOKENS", 0, 1e6, CLI_NOTE, "tokens per decode call, 0 = 512"),
+    OPT_STR("remote-model", "", "NAME", CLI_KEY, "remote: name of the model to ask for"),
+    OPT_CHOICE("api", "chat", "chat|completions", CLI_KEY, "remote: which interface to speak"),
+    OPT_INT("concurrency", "8", "N", 1, 1024, CLI_FREE, "remote: requests at once"),
+    OPT_REAL("timeout", "120", "S", 0.1, 86400, CLI_FREE, "remote: seconds before a request fails"),
+    OPT_INT("retries", "5", "N", 0, 100, CLI_FREE, "remote: tries after the first"),
+    OPT_STR("api-key-env", "RUNG_API_KEY", "VARIABLE", CLI_FREE,
+            "remote: environment variable that holds the key"),
+};
+const cli_group cli_engine_group = CLI_GROUP_OF("the model", engine_opts);
+
+static const cli_opt sampling_opts[] = {
+    OPT_REAL("temperature", "1", "T", 0, 100, CLI_KEY, "0 = always the likeliest token"),
+    OPT_INT("top-k", "0", "N", 0, CLI_INT_MAX, CLI_KEY, "keep the k likeliest tokens, 0 = off"),
+    OPT_REAL("top-p", "1", "P", 0, 1, CLI_KEY, "keep the likeliest tokens up to this mass, 1 = off"),
+    OPT_REAL("min-p", "0", "P", 0, 1, CLI_KEY,
+             "drop tokens below this share of the likeliest one's, 0 = off"),
+    OPT_INT("max-tokens", "512", "TOKENS", 1, 1e7, CLI_KEY, "longest continuation"),
+    OPT_SEED,
+};
+const cli_group cli_sampling_group = CLI_GROUP_OF("sampling", sampling_opts);
+
+static const cli_opt prompt_opts[] = {
+    OPT_STR("system", "", "TEXT", CLI_KEY, "system turn, empty = none"),
+    OPT_STR("suffix", "", "TEXT", CLI_KEY, "text put after the question"),
+};
+const cli_group cli_prompt_group = CLI_GROUP_OF("the prompt", prompt_opts);
+
+const char *cli_names_worlds(size_t i) {
+    const rung_world *w = rung_world_at(i);
+    return w ? w->name : NULL;
+}
+
+const char *cli_names_importers(size_t i) {
+    const rung_importer *x = rung_importer_at(i);
+    return x ? x->name : NULL;
+}
+
+const char *cli_names_verifiers(size_t i) {
+    const rung_verifier *v = rung_verifier_at(i);
+    return v ? v->name : NULL;
+}
+
+const char *cli_names_aggregates(size_t i) {
+    return i < RUNG_AGGREGATE_COUNT ? rung_aggregate_name((rung_aggregate_id)i) : NULL;
+}
+
+const char *cli_names_methods(size_t i) {
+    const rung_method *m = rung_method_at(i);
+    return m ? m->name : NULL;
+}

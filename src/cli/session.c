@@ -1,0 +1,215 @@
+/* What most commands begin and end with: the store, the run's row, the filter, the engine. */
+#include "cli/session.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+rung_status cli_store(rung_store **out, cli_call *c, int flags, rung_error *err) {
+    cli_app *app = c->app;
+    if (!app->store) {
+        if (!(flags & RUNG_STORE_CREATE) && access(app->store_path, F_OK) != 0) {
+            rung_fail(err, RUNG_E_NOT_FOUND, "there is no store \"%s\"", app->store_path);
+            return rung_error_hint(err, "name it with --store, or begin with rung problem "
+                                        "generate or rung problem import");
+        }
+        RUNG_TRY(rung_store_open(&app->store, app->store_path, flags, err));
+    }
+    *out = app->store;
+    return RUNG_OK;
+}
+
+static bool has_option(const cli_call *c, const char *name) {
+    for (size_t i = 0; i < c->n_values; i++) {
+        if (strcmp(c->value[i].opt->name, name) == 0) return true;
+    }
+    return false;
+}
+
+rung_status cli_run_begin(rung_run *run, cli_call *c, const char *extra, rung_error *err) {
+    rung_buf config;
+    char kind[64];
+    memset(run, 0, sizeof *run);
+    rung_buf_init(&config, 1u << 20);
+    rung_status st = cli_config_text(&config, run->config_hash, c, extra, err);
+    if (st != RUNG_OK) goto out;
+    snprintf(kind, sizeof kind, "%s%s%s", c->cmd->noun, *c->cmd->verb ? "." : "", c->cmd->verb);
+    run->kind = rung_arena_strndup(c->app->arena, kind, strlen(kind));
+    run->config = rung_arena_strndup(c->app->arena, config.data, config.n);
+    run->name = has_option(c, "name") ? cli_str(c, "name") : NULL;
+    run->seed = has_option(c, "seed") ? (uint64_t)cli_int(c, "seed") : 0;
+    if (!run->kind || !run->config) {
+        st = rung_fail(err, RUNG_E_NOMEM, "out of memory");
+        goto out;
+    }
+    st = rung_run_begin(c->app->store, run, err);
+out:
+    rung_buf_clear(&config);
+    return st;
+}
+
+rung_status cli_run_end(cli_call *c, rung_run *run, double t0, rung_error *err) {
+    RUNG_TRY(rung_run_spend(c->app->store, run->id, 0, rung_now() - t0, err));
+    return rung_run_finish(c->app->store, run->id, err);
+}
+
+rung_status cli_run_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
+                           rung_error *err) {
+    char *end = NULL;
+    rung_run run;
+    long long v = strtoll(name, &end, 10);
+    if (end != name && !*end && v > 0) {
+        *id = v;
+        return RUNG_OK;
+    }
+    RUNG_TRY(rung_run_find(&run, c->app->arena, s, name, err));
+    *id = run.id;
+    return RUNG_OK;
+}
+
+rung_status cli_filter(rung_filter *f, cli_call *c, rung_store *s, rung_error *err) {
+    memset(f, 0, sizeof *f);
+    f->set = cli_str(c, "set");
+    f->split = cli_str(c, "split");
+    f->limit = cli_int(c, "limit");
+    f->skip = cli_int(c, "skip");
+    const char *run = cli_str(c, "run");
+    return run ? cli_run_lookup(&f->run, c, s, run, err) : RUNG_OK;
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool row_fits(const rung_model_row *m, const char *name, const char *kind) {
+    if (kind && strcmp(m->kind, kind) != 0) return false;
+    return strcmp(m->path, name) == 0 || strcmp(m->name, name) == 0 || strcmp(m->hash, name) == 0 ||
+           (*m->path && strcmp(base_name(m->path), name) == 0);
+}
+
+rung_status cli_model_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
+                             const char *kind, rung_error *err) {
+    const char *names[64];
+    size_t n = 0;
+    char *end = NULL;
+    rung_model_row m;
+    long long number = strtoll(name, &end, 10);
+    *id = 0;
+    if (end != name && !*end) {
+        *id = number;
+        return rung_model_get(&m, c->app->arena, s, number, err);
+    }
+    for (int64_t i = 1;; i++) { /* rows are numbered from 1 and never deleted */
+        rung_error e = RUNG_ERROR_INIT;
+        rung_status st = rung_model_get(&m, c->app->arena, s, i, &e);
+        if (st == RUNG_E_NOT_FOUND) break;
+        if (st != RUNG_OK) {
+            if (err) *err = e;
+            return st;
+        }
+        if (row_fits(&m, name, kind)) *id = i;
+        if (n < 64 && (!kind || strcmp(m.kind, kind) == 0)) names[n++] = *m.path ? m.path : m.name;
+    }
+    if (*id) return RUNG_OK;
+    const char *near = cli_nearest(name, names, n);
+    rung_fail(err, RUNG_E_NOT_FOUND, "no scores of a model \"%s\" in the store", name);
+    if (near) return rung_error_hint(err, "did you mean \"%s\"?", near);
+    return rung_error_hint(err, "rung reward score FILE puts them there");
+}
+
+/* ---- engine */
+
+static bool is_url(const char *policy) {
+    return strncmp(policy, "http://", 7) == 0 || strncmp(policy, "https://", 8) == 0;
+}
+
+static rung_status open_remote(cli_engine *e, const cli_call *c, const char *url,
+                               rung_engine_opts *o, rung_error *err) {
+    const char *model = cli_str(c, "remote-model");
+    o->cache = c->app->store;
+    o->concurrency = (int32_t)cli_int(c, "concurrency");
+    o->timeout_s = cli_real(c, "timeout");
+    o->retries = (int32_t)cli_int(c, "retries");
+    o->api_key_env = cli_str(c, "api-key-env");
+    o->model_name = model;
+    o->completions = strcmp(cli_str(c, "api"), "completions") == 0;
+    snprintf(e->hash, sizeof e->hash, "remote");
+    snprintf(e->name, sizeof e->name, "%s", model ? model : url);
+    return rung_engine_open_remote(&e->engine, url, o, &c->app->log, err);
+}
+
+static rung_status open_local(cli_engine *e, const cli_call *c, const char *path,
+                              rung_engine_opts *o, rung_error *err) {
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    rung_model_info info;
+    mo.chat_template = cli_str(c, "chat-template");
+    RUNG_TRY(rung_model_load(&e->model, path, &mo, err));
+    rung_model_get_info(&info, e->model);
+    snprintf(e->hash, sizeof e->hash, "%s", info.hash);
+    snprintf(e->name, sizeof e->name, "%s", info.name);
+    return rung_engine_open(&e->engine, e->model, o, &c->app->log, err);
+}
+
+rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err) {
+    rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    memset(e, 0, sizeof *e);
+    RUNG_TRY(cli_need(c, "policy", "--policy models/tiny.gguf, or the URL of an endpoint", err));
+    const char *policy = cli_str(c, "policy");
+    o.n_threads = c->app->threads;
+    o.n_seq = (int32_t)cli_int(c, "sequences");
+    o.n_ctx = (int32_t)cli_int(c, "ctx");
+    o.n_batch = (int32_t)cli_int(c, "batch");
+    rung_status st = is_url(policy) ? open_remote(e, c, policy, &o, err)
+                                    : open_local(e, c, policy, &o, err);
+    if (st != RUNG_OK) cli_engine_close(e);
+    return st;
+}
+
+void cli_engine_close(cli_engine *e) {
+    rung_engine_close(e->engine);
+    rung_model_free(e->model);
+    memset(e, 0, sizeof *e);
+}
+
+rung_sampling cli_sampling(const cli_call *c) {
+    rung_sampling s = RUNG_SAMPLING_INIT;
+    s.temperature = cli_real(c, "temperature");
+    s.top_k = (int32_t)cli_int(c, "top-k");
+    s.top_p = cli_real(c, "top-p");
+    s.min_p = cli_real(c, "min-p");
+    return s;
+}
+
+/* ---- results */
+
+void cli_result_open(cli_call *c, const rung_run *run) {
+    char name[64];
+    rung_buf_printf(&c->result, "{\"v\":1,\"command\":\"%s\"", cli_cmd_name(c->cmd, name));
+    if (run && run->id > 0) {
+        rung_buf_printf(&c->result, ",\"run\":%lld", (long long)run->id);
+        if (run->name && *run->name) {
+            rung_buf_str(&c->result, ",\"name\":");
+            rung_buf_json_str(&c->result, run->name, strlen(run->name));
+        }
+    }
+}
+
+void cli_result_int(cli_call *c, const char *key, int64_t v) {
+    rung_buf_printf(&c->result, ",\"%s\":%lld", key, (long long)v);
+}
+
+void cli_result_real(cli_call *c, const char *key, double v) {
+    if (v - v != 0.0) rung_buf_printf(&c->result, ",\"%s\":null", key);
+    else rung_buf_printf(&c->result, ",\"%s\":%.9g", key, v);
+}
+
+void cli_result_str(cli_call *c, const char *key, const char *v) {
+    rung_buf_printf(&c->result, ",\"%s\":", key);
+    rung_buf_json_str(&c->result, v, strlen(v));
+}
+
+void cli_result_close(cli_call *c, double t0) {
+    if (t0 > 0) rung_buf_printf(&c->result, ",\"wall_s\":%.3f", rung_now() - t0);
+    rung_buf_str(&c->result, "}");
+}

@@ -1,0 +1,34 @@
+/* Shared beginnings and endings of commands: run, engine, result object. */
+#ifndef RUNG_SRC_CLI_SESSION_H
+#define RUNG_SRC_CLI_SESSION_H
+#include "cli/cmds.h"
+#include "rung/model.h"
+
+typedef struct cli_engine {
+    rung_model *model; /* NULL when remote */
+    rung_engine *engine;
+    char hash[64], name[96];
+} cli_engine;
+/* From the options of the engine group. */
+rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err);
+void cli_engine_close(cli_engine *e);
+rung_sampling cli_sampling(const cli_call *c);
+/* A run by name or by number. */
+rung_status cli_run_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
+                           rung_error *err);
+
+/* A reward model's row by file, name or number; the newest when several fit. kind: "prm", "orm" or
+ * NULL. */
+rung_status cli_model_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
+                             const char *kind, rung_error *err);
+/* Counts over the traces of f: n, correct, wrong, unknown, tokens, steps. */
+rung_status cli_trace_tally(int64_t out[6], rung_store *s, const rung_filter *f, rung_error *err);
+void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine did */
+
+/* The result object: open, fields, close. */
+void cli_result_open(cli_call *c, const rung_run *run); /* run may be NULL */
+void cli_result_int(cli_call *c, const char *key, int64_t v);
+void cli_result_real(cli_call *c, const char *key, double v); /* null when not finite */
+void cli_result_str(cli_call *c, const char *key, const char *v);
+void cli_result_close(cli_call *c, double t0); /* with wall_s when t0 > 0 */
+#endif
