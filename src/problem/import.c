@@ -99,21 +99,20 @@ static rung_status join_steps(rung_step **out, importing *im, const import_row *
 }
 
 /* A world's checker knows every step of its own problems. */
-static rung_status exact_first_error(rung_trace *t, const rung_problem *p, const rung_step *step,
-                                     importing *im, rung_error *err) {
-    const rung_world *w = rung_world_find(p->world);
-    if (!w || t->first_error != RUNG_FIRST_ERROR_UNKNOWN) return RUNG_OK;
-    size_t n = (size_t)t->n_steps;
+static rung_status exact_first_error(importing *im, import_row *row, const rung_step *step,
+                                     rung_error *err) {
+    const rung_world *w = rung_world_find(row->p.world);
+    if (!w || row->first_error != RUNG_FIRST_ERROR_UNKNOWN) return RUNG_OK;
+    size_t n = yyjson_arr_size(row->steps);
     const char **text = rung_arena_alloc(im->row_arena, n * sizeof *text);
     int32_t *n_bytes = rung_arena_alloc(im->row_arena, n * sizeof *n_bytes);
     if (!text || !n_bytes) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     for (size_t k = 0; k < n; k++) {
-        text[k] = t->text + step[k].byte_begin;
+        text[k] = im->text.data + step[k].byte_begin;
         n_bytes[k] = step[k].byte_end - step[k].byte_begin;
     }
-    RUNG_TRY(w->first_error(&t->first_error, p->meta, text, n_bytes, t->n_steps, err));
-    t->first_error_source = "truth";
-    return RUNG_OK;
+    row->first_error_source = "truth";
+    return w->first_error(&row->first_error, row->p.meta, text, n_bytes, (int32_t)n, err);
 }
 
 static rung_status begin_run(importing *im, rung_error *err) {
@@ -191,9 +190,6 @@ static rung_status put_trace(importing *im, const import_row *row, int32_t i, ru
                                               ? ""
                                               : row->first_error_source};
     judge(&t, row, &answer, key);
-    rung_status st = exact_first_error(&t, &row->p, step, im, err);
-    if (st == RUNG_E_FORMAT) return reject(im, err ? err->what : "bad meta");
-    if (st != RUNG_OK) return st;
     bool is_new = false, same = true;
     RUNG_TRY(rung_trace_put(im->s, &t, step, &is_new, err));
     im->report->n_traces += is_new;
@@ -241,6 +237,7 @@ static rung_status put_row(importing *im, import_row *row, rung_error *err) {
     int32_t i = count_key(im, row->p.key);
     if (i < 0) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     if (row->steps) st = join_steps(&step, im, row, err);
+    if (row->steps && st == RUNG_OK) st = exact_first_error(im, row, step, err);
     if (st == RUNG_E_FORMAT || st == RUNG_E_LIMIT) return reject(im, err->what);
     if (st != RUNG_OK) return st;
     bool is_new = false;
