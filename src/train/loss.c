@@ -73,11 +73,8 @@ rung_status rung_loss_ce_fn(double *value, int64_t *n_terms, float *dlogits, con
     return RUNG_OK;
 }
 
-static double softplus(double z) {
-    return z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
-}
-
-/* z = logit(+) - logit(-), s soft target: s softplus(-z) + (1 - s) softplus(z); dz = sigma(z) - s.
+/* z = logit(+) - logit(-), s soft target: s softplus(-z) + (1 - s) softplus(z); dz =
+ * sigma(z) - s.
  */
 rung_status rung_loss_pair_fn(double *value, int64_t *n_terms, float *dlogits, const float *logits,
                               const rung_batch *b, int32_t n_vocab, void *ud, rung_error *err) {
@@ -100,7 +97,7 @@ rung_status rung_loss_pair_fn(double *value, int64_t *n_terms, float *dlogits, c
         const float *li = logits + i * v;
         double z = (double)li[o->plus] - (double)li[o->minus];
         double dz = w / sum * (1 / (1 + exp(-z)) - s);
-        *value += w / sum * (s * softplus(-z) + (1 - s) * softplus(z));
+        *value += w / sum * (s * rung_softplus(-z) + (1 - s) * rung_softplus(z));
         dlogits[i * v + o->plus] = (float)dz;
         dlogits[i * v + o->minus] = (float)-dz;
     }

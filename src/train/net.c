@@ -2,6 +2,7 @@
 #include "train/net.h"
 #include "rung/rng.h"
 #include "train/kernel.h"
+#include "train/optim.h"
 
 /* Standard deviation of fresh weights (GPT-2, Llama); those that write into the residual stream are
  * divided by sqrt(2 L), so that its variance does not grow with depth. */
@@ -98,38 +99,6 @@ rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const 
     return rung_core_back(c, err);
 }
 
-/* AdamW ----------------------------------------------------------------------------------------*/
-
-double rung_lr_at(rung_schedule s, double lr, double lr_min, int64_t step, int64_t warmup,
-                  int64_t total) {
-    if (step < warmup) return lr * (double)(step + 1) / (double)warmup;
-    if (s == RUNG_SCHEDULE_CONSTANT || total <= warmup) return lr;
-    double done = (double)(step - warmup) / (double)(total - warmup);
-    if (done > 1) done = 1;
-    double left =
-        s == RUNG_SCHEDULE_LINEAR ? 1 - done : 0.5 * (1 + cos(3.14159265358979323846 * done));
-    return lr_min + (lr - lr_min) * left;
-}
-
-typedef struct adam_step {
-    real grad_scale, beta1, beta2, step_size, inv_bias2, eps, keep;
-} adam_step;
-
-/* One pass: clip, moments, bias correction, decoupled decay (Loshchilov and Hutter 2019), gradient
- * zeroed for the next step. */
-static void adam_range(real *w, real *dw, real *m, real *v, int64_t n, adam_step a) {
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        real g = dw[i] * a.grad_scale;
-        real mi = a.beta1 * m[i] + (1 - a.beta1) * g;
-        real vi = a.beta2 * v[i] + (1 - a.beta2) * g * g;
-        m[i] = mi;
-        v[i] = vi;
-        w[i] = w[i] * a.keep - a.step_size * mi / ((real)sqrtf(vi) * a.inv_bias2 + a.eps);
-        dw[i] = 0;
-    }
-}
-
 rung_status rung_net_step(double *grad_norm, rung_net *net, const rung_adamw *o, rung_error *err) {
     rung_core *c = net->core;
     double norm = sqrt(rung_kern_sumsq(c->dw, c->n_params));
@@ -140,20 +109,11 @@ rung_status rung_net_step(double *grad_norm, rung_net *net, const rung_adamw *o,
                   (long long)net->steps);
         return rung_error_hint(err, "lower the learning rate or go back to the last checkpoint");
     }
-    double t = (double)(net->steps + 1);
-    adam_step a = {
-        .grad_scale = (real)(o->clip > 0 && norm > o->clip ? o->clip / norm : 1),
-        .beta1 = (real)o->beta1,
-        .beta2 = (real)o->beta2,
-        .step_size = (real)(o->lr / (1 - pow(o->beta1, t))),
-        .inv_bias2 = (real)(1 / sqrt(1 - pow(o->beta2, t))),
-        .eps = (real)o->eps,
-    };
+    rung_adam a = rung_adam_at(o, net->steps + 1, norm);
     for (int64_t i = 0; i < c->n_tensors; i++) {
-        const rung_core_tensor *y = &c->tensor[i];
-        a.keep = (real)(y->norm ? 1 : 1 - o->lr * o->weight_decay);
-        adam_range(c->w + y->at, c->dw + y->at, net->m + y->at, net->v + y->at, y->rows * y->cols,
-                   a);
+        const rung_core_tensor *t = &c->tensor[i];
+        rung_adam_range(c->w + t->at, c->dw + t->at, net->m + t->at, net->v + t->at,
+                        t->rows * t->cols, a, !t->norm);
     }
     net->steps++;
     return RUNG_OK;

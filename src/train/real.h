@@ -6,6 +6,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* ln(1 + exp z) without overflow. */
+static inline double rung_softplus(double z) {
+    return z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
+}
+
 #ifdef RUNG_REAL_F64
 typedef double real;
 static inline real rung_real_exp(real x) {

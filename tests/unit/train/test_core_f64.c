@@ -4,6 +4,7 @@
 #include "../../../src/train/attention.c"
 #include "../../../src/train/core.c"
 #include "../../../src/train/gemm.c"
+#include "../../../src/train/head_core.c"
 #include "../../../src/train/kernel.c"
 
 #include <setjmp.h>
@@ -130,9 +131,46 @@ static void test_packing(void **state) {
     rung_core_free(c);
 }
 
+/* Heads: the same rule; soft targets, weights with a zero among them. */
+static void test_head(void **state) {
+    (void)state;
+    enum { N = 9, D = 5, H = 4, MAX = H * (D + 2) + 1 };
+    rung_rng r = rung_rng_at(8, RUNG_STREAM_TEST, 0, 0);
+    double x[N * D], y[N], w[N], p[MAX], g[MAX], unused[N], hid[N * H];
+    for (int i = 0; i < N * D; i++) x[i] = rung_rng_normal(&r);
+    for (int i = 0; i < N; i++) {
+        y[i] = rung_rng_f64(&r);
+        w[i] = i == 4 ? 0 : rung_rng_f64(&r);
+    }
+    for (int hidden = 0; hidden <= H; hidden += H) {
+        rung_head_dims d = {D, hidden};
+        int64_t n = rung_head_n_params(d);
+        for (int64_t i = 0; i < n; i++) p[i] = rung_rng_normal(&r);
+        double loss, up, down;
+        assert_true(rung_head_core_grad(&loss, g, unused, hid, p, d, x, y, w, N));
+        for (int64_t i = 0; i < n; i++) {
+            double keep = p[i], h = 1e-5;
+            p[i] = keep + h;
+            rung_head_core_grad(&up, NULL, unused, hid, p, d, x, y, w, N);
+            p[i] = keep - h;
+            rung_head_core_grad(&down, NULL, unused, hid, p, d, x, y, w, N);
+            p[i] = keep;
+            assert_true(rel_error((up - down) / (2 * h), g[i]) < 1e-6);
+        }
+    }
+    /* By hand: one row, z = ln 3, y = 1/2: loss -(ln 3/4 + ln 1/4)/2, dz = 1/4, dw = x/4. */
+    double one[2] = {2, -1}, half = 0.5, q[3] = {0.5 * log(3), 0, 0}, dq[3], loss;
+    assert_true(rung_head_core_grad(&loss, dq, unused, hid, q, (rung_head_dims){2, 0}, one, &half,
+                                    NULL, 1));
+    assert_float_equal(loss, -0.5 * (log(0.75) + log(0.25)), 1e-12);
+    assert_float_equal(dq[0], 0.5, 1e-12);
+    assert_float_equal(dq[1], -0.25, 1e-12);
+    assert_float_equal(dq[2], 0.25, 1e-12);
+}
+
 int main(void) {
     omp_set_num_threads(1); /* tiny shapes: barriers would be all of the time */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_packing)};
+                                       cmocka_unit_test(test_packing), cmocka_unit_test(test_head)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,415 @@
+/* Training of small heads on frozen hidden states: standardise, AdamW on shuffled batches, stop
+ * when the held-out loss no longer falls; resumes from a checkpoint after any epoch. */
+#include "rung/rng.h"
+#include "train/head_core.h"
+#include "train/optim.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A column that never varies (sd below this) is left at its centred value 0, not blown up. */
+#define SD_FLOOR 1e-6
+
+static const rung_head_opts DEFAULTS = {
+    .epochs = 30, .batch = 128, .lr = 1e-3, .weight_decay = 0.01, .patience = 5};
+
+/* What a checkpoint holds beside the numbers. */
+typedef struct job_head {
+    char magic[8];
+    uint64_t data_hash; /* of both splits and all options */
+    int64_t n_params, step;
+    int32_t epoch, bad_epochs, done, unused;
+    double best_loss;
+} job_head;
+
+typedef struct job {
+    rung_head_dims d;
+    int64_t n_params;
+    const rung_head_data *train, *held;
+    rung_head_opts o;
+    float *mean, *inv_sd;        /* [D] */
+    float *p, *g, *m, *v, *best; /* [n_params]; best: at the least held-out loss */
+    float *x, *y, *w, *z, *hid;  /* one batch */
+    uint32_t *order;             /* [n] */
+    double *score;               /* [n_held] */
+    job_head at;
+} job;
+
+static void job_clear(job *j) {
+    void *all[] = {j->mean, j->inv_sd, j->p, j->g, j->m,   j->v,     j->best,
+                   j->x,    j->y,      j->w, j->z, j->hid, j->order, j->score};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) rung_free(all[i]);
+}
+
+/* Checks and set-up --------------------------------------------------------------------------- */
+
+static rung_status check_data(const rung_head_data *d, int64_t n_in, const char *name,
+                              rung_error *err) {
+    for (int64_t i = 0; i < d->n; i++) {
+        const float *x = d->x + i * n_in;
+        for (int64_t k = 0; k < n_in; k++) {
+            if (!isfinite(x[k]))
+                return rung_fail(err, RUNG_E_FORMAT, "%s row %lld: input %lld is not finite", name,
+                                 (long long)i, (long long)k);
+        }
+        if (!(d->y[i] >= 0 && d->y[i] <= 1))
+            return rung_fail(err, RUNG_E_FORMAT, "%s row %lld: target %g is not in [0, 1]", name,
+                             (long long)i, (double)d->y[i]);
+        if (d->w && !(d->w[i] >= 0 && isfinite(d->w[i])))
+            return rung_fail(err, RUNG_E_FORMAT, "%s row %lld: weight %g", name, (long long)i,
+                             (double)d->w[i]);
+    }
+    return RUNG_OK;
+}
+
+static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed) {
+    size_t n = (size_t)d->n;
+    uint64_t h = rung_hash64(d->x, n * (size_t)n_in * sizeof *d->x, seed);
+    h = rung_hash64(d->y, n * sizeof *d->y, h);
+    return d->w ? rung_hash64(d->w, n * sizeof *d->w, h) : h;
+}
+
+static uint64_t hash_job(const job *j) {
+    double numbers[] = {
+        (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs,  (double)j->o.batch,
+        j->o.lr,           j->o.weight_decay,     (double)j->o.patience};
+    uint64_t h = rung_hash64(numbers, sizeof numbers, j->o.seed);
+    h = hash_data(j->train, j->d.n_in, h);
+    return j->held->n > 0 ? hash_data(j->held, j->d.n_in, h) : h;
+}
+
+static void measure_columns(job *j) {
+    int64_t n = j->train->n, d = j->d.n_in;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < d; k++) {
+        double sum = 0, sq = 0;
+        for (int64_t i = 0; i < n; i++) sum += (double)j->train->x[i * d + k];
+        double mean = sum / (double)n;
+        for (int64_t i = 0; i < n; i++) {
+            double e = (double)j->train->x[i * d + k] - mean;
+            sq += e * e;
+        }
+        double sd = sqrt(sq / (double)n);
+        j->mean[k] = (float)mean;
+        j->inv_sd[k] = sd > SD_FLOOR ? (float)(1 / sd) : 0;
+    }
+}
+
+/* Linear starts at 0 (its loss is convex); two layers by He et al. 2015. */
+static void init_params(job *j) {
+    if (j->d.n_hidden == 0) return;
+    rung_rng r = rung_rng_at(j->o.seed, RUNG_STREAM_INIT, 0, 1);
+    int64_t n1 = j->d.n_hidden * j->d.n_in;
+    double sd1 = sqrt(2.0 / (double)j->d.n_in), sd2 = sqrt(1.0 / (double)j->d.n_hidden);
+    for (int64_t i = 0; i < n1; i++) j->p[i] = (float)(sd1 * rung_rng_normal(&r));
+    for (int64_t i = 0; i < j->d.n_hidden; i++)
+        j->p[n1 + j->d.n_hidden + i] = (float)(sd2 * rung_rng_normal(&r));
+}
+
+static rung_status job_init(job *j, rung_error *err) {
+    size_t np = (size_t)(j->n_params = rung_head_n_params(j->d)), d = (size_t)j->d.n_in;
+    size_t b = (size_t)j->o.batch, h = (size_t)(j->d.n_hidden ? j->d.n_hidden : 1);
+    float **floats[] = {&j->mean, &j->inv_sd, &j->p, &j->g, &j->m, &j->v,
+                        &j->best, &j->x,      &j->y, &j->w, &j->z, &j->hid};
+    const size_t counts[] = {d, d, np, np, np, np, np, b * d, b, b, b, b * h};
+    bool ok = true;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        *floats[i] = rung_calloc(counts[i], sizeof(float));
+        ok &= *floats[i] != NULL;
+    }
+    j->order = rung_calloc((size_t)j->train->n, sizeof *j->order);
+    j->score = rung_calloc((size_t)j->held->n + 1, sizeof *j->score);
+    if (!ok || !j->order || !j->score)
+        return rung_fail(err, RUNG_E_NOMEM, "no memory to train a head of %zu weights", np);
+    measure_columns(j);
+    init_params(j);
+    j->at = (job_head){.magic = "RUNGHD1", .n_params = j->n_params, .best_loss = HUGE_VAL};
+    j->at.data_hash = hash_job(j);
+    return RUNG_OK;
+}
+
+/* Checkpoint: head | p | m | v | best | XXH3-64. ----------------------------------------------- */
+
+static rung_status save(const job *j, const char *path, rung_error *err) {
+    if (!path) return RUNG_OK;
+    size_t n_block = (size_t)j->n_params * sizeof(float);
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 40);
+    rung_buf_append(&b, &j->at, sizeof j->at);
+    rung_buf_append(&b, j->p, n_block);
+    rung_buf_append(&b, j->m, n_block);
+    rung_buf_append(&b, j->v, n_block);
+    rung_buf_append(&b, j->best, n_block);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) {
+        uint64_t hash = rung_hash64(b.data, b.n, 0);
+        rung_buf_append(&b, &hash, sizeof hash);
+        st = rung_buf_check(&b, err);
+    }
+    if (st == RUNG_OK) st = rung_file_write(path, b.data, b.n, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status load(job *j, const char *path, rung_error *err) {
+    if (!path || access(path, F_OK) != 0) return RUNG_OK;
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 40);
+    rung_status st;
+    RUNG_GOTO(rung_file_read(&b, path, err));
+    job_head h;
+    uint64_t hash = 0;
+    size_t n_block = (size_t)j->n_params * sizeof(float);
+    if (b.n >= sizeof h + sizeof hash) memcpy(&hash, b.data + b.n - sizeof hash, sizeof hash);
+    if (b.n < sizeof h + sizeof hash || memcmp(b.data, j->at.magic, sizeof h.magic) != 0 ||
+        hash != rung_hash64(b.data, b.n - sizeof hash, 0)) {
+        st = rung_fail(err, RUNG_E_FORMAT, "checkpoint \"%s\" is torn or not of a head", path);
+        rung_error_hint(err, "delete it to start again");
+        goto out;
+    }
+    memcpy(&h, b.data, sizeof h);
+    if (h.data_hash != j->at.data_hash || h.n_params != j->n_params ||
+        b.n != sizeof h + 4 * n_block + sizeof hash) {
+        st = rung_fail(err, RUNG_E_MISMATCH,
+                       "checkpoint \"%s\" was made from other data or settings", path);
+        rung_error_hint(err, "delete it to start again");
+        goto out;
+    }
+    float *blocks[] = {j->p, j->m, j->v, j->best};
+    for (size_t i = 0; i < 4; i++) memcpy(blocks[i], b.data + sizeof h + i * n_block, n_block);
+    j->at = h;
+out:
+    rung_buf_clear(&b);
+    return st;
+}
+
+/* Epochs -------------------------------------------------------------------------------------- */
+
+/* Rows order[from..from+n) (order NULL: the rows themselves), standardised, into the batch. */
+static void gather(job *j, const rung_head_data *data, const uint32_t *order, int64_t from,
+                   int64_t n) {
+    int64_t d = j->d.n_in;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = order ? (int64_t)order[from + i] : from + i;
+        const float *src = data->x + row * d;
+        float *dst = j->x + i * d;
+#pragma omp simd
+        for (int64_t k = 0; k < d; k++) dst[k] = (src[k] - j->mean[k]) * j->inv_sd[k];
+        j->y[i] = data->y[row];
+        j->w[i] = data->w ? data->w[row] : 1;
+    }
+}
+
+static rung_status no_product(rung_error *err) {
+    return rung_fail(err, RUNG_E_NOMEM, "oneDNN could not run a matrix product: no memory");
+}
+
+static double add_weights(const job *j, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)j->w[i];
+    return s;
+}
+
+static rung_status train_epoch(double *loss, job *j, rung_error *err) {
+    int64_t n_all = j->train->n, n_w = j->d.n_hidden ? j->d.n_hidden * j->d.n_in : j->d.n_in;
+    double sum = 0, sum_w = 0;
+    rung_rng r =
+        rung_rng_at(j->o.seed, RUNG_STREAM_SHUFFLE, (uint64_t)j->at.epoch, (uint64_t)n_all);
+    for (int64_t i = 0; i < n_all; i++) j->order[i] = (uint32_t)i;
+    rung_rng_shuffle(&r, j->order, (uint32_t)n_all);
+    rung_adamw adamw = {j->o.lr, 0.9, 0.999, 1e-8, j->o.weight_decay, 0};
+    for (int64_t at = 0; at < n_all; at += j->o.batch) {
+        int64_t n = n_all - at < j->o.batch ? n_all - at : j->o.batch;
+        double part;
+        gather(j, j->train, j->order, at, n);
+        if (!rung_head_core_grad(&part, j->g, j->z, j->hid, j->p, j->d, j->x, j->y, j->w, n))
+            return no_product(err);
+        if (!isfinite(part))
+            return rung_fail(err, RUNG_E_FORMAT, "head loss is not finite in epoch %d",
+                             j->at.epoch);
+        double share = add_weights(j, n);
+        sum += part * share;
+        sum_w += share;
+        if (share == 0) continue;
+        rung_adam a = rung_adam_at(&adamw, ++j->at.step, 0);
+        rung_adam_range(j->p, j->g, j->m, j->v, n_w, a, true);
+        rung_adam_range(j->p + n_w, j->g + n_w, j->m + n_w, j->v + n_w, j->n_params - n_w, a,
+                        false);
+    }
+    *loss = sum_w > 0 ? sum / sum_w : 0;
+    return RUNG_OK;
+}
+
+typedef struct pair {
+    double score;
+    float y;
+} pair;
+
+static int by_score(const void *a, const void *b) {
+    double x = ((const pair *)a)->score, y = ((const pair *)b)->score;
+    return (x > y) - (x < y);
+}
+
+/* P(score of a positive > of a negative) + P(equal)/2; positive: target above 1/2. NaN when one
+ * side is empty or memory is short. */
+static double auc_of(const double *score, const float *y, int64_t n) {
+    pair *p = rung_alloc((size_t)(n > 0 ? n : 1) * sizeof *p);
+    if (!p) return (double)NAN;
+    for (int64_t i = 0; i < n; i++) p[i] = (pair){score[i], y[i]};
+    qsort(p, (size_t)n, sizeof *p, by_score);
+    double wins = 0, below = 0, n_pos = 0;
+    for (int64_t i = 0; i < n;) {
+        double pos = 0, neg = 0;
+        int64_t k = i;
+        for (; k < n && p[k].score == p[i].score; k++) *(p[k].y > 0.5f ? &pos : &neg) += 1;
+        wins += pos * (below + neg / 2);
+        below += neg;
+        n_pos += pos;
+        i = k;
+    }
+    rung_free(p);
+    return n_pos > 0 && below > 0 ? wins / (n_pos * below) : (double)NAN;
+}
+
+static rung_status held_loss(double *loss, double *auc, job *j, rung_error *err) {
+    double sum = 0, sum_w = 0;
+    for (int64_t at = 0; at < j->held->n; at += j->o.batch) {
+        int64_t n = j->held->n - at < j->o.batch ? j->held->n - at : j->o.batch;
+        double part;
+        gather(j, j->held, NULL, at, n);
+        if (!rung_head_core_grad(&part, NULL, j->z, j->hid, j->p, j->d, j->x, j->y, j->w, n))
+            return no_product(err);
+        for (int64_t i = 0; i < n; i++) j->score[at + i] = (double)j->z[i];
+        double share = add_weights(j, n);
+        sum += part * share;
+        sum_w += share;
+    }
+    *loss = sum_w > 0 ? sum / sum_w : (double)NAN;
+    *auc = auc_of(j->score, j->held->y, j->held->n);
+    return RUNG_OK;
+}
+
+/* Keeps the best weights; says whether patience has run out. */
+static void judge(job *j, double held) {
+    bool better = isnan(held) || held < j->at.best_loss;
+    if (better) {
+        memcpy(j->best, j->p, (size_t)j->n_params * sizeof *j->p);
+        if (!isnan(held)) j->at.best_loss = held;
+        j->at.bad_epochs = 0;
+    } else {
+        j->at.bad_epochs++;
+    }
+    j->at.epoch++;
+    j->at.done = j->at.epoch >= j->o.epochs || j->at.bad_epochs >= j->o.patience;
+}
+
+static rung_status run(job *j, const char *checkpoint, const rung_log *log, rung_error *err) {
+    while (!j->at.done) {
+        double loss = 0, held = 0, auc = 0;
+        RUNG_TRY(train_epoch(&loss, j, err));
+        RUNG_TRY(held_loss(&held, &auc, j, err));
+        judge(j, held);
+        RUNG_TRY(save(j, checkpoint, err));
+        int stop = rung_event(log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", j->at.epoch),
+                              RUNG_I("epochs", j->o.epochs), RUNG_D("loss", loss),
+                              RUNG_D("held_loss", held), RUNG_D("held_auc", auc));
+        if (stop && !j->at.done) {
+            rung_fail(err, RUNG_E_CANCELLED, "head training stopped after epoch %d", j->at.epoch);
+            return rung_error_hint(err, checkpoint ? "run the same command to go on"
+                                                   : "nothing was kept: no checkpoint was named");
+        }
+    }
+    return RUNG_OK;
+}
+
+/* The result ---------------------------------------------------------------------------------- */
+
+void rung_head_free(rung_head *h) {
+    if (!h) return;
+    rung_free(h->mean);
+    rung_free(h->inv_sd);
+    rung_free(h->w1);
+    rung_free(h->b1);
+    rung_free(h->w2);
+    rung_free(h->b2);
+    rung_free(h);
+}
+
+static float *copy_of(const float *x, int64_t n) {
+    float *y = rung_alloc((size_t)n * sizeof *y);
+    if (y) memcpy(y, x, (size_t)n * sizeof *y);
+    return y;
+}
+
+static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
+    int64_t d = j->d.n_in, h = j->d.n_hidden, rows = h ? h : 1;
+    rung_head *y = rung_calloc(1, sizeof *y);
+    if (!y) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+    y->n_in = (int32_t)d;
+    y->n_hidden = (int32_t)h;
+    y->mean = copy_of(j->mean, d);
+    y->inv_sd = copy_of(j->inv_sd, d);
+    y->w1 = copy_of(j->best, rows * d);
+    y->b1 = copy_of(j->best + rows * d, rows);
+    if (h) {
+        y->w2 = copy_of(j->best + h * d + h, h);
+        y->b2 = copy_of(j->best + h * d + 2 * h, 1);
+    }
+    if (y->mean && y->inv_sd && y->w1 && y->b1 && (!h || (y->w2 && y->b2))) {
+        *out = y;
+        return RUNG_OK;
+    }
+    rung_head_free(y);
+    return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+}
+
+rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train,
+                            const rung_head_data *held, const rung_head_opts *o,
+                            const char *checkpoint, const rung_log *log, rung_error *err) {
+    static const rung_head_data none = {0};
+    *out = NULL;
+    job j = {.train = train, .held = held ? held : &none, .o = o ? *o : DEFAULTS};
+    if (j.o.epochs == 0) j.o.epochs = DEFAULTS.epochs;
+    if (j.o.batch == 0) j.o.batch = DEFAULTS.batch;
+    if (j.o.lr == 0) j.o.lr = DEFAULTS.lr;
+    if (j.o.patience == 0) j.o.patience = DEFAULTS.patience;
+    if (n_in <= 0 || j.o.n_hidden < 0 || j.o.epochs < 0 || j.o.batch < 0 || j.o.patience < 0 ||
+        !(j.o.lr > 0) || !(j.o.weight_decay >= 0))
+        return rung_fail(err, RUNG_E_INVAL,
+                         "head options: %d inputs, %d hidden, %d epochs, batch %d, lr %g", n_in,
+                         j.o.n_hidden, j.o.epochs, j.o.batch, j.o.lr);
+    if (train->n <= 0 || train->n > INT32_MAX) {
+        rung_fail(err, RUNG_E_INVAL, "a head needs training rows, there are %lld",
+                  (long long)train->n);
+        return rung_error_hint(err, "label more traces first");
+    }
+    j.d = (rung_head_dims){n_in, j.o.n_hidden};
+    RUNG_TRY(check_data(train, n_in, "training", err));
+    RUNG_TRY(check_data(j.held, n_in, "held-out", err));
+    rung_status st;
+    RUNG_GOTO(job_init(&j, err));
+    RUNG_GOTO(load(&j, checkpoint, err));
+    RUNG_GOTO(run(&j, checkpoint, log, err));
+    RUNG_GOTO(take_head(out, &j, err));
+out:
+    job_clear(&j);
+    return st;
+}
+
+double rung_head_score(const rung_head *h, const float *x) {
+    int64_t d = h->n_in, rows = h->n_hidden ? h->n_hidden : 1;
+    double z = h->n_hidden ? (double)h->b2[0] : 0;
+    for (int64_t r = 0; r < rows; r++) {
+        double s = (double)h->b1[r];
+        const float *w = h->w1 + r * d;
+        for (int64_t k = 0; k < d; k++)
+            s += (double)w[k] * ((double)x[k] - (double)h->mean[k]) * (double)h->inv_sd[k];
+        if (h->n_hidden)
+            z += s > 0 ? s * (double)h->w2[r] : 0;
+        else
+            z = s;
+    }
+    /* kept inside (0,1), so that products and logs of scores stay finite */
+    double p = 1 / (1 + exp(-z));
+    return p < 1e-12 ? 1e-12 : p > 1 - 1e-12 ? 1 - 1e-12 : p;
+}
