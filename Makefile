@@ -48,7 +48,7 @@ test-san:  ## the tests under ASan + UBSan, the threaded ones under TSan, one CL
 	@$(DEPS) --test
 	@$(call configure,asan)
 	@cmake --build build-asan -j $(JOBS)
-	cd build-asan && ctest --output-on-failure -LE 'long|web' -j $(JOBS)
+	cd build-asan && ctest --output-on-failure -LE 'long|browser' -j $(JOBS)
 	@$(call configure,tsan)
 	@cmake --build build-tsan -j $(JOBS)
 	cd build-tsan && ctest --output-on-failure -L threads

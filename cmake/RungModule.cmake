@@ -3,7 +3,8 @@
 add_library(rung_flags INTERFACE)
 target_compile_options(rung_flags INTERFACE
   $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Werror -Wshadow -Wconversion -Wdouble-promotion -Wvla -fno-math-errno>)
-target_compile_definitions(rung_flags INTERFACE _GNU_SOURCE RUNG_VERSION="${PROJECT_VERSION}" $<$<CONFIG:Debug>:RUNG_DEBUG_BUILD=1>)
+target_compile_definitions(rung_flags INTERFACE _GNU_SOURCE RUNG_VERSION="${PROJECT_VERSION}"
+  $<$<CONFIG:Debug>:RUNG_DEBUG_BUILD=1>)
 target_include_directories(rung_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
 if(RUNG_NATIVE)
   target_compile_options(rung_flags INTERFACE -march=native)

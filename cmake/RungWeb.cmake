@@ -9,7 +9,8 @@ endif()
 find_program(RUNG_NODE NAMES node nodejs)
 find_program(RUNG_NPM npm)
 if(NOT RUNG_NODE OR NOT RUNG_NPM)
-  message(FATAL_ERROR "the report needs node and npm (Debian: apt-get install nodejs npm), or configure with -DRUNG_WEB=OFF")
+  message(FATAL_ERROR
+    "the report needs node and npm (Debian: apt-get install nodejs npm), or configure with -DRUNG_WEB=OFF")
 endif()
 file(GLOB web_sources CONFIGURE_DEPENDS ${web}/src/*.js)
 

@@ -35,7 +35,7 @@ BEGIN {
 FNR == 1 {
     end_file()
     prev = FILENAME; n_file++; fn_start = 0; head = ""; n_wide = widest = 0
-    c = FILENAME ~ /\.[ch]$/; cols = c ? 100 : 120
+    c = FILENAME ~ /\.[ch]$/; cols = c ? 100 : FILENAME ~ /js$/ ? 400 : 120   # prose in templates of the page
 }
 {
     n_line = FNR

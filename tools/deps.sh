@@ -286,7 +286,8 @@ run_build() {                  # run_build LOG COMMAND...: output shown on a ter
 llama_configure() {            # llama_configure SRC BUILD ON|OFF: ON adds what llama-server needs
     local native=ON launcher=()
     [ $portable = 0 ] || native=OFF       # ggml then assumes AVX2, FMA, F16C, BMI2 on x86-64
-    if command -v ccache >/dev/null; then
+    if command -v ccache >/dev/null; then     # hits for the same source under another prefix's name too
+        export CCACHE_BASEDIR=${2%/*} CCACHE_NOHASHDIR=1
         launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
     fi
     run_build "$2.log" cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \

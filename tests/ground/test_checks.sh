@@ -68,7 +68,8 @@ echo 'src/base/b.c:long_one 121' >"$work/t/tools/size_allow.txt"
 expect "size: allowed without a reason" 1 "has no reason" size
 printf 'src/base/b.c:long_one 121 one state machine\nsrc/base/a.c:a 130 old\n' >"$work/t/tools/size_allow.txt"
 expect "size: an exception nobody needs" 1 "not needed any more" size
-tree; { printf 'static const struct row {\n    int (*f)(void);\n} rows[] = {\n'; body 200; echo '};'; } >"$work/t/src/base/b.c"
+tree
+{ printf 'static const struct row {\n    int (*f)(void);\n} rows[] = {\n'; body 200; echo '};'; } >"$work/t/src/base/b.c"
 expect "size: a long table is no function" 0 "1 functions" size
 tree; { for i in $(seq 301); do echo "/* $i */"; done; } >"$work/t/include/rung/long.h"
 expect "size: a header of 301 lines" 1 "include/rung/long.h: lines of the file is 301, at most 300" size
