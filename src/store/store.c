@@ -2,25 +2,47 @@
 #include "store/store_impl.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char no_memory[] = "out of memory";
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-static bool is_full(sqlite3 *db, int rc) {
-    if ((rc & 0xff) == SQLITE_FULL) return true;
-    if ((rc & 0xff) != SQLITE_IOERR || !db) return false;
-    int e = sqlite3_system_errno(db);
-    return e == ENOSPC || e == EFBIG || e == EDQUOT;
+/* SQLite calls only ENOSPC "full"; a size limit or a quota is an I/O error to it, and the errno it
+ * keeps may be a later call's.  So look whether the file system or the limit leaves no room. */
+static bool no_room(const char *path) {
+    enum { ROOM = 64 * 1024 }; /* more than one write of SQLite's */
+    struct statvfs fs;
+    if (statvfs(path, &fs) == 0 && fs.f_frsize * fs.f_bavail < ROOM) return true;
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_FSIZE, &lim) != 0 || lim.rlim_cur == RLIM_INFINITY) return false;
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        char name[PATH_MAX];
+        struct stat sb;
+        if (snprintf(name, sizeof name, "%s%s", path, ends[i]) >= (int)sizeof name) continue;
+        if (stat(name, &sb) == 0 && (rlim_t)sb.st_size + ROOM > lim.rlim_cur) return true;
+    }
+    return false;
 }
 
-static rung_status status_of(sqlite3 *db, int rc) {
-    if (is_full(db, rc)) return RUNG_E_FULL;
+static bool is_full(const rung_store *s, int rc) {
+    if ((rc & 0xff) == SQLITE_FULL) return true;
+    if ((rc & 0xff) != SQLITE_IOERR || !s || !s->db) return false;
+    int e = sqlite3_system_errno(s->db);
+    if (e == ENOSPC || e == EFBIG || e == EDQUOT) return true;
+    return rc != SQLITE_IOERR_READ && no_room(s->path);
+}
+
+static rung_status status_of(const rung_store *s, int rc) {
+    if (is_full(s, rc)) return RUNG_E_FULL;
     switch (rc & 0xff) {
     case SQLITE_OK: return RUNG_OK;
     case SQLITE_NOMEM: return RUNG_E_NOMEM;
@@ -61,7 +83,7 @@ static const char *hint_of(rung_status st, int rc) {
 
 rung_status store_fail(rung_store *s, int rc, rung_error *err, const char *fmt, ...) {
     sqlite3 *db = s ? s->db : NULL;
-    rung_status code = status_of(db, rc);
+    rung_status code = status_of(s, rc);
     if (code == RUNG_OK) code = RUNG_E_STORE;
     if (!err) return code;
     char what[sizeof err->what], message[160];
@@ -391,8 +413,9 @@ static rung_status read_header(int64_t *application_id, int64_t *n_objects, rung
 static rung_status check_identity(rung_store *s, int flags, rung_error *err) {
     int64_t id = 0, n = 0;
     rung_status st = read_header(&id, &n, s, err);
+    int why = sqlite3_errcode(s->db) & 0xff; /* which one depends on what is there already */
     if (st == RUNG_E_STORE && (flags & RUNG_STORE_READ_ONLY) &&
-        (sqlite3_errcode(s->db) & 0xff) == SQLITE_CANTOPEN) {
+        (why == SQLITE_CANTOPEN || why == SQLITE_READONLY)) {
         RUNG_TRY(reopen_immutable(s, err));
         st = read_header(&id, &n, s, err);
     }
