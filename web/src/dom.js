@@ -19,12 +19,12 @@ function add(parent, children) {
 }
 
 // rows: arrays of cells; a column's n is true for numbers, head for the row's name
-export function table(caption, columns, rows, foot) {
+export function table(caption, columns, rows, { foot, kind } = {}) {
   const cell = (v, i, tag) => h(columns[i].head ? "th" : tag ?? "td",
     { class: columns[i].n ? "n" : columns[i].wrap ? "wrap" : null, scope: columns[i].head ? "row" : null }, v);
   const line = (r) => h("tr", { class: r.class }, (r.cells ?? r).map((v, i) => cell(v, i)));
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    h("table", null, h("caption", null, caption),
+    h("table", { class: kind }, h("caption", null, caption),
       h("thead", null, h("tr", null,
         columns.map((c) => h("th", { scope: "col", class: c.n ? "n" : null }, c.name)))),
       h("tbody", null, rows.map(line)),
@@ -45,6 +45,6 @@ export function figure(draw, label, caption, numbers, key) {
     box.replaceChildren(svg);
   };
   new ResizeObserver(render).observe(box);
-  return h("figure", null, box, key, h("figcaption", null, caption),
+  return h("figure", null, box, key, caption && h("figcaption", null, caption),
     numbers && h("details", null, h("summary", null, "The numbers of this figure"), numbers));
 }

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 import { finite, number } from "./format.js";
 
 // Orange (0) over paper (0.5) to blue (1): told apart by colour-blind readers, and the number is beside it.
-const share = (score) => `${Math.round(Math.abs(score - 0.5) * 2 * 75)}%`;
+const share = (score) => `${Math.round(Math.abs(score - 0.5) * 2 * 62)}%`;
 const side = (score) => (score < 0.5 ? "var(--c-wrong)" : "var(--c-right)");
 const tint = (score) => `color-mix(in srgb, ${side(score)} ${share(score)}, var(--paper))`;
 
@@ -12,7 +12,7 @@ function label(step, trace) {
   if (step.truth === 1) parts.push("right");
   if (step.truth === 0) parts.push("first wrong step");
   if (step.truth === null && trace.first_error >= 0) parts.push("after the error");
-  if (step.mc) parts.push(step.mc.n > 0 ? `${step.mc.c} of ${step.mc.n} rollouts right` : "Monte Carlo: unknown");
+  if (step.mc) parts.push(step.mc.n > 0 ? `MC ${step.mc.c}/${step.mc.n}` : "MC unknown");
   return parts.join(", ") || "no label";
 }
 
@@ -32,7 +32,7 @@ function outcome(t) {
   const verdict = { correct: "right", wrong: "wrong", unknown: "could not be judged", no_answer: "no answer" }[t.outcome] ?? t.outcome;
   const parts = [`Answer ${t.answer ? `\u201c${t.answer}\u201d` : "none"}: ${verdict}`];
   if (t.gold) parts.push(`reference \u201c${t.gold}\u201d`);
-  if (t.first_error >= 0) parts.push(`first wrong step ${t.first_error}${t.first_error_source ? ` (${t.first_error_source})` : ""}`);
+  if (t.first_error >= 0) parts.push(`first wrong step ${t.first_error}${t.first_error_source ? ` (${{ truth: "exact checker", human: "a person" }[t.first_error_source] ?? t.first_error_source})` : ""}`);
   if (t.first_error === -1) parts.push("no wrong step");
   return `${parts.join("; ")}.`;
 }
@@ -46,7 +46,7 @@ export function examples(data) {
   if (data.examples.length === 0) return null;
   const scored = data.examples_model ? data.models[data.examples_model]?.name ?? "the reward model" : "the policy's own confidence";
   const legend = ramp();
-  legend.append(`${scored}. Steps are counted from 0. The problems are spread evenly over the set, right and wrong traces in turn; they were not picked by score.`);
+  legend.append(`${scored}. Steps are counted from 0. MC 3/8: of 8 continuations from this step 3 reached the right answer. The problems are spread evenly over the set, right and wrong traces in turn; they were not picked by score.`);
   return h("section", null, h("h2", null, `${data.examples.length} solutions, step by step`), legend,
     data.examples.map((t, i) => h("article", { class: "example" },
       h("h3", null, `${i + 1}. ${[t.set, t.key].filter(Boolean).join(" ")}`),

@@ -11,8 +11,8 @@ export const signedInterval = (ci) => interval(ci, (v) => signed(100 * v));
 export const pValue = (p) => (!finite(p) ? missing : p < 0.0001 ? "< .0001" : p.toFixed(4).replace(/^0/, ""));
 export function seconds(s) {
   if (!finite(s)) return missing;
-  if (s < 1) return `${(1000 * s).toFixed(s < 0.01 ? 1 : 0)} ms`;
-  if (s < 120) return `${s.toFixed(s < 10 ? 1 : 0)} s`;
+  if (s < 0.1) return `${(1000 * s).toFixed(s < 0.01 ? 1 : 0)} ms`;
+  if (s < 120) return `${s.toFixed(s < 1 ? 2 : s < 10 ? 1 : 0)} s`;
   if (s < 7200) return `${(s / 60).toFixed(0)} min`;
   return `${(s / 3600).toFixed(1)} h`;
 }

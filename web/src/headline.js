@@ -1,6 +1,6 @@
 // What a stranger must see in ten seconds: what was measured, on how much, which method won, by how
 // much, at which cost.
-import { count, finite, interval, methodName, percent, points, seconds, signedInterval } from "./format.js";
+import { count, finite, interval, methodName, percent, points, pValue, seconds, signedInterval } from "./format.js";
 import { h } from "./dom.js";
 
 export const last = (m) => m.points[m.points.length - 1];
@@ -36,11 +36,11 @@ function versusMajority(answer) {
     return best?.name === "majority"
       ? "No reward model did better than counting votes on this pool." : "";
   }
-  const by = `${points(d.diff)} points ${signedInterval(d.ci95)}`, name = lower(methodName(base));
+  const by = `${points(d.diff)} points ${signedInterval(d.ci95)}, p ${pValue(d.p_holm)} after Holm`, name = lower(methodName(base));
   const verdict = told(d);
   if (verdict === "better") return `Against ${name} of the same samples the gain is ${by}.`;
   if (verdict === "worse") return `It is behind ${name} of the same samples by ${by}.`;
-  return `Against ${name} of the same samples the difference, ${by}, may be chance.`;
+  return `Against ${name} of the same samples the difference is ${by}: it may be chance.`;
 }
 
 export function headline(data, answer) {

@@ -13,13 +13,14 @@ export function families(series) {
     if (!by.has(family)) by.set(family, []);
     by.get(family).push({ name, values });
   }
-  return [...by].map(([name, lines]) => ({ name, lines }));
+  const isLoss = (f) => f.name.startsWith("loss");
+  return [...by].map(([name, lines]) => ({ name, lines })).sort((a, b) => isLoss(b) - isLoss(a));
 }
 
 function curve(family) {
   const rows = family.lines.flatMap((l, i) => l.values.filter((v) => v[1] !== null).map((v) => ({ step: v[0], value: v[1], name: l.name, color: palette[i % palette.length] })));
   return (width) => Plot.plot({
-    width, height: 230, marginLeft: 52, marginBottom: 40, marginTop: 24, marginRight: 16,
+    width, height: 230, marginLeft: 52, marginBottom: 40, marginTop: 24, marginRight: 26,
     x: { label: "step", ticks: 5 }, y: { label: family.name, grid: true, ticks: 5, nice: true }, color: { type: "identity" },
     marks: [
       Plot.line(rows, { x: "step", y: "value", z: "name", stroke: "color", strokeWidth: 1.8 }),
@@ -38,7 +39,7 @@ export function training(data) {
   if (runs.length === 0) return null;
   return h("section", null, h("h2", null, "Training"),
     runs.map((t) => h("div", null, h("h3", null, t.name || `${t.kind} ${t.run}`),
-      h("div", { class: "pair" }, families(t.series).map((f) => figure(curve(f), `${f.name} by training step`, f.lines.map((l) => l.name).join(", "),
+      h("div", { class: "pair" }, families(t.series).map((f) => figure(curve(f), `${f.lines.map((l) => l.name).join(" and ")} by training step`, f.lines.length > 1 ? null : f.lines[0].name,
         table(`${f.name} by step`, [{ name: "Metric", head: true }, { name: "Step", n: true }, { name: "Value", n: true }],
           f.lines.flatMap((l) => thin(l.values).map((v) => [l.name, v[0], number(v[1], 4)]))),
         colorKey(f)))))));

@@ -3,7 +3,7 @@ import * as Plot from "@observablehq/plot";
 import { figure, h, table } from "./dom.js";
 import { count, finite, interval, number, percent } from "./format.js";
 
-const scoreName = (s, data) => (s.model ? data.models[s.model]?.name || `reward model ${s.model}` : "own confidence");
+const scoreName = (s, data) => (s.model ? data.models[s.model]?.name || `reward model ${s.model}` : "Own confidence");
 const scoreColor = (s) => (s.model ? "var(--c-prm)" : "var(--c-confidence)");
 const labelName = (l) => ({ truth: "exact step labels", mc: "Monte Carlo labels", human: "human labels" }[l] ?? `${l} labels`);
 const plain = (v) => (finite(v) ? String(Math.round(v * 100) / 100) : "");
@@ -67,18 +67,18 @@ function positions(s) {
 
 export function trust(data) {
   if (data.steps.length === 0) return null;
-  const main = data.steps.find((s) => s.model) ?? data.steps[0];
+  const steps = [...data.steps].sort((a, b) => (b.model > 0) - (a.model > 0)), main = steps[0];
   const columns = [{ name: "Score", head: true }, { name: "Labels" }, { name: "Steps", n: true }, { name: "Wrong", n: true }, { name: "AUROC", n: true },
     { name: "Average precision on wrong steps", n: true }, { name: "Brier", n: true }, { name: "ECE", n: true }];
   const ci = (v) => h("small", null, interval(v, (x) => x.toFixed(3)));
   return h("section", null,
     h("h2", null, "Can the step scores be trusted?"),
     h("p", null, "AUROC is the chance that a right step scores above a wrong one (0.5 is a coin). The policy's own confidence, the least token probability of the step, is the baseline any reward model has to beat."),
-    table("Step scores against labels, 95% intervals over problems", columns, data.steps.map((s) =>
+    table("Step scores against labels, 95% intervals over problems", columns, steps.map((s) =>
       [scoreName(s, data), labelName(s.label_source), count(s.n_steps), percent(s.share_wrong), [number(s.auroc), " ", ci(s.auroc_ci95)],
         [number(s.ap_wrong), " ", ci(s.ap_wrong_ci95)], number(s.brier), number(s.ece15)])),
     h("h3", null, "Reliability"),
-    h("div", { class: "pair" }, data.steps.filter((s) => s.bins.length > 0).slice(0, 4).map((s) => figure(reliability(s),
+    h("div", { class: "pair" }, steps.filter((s) => s.bins.length > 0).slice(0, 4).map((s) => figure(reliability(s),
       `Reliability of ${scoreName(s, data)}: share of right steps against the score`,
       `${scoreName(s, data)} against ${labelName(s.label_source)}. On the dotted line a score means what it says; larger dots hold more steps.`,
       reliabilityTable(s)))),
