@@ -5,9 +5,7 @@
 
 /* Row i of scores s[0..i] becomes probabilities, the rest of n zeros; returns log-sum-exp. */
 static real softmax_row(real *s, int64_t i, int64_t n) {
-    real top = s[0];
-#pragma omp simd reduction(max : top)
-    for (int64_t j = 1; j <= i; j++) top = s[j] > top ? s[j] : top;
+    real top = rung_real_max(s, i + 1);
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j <= i; j++) {

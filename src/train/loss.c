@@ -27,9 +27,7 @@ static double add_up(const double *x, int64_t n) {
 
 /* -log softmax(z)[target] and, times scale, its gradient softmax(z) - onehot. */
 static double ce_row(float *dz, const float *z, int32_t n_vocab, int32_t target, float scale) {
-    float top = z[0];
-#pragma omp simd reduction(max : top)
-    for (int32_t j = 1; j < n_vocab; j++) top = z[j] > top ? z[j] : top;
+    float top = rung_real_max(z, n_vocab);
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int32_t j = 0; j < n_vocab; j++) {

@@ -44,4 +44,17 @@ static inline real rung_real_exp(real x) {
     return p * scale;
 }
 #endif
+
+/* The largest of n > 0 numbers. Eight lanes, so that compilers vectorise it. */
+static inline real rung_real_max(const real *x, int64_t n) {
+    real lane[8];
+    int64_t i = 0;
+    for (int k = 0; k < 8; k++) lane[k] = x[0];
+    for (; i + 8 <= n; i += 8) {
+        for (int k = 0; k < 8; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+    }
+    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    for (int k = 1; k < 8; k++) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+    return lane[0];
+}
 #endif
