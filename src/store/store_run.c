@@ -160,6 +160,28 @@ rung_status rung_run_find(rung_run *out, rung_arena *a, rung_store *s, const cha
     return code;
 }
 
+rung_status rung_run_list(rung_run **out, int64_t *n, rung_arena *a, rung_store *s,
+                          rung_error *err) {
+    *n = 0;
+    *out = NULL;
+    int64_t n_rows = 0;
+    bool found;
+    RUNG_TRY(store_get_i64(&n_rows, &found, s, err, "count runs", "SELECT count(*) FROM run", ""));
+    *out = rung_arena_alloc(a, (size_t)(n_rows + 1) * sizeof **out);
+    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    sqlite3_stmt *st = NULL;
+    RUNG_TRY(store_sql(&st, s, "SELECT " RUN_COLUMNS " FROM run ORDER BY id LIMIT ?", err));
+    sqlite3_bind_int64(st, 1, n_rows); /* a run begun meanwhile has no room */
+    rung_status code;
+    while ((code = store_step(s, st, err, "list runs")) == RUNG_OK) {
+        code = run_of_row(&(*out)[*n], a, st, err);
+        if (code != RUNG_OK) break;
+        (*n)++;
+    }
+    sqlite3_reset(st);
+    return code == RUNG_DONE ? RUNG_OK : code;
+}
+
 static rung_status one_run_changed(int64_t n, int64_t run_id, rung_error *err) {
     if (n == 1) return RUNG_OK;
     return rung_fail(err, RUNG_E_NOT_FOUND, "there is no run %lld", (long long)run_id);

@@ -66,6 +66,14 @@ static void runs(void **state) {
     assert_int_equal(rung_run_spend(s, 999, 1, 0.0, &err), RUNG_E_NOT_FOUND);
     assert_int_equal(rung_run_finish(s, 999, &err), RUNG_E_NOT_FOUND);
     assert_int_equal(rung_run_spend(s, a.id, 1, NAN, &err), RUNG_E_INVAL);
+    rung_run *list = NULL;
+    int64_t n = 0;
+    fx_ok(rung_run_list(&list, &n, arena, s, e));
+    assert_int_equal(n, 2);
+    assert_int_equal(list[0].id, a.id);
+    assert_int_equal(list[0].tokens, 111);
+    assert_string_equal(list[1].name, "later");
+    assert_string_equal(list[1].config_hash, c.config_hash);
     rung_run none = {.config = "{}"};
     assert_int_equal(rung_run_begin(s, &none, &err), RUNG_E_INVAL);
     rung_arena_free(arena);
