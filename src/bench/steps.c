@@ -64,10 +64,11 @@ static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_
     int32_t from = i - t->first_error + N_OFFSETS / 2;
     if (t->first_error >= 0 && from >= 0 && from < N_OFFSETS)
         RUNG_TRY(push(&a->offset[from], score, err));
-    rung_label l = {.soft = (double)NAN};
+    rung_label l;
     bool found = false;
     RUNG_TRY(rung_label_get(&l, &found, s, 0, t->step[i].node, source, err));
-    double y = found && l.hard >= 0 ? (double)l.hard : l.soft;
+    if (!found) l = (rung_label){.hard = -1, .soft = (double)NAN};
+    double y = l.hard >= 0 ? (double)l.hard : l.soft;
     if (!found && strcmp(source, "truth") == 0) y = rung_truth_of(t, i);
     if (isnan(y)) {
         a->n_unlabelled++;

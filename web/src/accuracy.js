@@ -73,7 +73,7 @@ function panels(answer) {
     const titles = methods.map((m, i) => ({ name: methodName(m.name).replace(" by ", " by\n").replace(" (", "\n("), ...place(i) }));
     const facet = { fx: "fx", fy: "fy" };
     return Plot.plot({
-      width, height: Math.ceil(methods.length / columns) * 185 + 30, marginLeft: 40, marginTop: 42, marginRight: 10,
+      width, height: Math.ceil(methods.length / columns) * 185 + 30, marginLeft: 48, marginTop: 42, marginRight: 10,
       fx: { axis: null, padding: 0.14 }, fy: { axis: null, padding: 0.4 },
       x: { type: "log", base: 2, domain: [1, Math.max(2, answer.n_samples)] },
       y: { domain: range(answer) },
@@ -85,7 +85,7 @@ function panels(answer) {
         Plot.line(reference, { x: "k", y: "acc", ...facet, z: null, stroke: "var(--c-single)", strokeDasharray: "3 2" }),
         Plot.areaY(rows.filter((r) => finite(r.lo)), { x: "k", y1: "lo", y2: "hi", ...facet, z: "method", fill: (r) => methodColor(r.method), fillOpacity: 0.2 }),
         Plot.line(rows, { x: "k", y: "acc", ...facet, z: "method", stroke: (r) => methodColor(r.method), strokeWidth: 2 }),
-        Plot.text(titles, { ...facet, text: "name", frameAnchor: "top-left", lineAnchor: "bottom", dy: -4, dx: -2, fill: "var(--ink)", fontWeight: 600, lineHeight: 1.15 }),
+        Plot.text(titles, { ...facet, text: "name", frameAnchor: "top-left", lineAnchor: "bottom", dy: -8, dx: -2, fill: "var(--ink)", fontWeight: 600, lineHeight: 1.15 }),
       ],
     });
   };

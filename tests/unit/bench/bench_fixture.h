@@ -1,5 +1,6 @@
 /* A store made by the public API for the tests of bench and of the report page: problems with
- * traces, scores of three kinds, labels, metrics. Seeded; hostile text in it, as a model may write. */
+ * traces, scores of three kinds, labels, metrics. Seeded; hostile text in it, as a model may write.
+ */
 #ifndef RUNG_TESTS_BENCH_FIXTURE_H
 #define RUNG_TESTS_BENCH_FIXTURE_H
 #include "rung/bench.h"
@@ -115,8 +116,7 @@ static inline void fix_put(fixture *f, const fix_trace *t, const char *const *te
         node[k] = step[k].node;
         if (!isnan(t->prm[k])) FIX(rung_score_put(f->store, node[k], f->prm, t->prm[k], err));
     }
-    if (!isnan(t->orm))
-        FIX(rung_score_put(f->store, node[t->n_steps - 1], f->orm, t->orm, err));
+    if (!isnan(t->orm)) FIX(rung_score_put(f->store, node[t->n_steps - 1], f->orm, t->orm, err));
 }
 
 static inline void fix_open(fixture *f, const char *path) {
@@ -158,8 +158,10 @@ static inline void fix_random_trace(fixture *f, const char *set, int64_t run, in
              right ? 40 + i_problem : 40 + i_problem + 1 + (int)rung_rng_below(&r, 3));
     t.answer = t.key = answer;
     t.verdict = right ? RUNG_VERDICT_CORRECT : RUNG_VERDICT_WRONG;
-    if (!right && rung_rng_f64(&r) < 0.06) t.answer = t.key = "", t.verdict = RUNG_VERDICT_UNKNOWN;
-    else if (!right && rung_rng_f64(&r) < 0.03) t.verdict = RUNG_VERDICT_UNKNOWN;
+    if (!right && rung_rng_f64(&r) < 0.06)
+        t.answer = t.key = "", t.verdict = RUNG_VERDICT_UNKNOWN;
+    else if (!right && rung_rng_f64(&r) < 0.03)
+        t.verdict = RUNG_VERDICT_UNKNOWN;
     t.orm = fix_clip((right ? 0.65 : 0.4) + 0.25 * rung_rng_normal(&r));
     (void)set;
     int64_t node[FIX_STEPS];
@@ -187,13 +189,14 @@ static inline void fix_metrics(fixture *f) {
         if (i % 4 == 0) {
             FIX(rung_metric_put(f->store, f->train, i * 25, "loss_held",
                                 0.35 + 0.36 * exp(-i / 8.0), err));
-            FIX(rung_metric_put(f->store, f->train, i * 25, "auc_held",
-                                0.9 - 0.38 * exp(-i / 7.0), err));
+            FIX(rung_metric_put(f->store, f->train, i * 25, "auc_held", 0.9 - 0.38 * exp(-i / 7.0),
+                                err));
         }
     }
 }
 
-/* A whole store: set "sums" with n problems of FIX_SAMPLES traces, a greedy run, training curves. */
+/* A whole store: set "sums" with n problems of FIX_SAMPLES traces, a greedy run, training curves.
+ */
 static inline void fix_full(fixture *f, const char *path, int n) {
     fix_open(f, path);
     f->labels = fix_run(f->store, "labels", "label.mc");
@@ -201,12 +204,10 @@ static inline void fix_full(fixture *f, const char *path, int n) {
     FIX(rung_store_begin(f->store, err));
     for (int p = 0; p < n; p++) {
         char question[200];
-        snprintf(question, sizeof question,
-                 "Problem %d: what is %d + %d?%s", p, p, 40,
+        snprintf(question, sizeof question, "Problem %d: what is %d + %d?%s", p, p, 40,
                  p % 7 == 0 ? " </script><script>document.title='owned'</script><!-- & \" '" : "");
         int64_t problem = fix_problem(f->store, "sums", p, question);
-        for (int i = 0; i < FIX_SAMPLES; i++)
-            fix_random_trace(f, "sums", f->pool, problem, p, i);
+        for (int i = 0; i < FIX_SAMPLES; i++) fix_random_trace(f, "sums", f->pool, problem, p, i);
         fix_random_trace(f, "sums", f->greedy, problem, p, 0);
     }
     fix_metrics(f);

@@ -1,0 +1,325 @@
+/* ProcessBench from stored scores, and step scores against labels. */
+#include "base/json.h"
+#include "rung/problem.h"
+#include "unit/bench/bench_fixture.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define NEAR(a, b, tol) assert_true(fabs((a) - (b)) <= (tol))
+
+static yyjson_doc *read_buf(rung_buf *b) {
+    yyjson_doc *doc = yyjson_read(b->data, b->n, 0);
+    assert_non_null(doc);
+    rung_buf_clear(b);
+    return doc;
+}
+
+static double num(yyjson_doc *d, const char *key) {
+    return rung_json_f64(yyjson_doc_get_root(d), key, NAN);
+}
+
+/* n problems of one trace with 3 steps each; first error -1, 0, 1, 2 in turn. score(i, k, label).
+ */
+static void pb_store(fixture *f, int n, double (*score)(int i, int k, int label)) {
+    fix_open(f, ":memory:");
+    for (int i = 0; i < n; i++) {
+        char question[32], text[3][32];
+        const char *step[3];
+        snprintf(question, sizeof question, "q%d", i);
+        fix_trace t = {.run = f->pool,
+                       .problem = fix_problem(f->store, "cases", i, question),
+                       .n_steps = 3,
+                       .first_error = i % 4 - 1,
+                       .answer = "1",
+                       .key = "1",
+                       .verdict = RUNG_VERDICT_WRONG,
+                       .orm = NAN,
+                       .confidence = {NAN, NAN, NAN}};
+        for (int k = 0; k < 3; k++) {
+            snprintf(text[k], sizeof text[k], "step %d\n", k);
+            step[k] = text[k];
+            t.prm[k] = score(i, k, t.first_error);
+        }
+        int64_t node[FIX_STEPS];
+        fix_put(f, &t, step, node);
+    }
+}
+
+static yyjson_doc *pb(const fixture *f, double tau, const char *tune_set) {
+    rung_pb_opts o = RUNG_PB_OPTS_INIT;
+    o.set = "cases";
+    o.model = f->prm;
+    o.tau = tau;
+    o.tune_set = tune_set;
+    o.n_boot = 300;
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    FIX(rung_bench_processbench(&b, f->store, &o, err));
+    return read_buf(&b);
+}
+
+static double perfect(int i, int k, int label) {
+    (void)i;
+    return k == label ? .4 : .9;
+}
+static double high(int i, int k, int label) {
+    (void)i, (void)k, (void)label;
+    return .9;
+}
+static double low(int i, int k, int label) {
+    (void)i, (void)k, (void)label;
+    return .1;
+}
+static double at_tau(int i, int k, int label) {
+    (void)i;
+    return k == label ? .5 : .9; /* equal to tau is not below it */
+}
+static double missing(int i, int k, int label) {
+    return i % 4 == 1 && k == 2 ? NAN : perfect(i, k, label);
+}
+static double shifted(int i, int k, int label) {
+    (void)i;
+    return k == label ? .08 : .2 + .1 * k; /* separable, but far from one half */
+}
+
+static void golden(void **ud) {
+    (void)ud;
+    fixture f;
+    pb_store(&f, 40, perfect);
+    yyjson_doc *d = pb(&f, .5, NULL);
+    assert_true(num(d, "acc_err") == 100 && num(d, "acc_cor") == 100 && num(d, "f1") == 100);
+    assert_int_equal(num(d, "n"), 40);
+    assert_int_equal(num(d, "n_err"), 30);
+    yyjson_val *ci = yyjson_obj_get(yyjson_doc_get_root(d), "ci95");
+    assert_true(yyjson_get_num(yyjson_arr_get(ci, 0)) == 100);
+    assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "subset", ""), "cases");
+    assert_int_equal(yyjson_arr_size(yyjson_obj_get(yyjson_doc_get_root(d), "sweep")), 21);
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+
+    pb_store(&f, 40, high); /* always -1 */
+    d = pb(&f, .5, NULL);
+    assert_true(num(d, "acc_err") == 0 && num(d, "acc_cor") == 100 && num(d, "f1") == 0);
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+
+    pb_store(&f, 40, low); /* always 0: a third of the erroneous cases */
+    d = pb(&f, .5, NULL);
+    NEAR(num(d, "acc_err"), 100.0 / 3, 1e-6);
+    assert_true(num(d, "acc_cor") == 0 && num(d, "f1") == 0);
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+
+    pb_store(&f, 40, at_tau);
+    d = pb(&f, .5, NULL);
+    assert_true(num(d, "acc_err") == 0 && num(d, "acc_cor") == 100);
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+}
+
+static void unscored_is_a_miss(void **ud) {
+    (void)ud;
+    fixture f;
+    pb_store(&f, 40, missing); /* the ten cases with label 0 lack their last score */
+    yyjson_doc *d = pb(&f, .5, NULL);
+    assert_int_equal(num(d, "n_unscored"), 10);
+    NEAR(num(d, "acc_err"), 100.0 * 20 / 30, 1e-6);
+    yyjson_doc_free(d);
+    rung_error fault = RUNG_ERROR_INIT;
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    rung_pb_opts o = RUNG_PB_OPTS_INIT;
+    o.set = "cases";
+    o.model = f.orm; /* has scored nothing here */
+    assert_int_equal(rung_bench_processbench(&b, f.store, &o, &fault), RUNG_E_NOT_FOUND);
+    o.set = "absent";
+    assert_int_equal(rung_bench_processbench(&b, f.store, &o, &fault), RUNG_E_NOT_FOUND);
+    o.set = NULL;
+    assert_int_equal(rung_bench_processbench(&b, f.store, &o, &fault), RUNG_E_INVAL);
+    assert_int_equal(b.n, 0);
+    rung_store_close(f.store);
+}
+
+static void tuned(void **ud) {
+    (void)ud;
+    fixture f;
+    pb_store(&f, 40, shifted);
+    yyjson_doc *d = pb(&f, .5, NULL); /* everything is below one half */
+    assert_true(num(d, "f1") == 0);
+    assert_true(yyjson_is_null(yyjson_obj_get(yyjson_doc_get_root(d), "tuned_on")));
+    yyjson_doc_free(d);
+    d = pb(&f, -1, NULL);
+    assert_true(num(d, "f1") == 100);
+    assert_true(num(d, "threshold") > .08 && num(d, "threshold") <= .2);
+    assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "tuned_on", ""), "cases");
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+}
+
+/* The published subset: 207 erroneous of 400, of which 37 at step 0 (labels.md 1.7a). */
+static void published_subset(void **ud) {
+    (void)ud;
+    const char *data = getenv("RUNG_DATA");
+    char path[1024];
+    snprintf(path, sizeof path, "%s/processbench/gsm8k.json", data ? data : "");
+    const rung_importer *imp = rung_importer_find("processbench");
+    if (!data || !imp) {
+        print_message("SKIPPED: RUNG_DATA is not set: the published subset is not read\n");
+        skip();
+    }
+    fixture f;
+    fix_open(&f, ":memory:");
+    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
+    o.set = "pb-gsm8k";
+    o.split = "test";
+    rung_import_report rep;
+    FIX(imp->import(&rep, f.store, path, &o, NULL, err));
+    assert_int_equal(rep.n_traces, 400);
+    rung_filter filter = {.set = "pb-gsm8k"};
+    for (int round = 0; round < 3; round++) { /* three models: the labels, always -1, always 0 */
+        char name[16];
+        snprintf(name, sizeof name, "model %d", round);
+        int64_t model = fix_model(f.store, name, "prm");
+        rung_iter *it;
+        const rung_trace *t;
+        FIX(rung_trace_iter(&it, f.store, &filter, err));
+        while (rung_trace_next(&t, it, NULL) == RUNG_OK)
+            for (int k = 0; k < t->n_steps; k++) {
+                bool bad = round == 0 ? k == t->first_error : round == 2;
+                FIX(rung_score_put(f.store, t->step[k].node, model, bad ? .1 : .9, err));
+            }
+        rung_iter_free(it);
+        rung_pb_opts p = RUNG_PB_OPTS_INIT;
+        p.set = "pb-gsm8k";
+        p.model = model;
+        p.n_boot = 200;
+        rung_buf b;
+        rung_buf_init(&b, 1 << 20);
+        FIX(rung_bench_processbench(&b, f.store, &p, err));
+        yyjson_doc *d = read_buf(&b);
+        const double want[3][3] = {{100, 100, 100}, {0, 100, 0}, {17.9, 0, 0}};
+        NEAR(num(d, "acc_err"), want[round][0], .05);
+        NEAR(num(d, "acc_cor"), want[round][1], .05);
+        NEAR(num(d, "f1"), want[round][2], .05);
+        assert_int_equal(num(d, "n_err"), 207);
+        assert_int_equal(num(d, "n_cor"), 193);
+        yyjson_doc_free(d);
+    }
+    rung_store_close(f.store);
+}
+
+/* The calibration vector of feedback.md 10.6 as ten one-step traces with "human" labels. */
+static void published_vector(void **ud) {
+    (void)ud;
+    static const double p[] = {.95, .9, .8, .7, .65, .55, .45, .3, .2, .05};
+    static const int y[] = {1, 1, 0, 1, 1, 0, 1, 0, 0, 0};
+    fixture f;
+    fix_open(&f, ":memory:");
+    int64_t labels = fix_run(f.store, "people", "label.import");
+    for (int i = 0; i < 10; i++) {
+        char question[16];
+        snprintf(question, sizeof question, "q%d", i);
+        const char *const step[1] = {"the step\n"};
+        fix_trace t = {.run = f.pool,
+                       .problem = fix_problem(f.store, "vector", i, question),
+                       .n_steps = 1,
+                       .first_error = -2,
+                       .answer = "1",
+                       .key = "1",
+                       .verdict = y[i] ? RUNG_VERDICT_CORRECT : RUNG_VERDICT_WRONG,
+                       .prm = {p[i]},
+                       .orm = NAN,
+                       .confidence = {p[9 - i]}};
+        int64_t node[FIX_STEPS];
+        fix_put(&f, &t, step, node);
+        rung_label l = {.run = labels,
+                        .node = node[0],
+                        .source = "human",
+                        .labeler = "we",
+                        .hard = y[i],
+                        .soft = NAN};
+        FIX(rung_label_put(f.store, &l, NULL, err));
+    }
+    rung_filter all = {.set = "vector"};
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    FIX(rung_bench_steps(&b, f.store, f.prm, "human", &all, 1, err));
+    yyjson_doc *d = read_buf(&b);
+    assert_int_equal(num(d, "n_steps"), 10);
+    NEAR(num(d, "auroc"), .84, 1e-8);
+    NEAR(num(d, "brier"), .16025, 1e-8);
+    NEAR(num(d, "brier_skill"), .359, 1e-8);
+    NEAR(num(d, "nll"), .478168, 5e-7);
+    NEAR(num(d, "ece_mass10"),
+         rung_ece_mass(p, (const double[]){1, 1, 0, 1, 1, 0, 1, 0, 0, 0}, 10, 10), 1e-8);
+    NEAR(num(d, "share_wrong"), .5, 1e-8);
+    /* wrong steps are positive for AP: by 1 - p their ranks are 1 2 3 5 8 */
+    NEAR(num(d, "ap_wrong"), (1 + 1 + 1 + 4. / 5 + 5. / 8) / 5, 1e-8);
+    assert_true(yyjson_is_null(yyjson_obj_get(yyjson_doc_get_root(d), "brier_soft")));
+    yyjson_val *ci = yyjson_obj_get(yyjson_doc_get_root(d), "auroc_ci95");
+    assert_true(yyjson_get_num(yyjson_arr_get(ci, 0)) < .84);
+    assert_true(yyjson_get_num(yyjson_arr_get(ci, 1)) > .84);
+    yyjson_doc_free(d);
+    /* model 0 reads the logprobs: the scores in reverse, so AUROC is 1 - .84 (the vector of ranks
+     * reversed), up to the f32 of a logprob */
+    FIX(rung_bench_steps(&b, f.store, 0, "human", &all, 1, err));
+    d = read_buf(&b);
+    assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "score", ""), "confidence");
+    assert_int_equal(num(d, "n_steps"), 10);
+    yyjson_val *bins = yyjson_obj_get(yyjson_doc_get_root(d), "bins");
+    assert_true(yyjson_arr_size(bins) >= 8);
+    yyjson_doc_free(d);
+    /* labels that are not there: nothing is invented */
+    FIX(rung_bench_steps(&b, f.store, f.prm, "mc", &all, 1, err));
+    d = read_buf(&b);
+    assert_int_equal(num(d, "n_steps"), 0);
+    assert_int_equal(num(d, "n_unlabelled"), 10);
+    assert_true(yyjson_is_null(yyjson_obj_get(yyjson_doc_get_root(d), "auroc")));
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+}
+
+/* Exact labels come from the first error; steps after it are left out. */
+static void truth_labels(void **ud) {
+    (void)ud;
+    fixture f;
+    pb_store(&f, 40, perfect); /* labels per group of 4: -1: 3 steps, 0: 1, 1: 2, 2: 3 */
+    rung_filter all = {.set = "cases"};
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    FIX(rung_bench_steps(&b, f.store, f.prm, "truth", &all, 1, err));
+    yyjson_doc *d = read_buf(&b);
+    assert_int_equal(num(d, "n_steps"), 10 * (3 + 1 + 2 + 3));
+    assert_int_equal(num(d, "n_unlabelled"), 10 * (2 + 1));
+    assert_true(num(d, "auroc") == 1.0);
+    NEAR(num(d, "share_wrong"), 30.0 / 90, 1e-8);
+    /* lined up on the first wrong step the score is .4 there and .9 elsewhere */
+    size_t i, n;
+    yyjson_val *o;
+    yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(d), "offsets"), i, n, o)
+        NEAR(rung_json_f64(o, "mean", NAN), rung_json_i64(o, "from_first_error", 9) == 0 ? .4 : .9,
+             1e-8);
+    assert_true(n == 5);
+    yyjson_doc_free(d);
+    rung_error fault = RUNG_ERROR_INIT;
+    assert_int_equal(rung_bench_steps(&b, f.store, f.prm, "", &all, 1, &fault), RUNG_E_INVAL);
+    all.set = "absent";
+    assert_int_equal(rung_bench_steps(&b, f.store, f.prm, "truth", &all, 1, &fault),
+                     RUNG_E_NOT_FOUND);
+    rung_store_close(f.store);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden),
+        cmocka_unit_test(unscored_is_a_miss),
+        cmocka_unit_test(tuned),
+        cmocka_unit_test(published_subset),
+        cmocka_unit_test(published_vector),
+        cmocka_unit_test(truth_labels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
