@@ -16,8 +16,8 @@ typedef struct rung_model rung_model;
 typedef struct rung_model_opts {
     size_t struct_size;
     bool vocab_only;
-    const char *chat_template; /* NULL: from the file; "raw": none; else a
-name libllama knows ("chatml", ...) or a template text */
+    const char *chat_template; /* NULL: from the file; "raw": none; else a name libllama knows
+                                  ("chatml", ...) or a template text */
 } rung_model_opts;
 #define RUNG_MODEL_OPTS_INIT                                                                       \
     { sizeof(rung_model_opts), false, 0 }
@@ -64,7 +64,7 @@ typedef struct rung_sampling {
 #define RUNG_SAMPLING_INIT                                                                         \
     { 1.0, 0, 1.0, 0.0 }
 /* One token from logits f32[n]; u in [0,1) is the draw. logprob: ln p at T = 1 over all tokens.
- * Pure but for scratch (f32[n] + i32[n]). */
+ * -1 when a logit is NaN or +inf or none is finite. Pure but for scratch (f32[n] + i32[n]). */
 int32_t rung_sample_token(double *logprob, const float *logits, int32_t n, const rung_sampling *s,
                           double u, void *scratch);
 
@@ -75,8 +75,9 @@ typedef struct rung_gen {
     int32_t n, i0;    /* samples i0 .. i0+n-1 */
     const bool *skip; /* NULL, or bool[n]: samples already in the store, not made again */
     int32_t max_tok;
-    const char *stop[4]; /* end strings (kept in the text), across token borders; NULL-terminated
-                            list; EOS always stops */
+    const char *stop[4]; /* end strings, across token borders; the text keeps them and goes to the
+                            end of the last token, so that text = tokens; NULL ends the list; EOS
+                            always stops */
     uint64_t seed; /* draws: rung_rng_at(seed, stream, key, i), draw = position of the token in the
                       continuation */
     rung_stream stream;
@@ -128,6 +129,7 @@ typedef struct rung_engine_opts {
     const char *api_key_env; /* remote: NULL = RUNG_API_KEY */
     const char *model_name;  /* remote */
     bool completions;        /* remote: /v1/completions with raw text instead of chat */
+    double backoff_s;        /* remote: first pause before a retry, doubled each time; 0 = 0.5 */
 } rung_engine_opts;
 #define RUNG_ENGINE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_engine_opts) }

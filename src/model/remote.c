@@ -1,0 +1,377 @@
+/* The remote backend: the queue, retries, the reply cache.
+ *
+ * A failure of the line or the server (no connection, time-out, cut or broken reply, 408, 425, 429,
+ * 5xx) is tried again after backoff * 2^k * (0.5 .. 1.5), not before what Retry-After asks; other
+ * answers are final. A reply with fewer choices than asked for is taken and the rest asked for
+ * anew; a server that refuses n > 1 is asked for half as many. Seeds go by sample, so none of this
+ * changes what a server that honours seeds returns. Replies are kept under the hash of address,
+ * body and samples: a run that is repeated after a crash pays for nothing twice. */
+#include "model/remote.h"
+
+#include <string.h>
+
+#define BACKOFF_S     0.5
+#define PAUSE_S_MAX   60.0  /* between two tries, unless the server asks for more ... */
+#define RETRY_AFTER_S 600.0 /* ... up to this */
+
+static rung_status no_memory(rung_error *err) {
+    return rung_fail(err, RUNG_E_NOMEM, "no memory to queue a request");
+}
+
+static void unref(remote_job *j) {
+    if (--j->n_left > 0) return;
+    for (size_t k = 0; k < sizeof j->text / sizeof *j->text; k++) rung_free(j->text[k]);
+    rung_free(j);
+}
+
+static void request_free(remote *e, request *r) {
+    if (r->curl) {
+        curl_multi_remove_handle(e->multi, r->curl);
+        curl_easy_cleanup(r->curl);
+    }
+    rung_buf_clear(&r->body);
+    rung_buf_clear(&r->reply);
+    unref(r->job);
+    rung_free(r);
+}
+
+static request *new_request(remote *e, remote_job *j, int32_t i, int32_t n) {
+    request *r = rung_calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->job = j;
+    r->i = i;
+    r->n = n;
+    rung_buf_init(&r->body, (size_t)1 << 27);
+    rung_buf_init(&r->reply, 1);
+    j->n_left++;
+    *e->tail = r;
+    e->tail = &r->next;
+    return r;
+}
+
+static void unlink_waiting(remote *e, request *r) {
+    request **p = &e->waiting;
+    while (*p != r) p = &(*p)->next;
+    *p = r->next;
+    if (e->tail == &r->next) e->tail = p;
+    r->next = NULL;
+}
+
+static void unlink_active(remote *e, request *r) {
+    request **p = &e->active;
+    while (*p != r) p = &(*p)->next;
+    *p = r->next;
+    r->next = NULL;
+    e->n_active--;
+}
+
+static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
+    const char *from[7] = {g->prompt.system, g->prompt.user, g->prompt.prefix};
+    j->gen = *g;
+    j->gen.skip = NULL;
+    for (int k = 0; k < 4 && g->stop[k]; k++) from[3 + k] = g->stop[k];
+    for (int k = 0; k < 7; k++) {
+        if (!from[k]) continue;
+        j->text[k] = rung_strdup(from[k]);
+        if (!j->text[k]) return no_memory(err);
+    }
+    j->gen.prompt = (rung_prompt){j->text[0], j->text[1], j->text[2]};
+    for (int k = 0; k < 4; k++) j->gen.stop[k] = j->text[3 + k];
+    return RUNG_OK;
+}
+
+static rung_status remote_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
+    remote *e = (remote *)base;
+    remote_job *j = rung_calloc(1, sizeof *j);
+    if (!j) return no_memory(err);
+    rung_status st = copy_job(j, g, err);
+    j->n_left = 1; /* ours while requests are made */
+    for (int32_t i = 0; st == RUNG_OK && i < g->n;) {
+        int32_t end = i;
+        while (end < g->n && !(g->skip && g->skip[end])) end++;
+        if (end > i && !new_request(e, j, i, end - i)) st = no_memory(err);
+        i = end + 1;
+    }
+    unref(j);
+    return st;
+}
+
+/* The choices are the samples from r->i on: report those that came, ask again for the others. */
+static rung_status deliver(remote *e, request *r, wire_choice *c, rung_error *err) {
+    rung_status st = RUNG_OK;
+    for (int32_t k = 0; k < r->n && st == RUNG_OK; k++) {
+        if (!c[k].text) {
+            int32_t end = k;
+            while (end < r->n && !c[end].text) end++;
+            if (!new_request(e, r->job, r->i + k, end - k)) return no_memory(err);
+            k = end - 1;
+            continue;
+        }
+        rung_gen_out o = {.ud = r->job->gen.ud,
+                          .i = r->job->gen.i0 + r->i + k,
+                          .text = c[k].text,
+                          .n_bytes = (int32_t)c[k].n_bytes,
+                          .logprob = c[k].logprob,
+                          .n_tok = c[k].n_tok,
+                          .stop = c[k].stop};
+        e->base.stats.n_generated += c[k].n_tok;
+        if (e->cb->on_gen) st = e->cb->on_gen(e->cb->ud, &o, err);
+    }
+    return st;
+}
+
+/* *readable = false: the reply cannot be used and nothing was delivered. */
+static rung_status take_reply(bool *readable, remote *e, request *r, const char *reply, size_t n,
+                              bool keep, rung_error *err) {
+    *readable = true;
+    wire_choice *c = rung_calloc((size_t)r->n, sizeof *c);
+    if (!c) return no_memory(err);
+    rung_status st = rung_wire_reply(c, reply, n, &r->job->gen, r->n, err);
+    if (st == RUNG_E_FORMAT) *readable = false;
+    if (st == RUNG_OK) {
+        if (keep && e->opts.cache) st = rung_cache_put(e->opts.cache, r->key, reply, n, err);
+        if (st == RUNG_OK) st = deliver(e, r, c, err);
+        for (int32_t k = 0; k < r->n; k++) rung_wire_choice_clear(&c[k]);
+    }
+    rung_free(c);
+    return st;
+}
+
+static rung_status make_body(remote *e, request *r, rung_error *err) {
+    const rung_gen *g = &r->job->gen;
+    int32_t i = g->i0 + r->i;
+    rung_buf_reset(&r->body);
+    RUNG_TRY(rung_wire_body(&r->body, g, e->model_name, e->opts.completions, i, r->n, err));
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 28);
+    rung_buf_printf(&b, "%s\n%d\n%d\n", e->url.data, i, i + r->n);
+    rung_buf_append(&b, r->body.data, r->body.n);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) rung_hash_hex(r->key, b.data, b.n);
+    rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status from_cache(remote *e, request *r, bool *found, rung_error *err) {
+    *found = false;
+    if (!e->opts.cache) return RUNG_OK;
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 27);
+    rung_status st = rung_cache_get(&b, found, e->opts.cache, r->key, err);
+    if (st == RUNG_OK && *found) {
+        st = take_reply(found, e, r, b.data ? b.data : "", b.n, false, err);
+        e->base.stats.n_cache_hits += *found;
+        if (!*found) st = RUNG_OK; /* kept by another version: ask the server */
+    }
+    rung_buf_clear(&b);
+    return st;
+}
+
+/* A waiting request goes to the cache or onto the line. */
+static rung_status start(remote *e, request *r, rung_error *err) {
+    if (e->n_max > 0 && r->n > e->n_max) {
+        if (!new_request(e, r->job, r->i + e->n_max, r->n - e->n_max)) return no_memory(err);
+        r->n = e->n_max;
+    }
+    unlink_waiting(e, r);
+    bool found = false;
+    rung_status st = make_body(e, r, err);
+    if (st == RUNG_OK) st = from_cache(e, r, &found, err);
+    if (st == RUNG_OK && !found) st = rung_remote_send(e, r, err);
+    if (st != RUNG_OK || found) {
+        request_free(e, r);
+        return st;
+    }
+    r->next = e->active;
+    e->active = r;
+    e->n_active++;
+    return RUNG_OK;
+}
+
+static double pause_of(const remote *e, const request *r, double asked) {
+    const rung_gen *g = &r->job->gen;
+    rung_rng rng = rung_rng_at(g->seed, RUNG_STREAM_RETRY, g->key, (uint64_t)(g->i0 + r->i));
+    double pause = e->opts.backoff_s * (0.5 + rung_rng_f64_at(&rng, (uint64_t)r->attempt));
+    for (int32_t k = 0; k < r->attempt && pause < PAUSE_S_MAX; k++) pause *= 2.0;
+    if (pause > PAUSE_S_MAX) pause = PAUSE_S_MAX;
+    if (asked > RETRY_AFTER_S) asked = RETRY_AFTER_S;
+    return pause > asked ? pause : asked;
+}
+
+static rung_status give_up(const remote *e, const request *r, const rung_error *why,
+                           rung_error *err) {
+    rung_fail(err, RUNG_E_REMOTE, "%s", why->what);
+    rung_error_detail(err, "given up after %d tries", r->attempt + 1);
+    if (why->hint[0]) return rung_error_hint(err, "%s", why->hint);
+    return rung_error_hint(err, "is the server running at %s? run the same command again to go on",
+                           e->url.data);
+}
+
+/* After a failed try: queue it again, smaller, or give up. */
+static rung_status again(remote *e, request *r, rung_status st, double asked, const rung_error *why,
+                         rung_error *err) {
+    if (st == RUNG_E_LIMIT) {
+        e->n_max = r->n / 2;
+    } else if (st != RUNG_E_BUSY && st != RUNG_E_FORMAT) {
+        return give_up(e, r, why, err);
+    } else if (r->attempt >= e->opts.retries) {
+        return give_up(e, r, why, err);
+    } else {
+        double pause = pause_of(e, r, asked);
+        rung_event(e->base.log, RUNG_WARN, "remote.retry", RUNG_S("why", why->what),
+                   RUNG_I("attempt", r->attempt + 1), RUNG_D("pause_s", pause));
+        r->not_before = rung_now() + pause;
+        r->attempt++;
+        e->base.stats.n_retries++;
+    }
+    r->next = NULL;
+    *e->tail = r;
+    e->tail = &r->next;
+    return RUNG_OK;
+}
+
+static rung_status finish(remote *e, request *r, CURLcode rc, rung_error *err) {
+    rung_error why = RUNG_ERROR_INIT;
+    double asked;
+    rung_status st = rung_remote_outcome(&asked, e, r, rc, &why);
+    curl_multi_remove_handle(e->multi, r->curl);
+    curl_easy_cleanup(r->curl);
+    r->curl = NULL;
+    unlink_active(e, r);
+    if (st == RUNG_OK) {
+        bool readable;
+        const char *reply = r->reply.data ? r->reply.data : "";
+        st = take_reply(&readable, e, r, reply, r->reply.n, true, &why);
+        if (readable) { /* delivered, or a failure of ours: the store, the callback */
+            if (st != RUNG_OK && err) *err = why;
+            request_free(e, r);
+            return st;
+        }
+    }
+    st = again(e, r, st, asked, &why, err);
+    if (st != RUNG_OK) request_free(e, r);
+    return st;
+}
+
+/* Starts what may start; *wait_s: how long nothing can happen but on the line. */
+static rung_status start_ready(remote *e, double *wait_s, rung_error *err) {
+    double now = rung_now();
+    *wait_s = 0.5;
+    request *r = e->waiting;
+    while (r && e->n_active < e->opts.concurrency) {
+        request *next = r->next;
+        if (r->not_before <= now) RUNG_TRY(start(e, r, err));
+        r = next; /* what start() queued waits for the next round */
+    }
+    if (e->n_active >= e->opts.concurrency) return RUNG_OK;
+    for (r = e->waiting; r; r = r->next) {
+        double wait = r->not_before > now ? r->not_before - now : 0.0;
+        if (wait < *wait_s) *wait_s = wait;
+    }
+    return RUNG_OK;
+}
+
+static rung_status run_all(remote *e, rung_error *err) {
+    while (e->waiting || e->active) {
+        double wait_s;
+        RUNG_TRY(start_ready(e, &wait_s, err));
+        int running = 0, left = 0;
+        if (curl_multi_perform(e->multi, &running)) {
+            return rung_fail(err, RUNG_E_REMOTE, "libcurl failed");
+        }
+        CURLMsg *m;
+        bool any = false;
+        while ((m = curl_multi_info_read(e->multi, &left))) {
+            if (m->msg != CURLMSG_DONE) continue;
+            char *p = NULL;
+            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p);
+            RUNG_TRY(finish(e, (request *)(void *)p, m->data.result, err));
+            any = true;
+        }
+        RUNG_TRY(rung_engine_tick(&e->base, e->n_active, err));
+        if (!any && (e->waiting || e->active)) {
+            curl_multi_poll(e->multi, NULL, 0, (int)(wait_s * 1000.0) + 1, NULL);
+        }
+    }
+    return RUNG_OK;
+}
+
+static void drop_all(remote *e) {
+    while (e->active) {
+        request *r = e->active;
+        unlink_active(e, r);
+        request_free(e, r);
+    }
+    while (e->waiting) {
+        request *r = e->waiting;
+        unlink_waiting(e, r);
+        request_free(e, r);
+    }
+}
+
+static rung_status remote_run(rung_engine *base, const rung_engine_cb *cb, rung_error *err) {
+    remote *e = (remote *)base;
+    e->cb = cb;
+    rung_status st = run_all(e, err);
+    if (st != RUNG_OK) drop_all(e);
+    e->cb = NULL;
+    return st;
+}
+
+static void remote_close(rung_engine *base) {
+    remote *e = (remote *)base;
+    drop_all(e);
+    if (e->multi) curl_multi_cleanup(e->multi);
+    for (struct curl_slist *l = e->headers; l; l = l->next) memset(l->data, 0, strlen(l->data));
+    curl_slist_free_all(e->headers);
+    rung_buf_clear(&e->url);
+    rung_free(e->model_name);
+    rung_free(e->key_env);
+    rung_free(e);
+}
+
+static const engine_ops remote_ops = {remote_gen, NULL, remote_run, remote_close};
+
+static rung_status open_into(remote *e, const char *base_url, rung_error *err) {
+    rung_engine_opts *o = &e->opts;
+    if (o->concurrency == 0) o->concurrency = 8;
+    if (o->retries == 0) o->retries = 5;
+    if (o->timeout_s <= 0.0) o->timeout_s = 120.0;
+    if (!(o->backoff_s > 0.0)) o->backoff_s = BACKOFF_S;
+    if (strchr(base_url, '@')) {
+        rung_fail(err, RUNG_E_INVAL, "an endpoint's address must not hold a name or a password");
+        return rung_error_hint(err, "put the key into the environment variable RUNG_API_KEY");
+    }
+    RUNG_TRY(rung_wire_url(&e->url, base_url, o->completions, err));
+    e->key_env = rung_strdup(o->api_key_env ? o->api_key_env : "RUNG_API_KEY");
+    if (o->model_name) e->model_name = rung_strdup(o->model_name);
+    if (!e->key_env || (o->model_name && !e->model_name)) return no_memory(err);
+    static bool once;
+    if (!once && curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        return rung_fail(err, RUNG_E_REMOTE, "libcurl could not start");
+    }
+    once = true;
+    e->multi = curl_multi_init();
+    if (!e->multi) return no_memory(err);
+    return rung_remote_headers(e, err);
+}
+
+rung_status rung_engine_open_remote(rung_engine **out, const char *base_url,
+                                    const rung_engine_opts *opts, const rung_log *log,
+                                    rung_error *err) {
+    *out = NULL;
+    remote *e = rung_calloc(1, sizeof *e);
+    if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
+    e->base.ops = &remote_ops;
+    e->tail = &e->waiting;
+    rung_buf_init(&e->url, 1 << 14);
+    rung_engine_set_log(&e->base, log);
+    rung_status st = rung_engine_opts_read(&e->opts, opts, err);
+    if (st == RUNG_OK) st = open_into(e, base_url, err);
+    if (st != RUNG_OK) {
+        remote_close(&e->base);
+        return st;
+    }
+    *out = &e->base;
+    return RUNG_OK;
+}

@@ -1,0 +1,252 @@
+/* OpenAI-compatible requests and replies. Continuing the assistant's turn (a step prefix):
+ * completions get the raw text; chat gets a last assistant message with continue_final_message true
+ * and add_generation_prompt false, which vLLM and llama-server know (llama-server also continues a
+ * trailing assistant message by itself). */
+#include "model/remote_wire.h"
+
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool message(yyjson_mut_doc *d, yyjson_mut_val *list, const char *role, const char *text) {
+    yyjson_mut_val *m = yyjson_mut_arr_add_obj(d, list);
+    return m && yyjson_mut_obj_add_str(d, m, "role", role) &&
+           yyjson_mut_obj_add_str(d, m, "content", text);
+}
+
+static bool add_prompt(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_prompt *p,
+                       bool completions, rung_buf *raw) {
+    const char *user = p->user ? p->user : "";
+    bool prefix = p->prefix && *p->prefix;
+    if (completions) {
+        if (p->system) rung_buf_str(raw, p->system);
+        rung_buf_str(raw, user);
+        if (prefix) rung_buf_str(raw, p->prefix);
+        return !raw->failed &&
+               yyjson_mut_obj_add_str(d, root, "prompt", raw->data ? raw->data : "");
+    }
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(d, root, "messages");
+    bool ok = list && (!p->system || message(d, list, "system", p->system)) &&
+              message(d, list, "user", user);
+    if (prefix) {
+        ok = ok && message(d, list, "assistant", p->prefix) &&
+             yyjson_mut_obj_add_bool(d, root, "continue_final_message", true) &&
+             yyjson_mut_obj_add_bool(d, root, "add_generation_prompt", false);
+    }
+    return ok;
+}
+
+static int64_t seed_of(const rung_gen *g, int32_t i) {
+    rung_rng r = rung_rng_at(g->seed, g->stream, g->key, 0);
+    return (int64_t)(rung_rng_u64_at(&r, 0) & 0x3fffffff) + i;
+}
+
+static bool add_sampling(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_gen *g,
+                         bool completions, int32_t i, int32_t n) {
+    const rung_sampling *s = &g->sampling;
+    bool ok = yyjson_mut_obj_add_int(d, root, "n", n) &&
+              yyjson_mut_obj_add_int(d, root, "max_tokens", g->max_tok) &&
+              yyjson_mut_obj_add_real(d, root, "temperature", s->temperature) &&
+              yyjson_mut_obj_add_real(d, root, "top_p", s->top_p) &&
+              yyjson_mut_obj_add_int(d, root, "seed", seed_of(g, i)) &&
+              yyjson_mut_obj_add_bool(d, root, "stream", false);
+    /* not in OpenAI's own API, so only when asked for */
+    if (s->top_k > 0) ok = ok && yyjson_mut_obj_add_int(d, root, "top_k", s->top_k);
+    if (s->min_p > 0) ok = ok && yyjson_mut_obj_add_real(d, root, "min_p", s->min_p);
+    if (completions) {
+        ok = ok && yyjson_mut_obj_add_int(d, root, "logprobs", 1);
+    } else {
+        ok = ok && yyjson_mut_obj_add_bool(d, root, "logprobs", true);
+    }
+    if (g->stop[0]) {
+        yyjson_mut_val *list = yyjson_mut_obj_add_arr(d, root, "stop");
+        for (int k = 0; ok && k < 4 && g->stop[k]; k++) {
+            ok = list && yyjson_mut_arr_add_str(d, list, g->stop[k]);
+        }
+    }
+    return ok;
+}
+
+rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const char *model_name,
+                           bool completions, int32_t i, int32_t n, rung_error *err) {
+    yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = d ? yyjson_mut_obj(d) : NULL;
+    rung_buf raw;
+    rung_buf_init(&raw, (size_t)1 << 26);
+    bool ok = root != NULL;
+    if (ok) yyjson_mut_doc_set_root(d, root);
+    if (ok && model_name) ok = yyjson_mut_obj_add_str(d, root, "model", model_name);
+    ok = ok && add_prompt(d, root, &g->prompt, completions, &raw) &&
+         add_sampling(d, root, g, completions, i, n);
+    size_t len = 0;
+    yyjson_write_err we = {0};
+    char *text = ok ? yyjson_mut_write_opts(d, YYJSON_WRITE_NOFLAG, NULL, &len, &we) : NULL;
+    rung_status st = RUNG_OK;
+    if (text) {
+        rung_buf_append(out, text, len);
+        st = rung_buf_check(out, err);
+    } else if (we.code == YYJSON_WRITE_ERROR_INVALID_STRING) {
+        st = rung_fail(err, RUNG_E_INVAL,
+                       "the prompt is not valid UTF-8: it cannot be sent as JSON");
+    } else {
+        st = rung_fail(err, RUNG_E_NOMEM, "no memory for a request");
+    }
+    free(text);
+    rung_buf_clear(&raw);
+    yyjson_mut_doc_free(d);
+    return st;
+}
+
+void rung_wire_choice_clear(wire_choice *c) {
+    rung_free(c->text);
+    rung_free(c->logprob);
+    memset(c, 0, sizeof *c);
+}
+
+/* Chat style {"content":[{"logprob":x},...]} or completions style {"token_logprobs":[x,...]}. */
+static rung_status read_logprobs(wire_choice *c, yyjson_val *choice, rung_error *err) {
+    yyjson_val *lp = yyjson_obj_get(choice, "logprobs");
+    yyjson_val *list = yyjson_obj_get(lp, "content");
+    if (!yyjson_is_arr(list)) list = yyjson_obj_get(lp, "token_logprobs");
+    size_t n = yyjson_arr_size(list), i, max;
+    if (n == 0) return RUNG_OK;
+    c->logprob = rung_alloc(n * sizeof *c->logprob);
+    if (!c->logprob) return rung_fail(err, RUNG_E_NOMEM, "no memory for a reply");
+    yyjson_val *v;
+    yyjson_arr_foreach(list, i, max, v) {
+        yyjson_val *x = yyjson_is_obj(v) ? yyjson_obj_get(v, "logprob") : v;
+        if (!yyjson_is_num(x)) { /* some servers give null: then none is offered */
+            rung_free(c->logprob);
+            c->logprob = NULL;
+            return RUNG_OK;
+        }
+        c->logprob[i] = (float)yyjson_get_num(x);
+    }
+    c->n_tok = (int32_t)n;
+    return RUNG_OK;
+}
+
+/* Why it ended, and the stop string that the server cut off. Servers that do not say which (only
+ * vLLM does, in stop_reason) are taken to have met a stop string when any was asked for: if it was
+ * the end of the text in truth, the next request ends at once. */
+static const char *read_stop(const char **cut, yyjson_val *choice, const rung_gen *g) {
+    const char *why = rung_json_str(choice, "finish_reason", "");
+    yyjson_val *reason = yyjson_obj_get(choice, "stop_reason");
+    *cut = "";
+    if (strcmp(why, "length") == 0) return "length";
+    if (strcmp(why, "stop") != 0 && strcmp(why, "eos") != 0) return "error";
+    if (yyjson_is_str(reason)) {
+        *cut = yyjson_get_str(reason);
+        return "stop";
+    }
+    if (!g->stop[0] || reason || strcmp(why, "eos") == 0) return "eos";
+    if (!g->stop[1]) *cut = g->stop[0];
+    return "stop";
+}
+
+static bool ends_with(const char *s, size_t n, const char *end) {
+    size_t k = strlen(end);
+    return k <= n && memcmp(s + n - k, end, k) == 0;
+}
+
+static rung_status read_choice(wire_choice *c, yyjson_val *choice, const rung_gen *g,
+                               rung_error *err) {
+    yyjson_val *text = yyjson_obj_get(choice, "text");
+    if (!text) text = yyjson_obj_get(yyjson_obj_get(choice, "message"), "content");
+    if (!yyjson_is_str(text)) return rung_fail(err, RUNG_E_FORMAT, "a choice has no text");
+    const char *cut;
+    c->stop = read_stop(&cut, choice, g);
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 28);
+    rung_buf_append(&b, yyjson_get_str(text), yyjson_get_len(text));
+    if (!ends_with(yyjson_get_str(text), yyjson_get_len(text), cut)) rung_buf_str(&b, cut);
+    rung_buf_append(&b, "", 0);
+    c->n_bytes = b.n;
+    rung_status st = rung_buf_check(&b, err);
+    c->text = b.n ? rung_buf_take(&b, NULL) : rung_strdup("");
+    if (st == RUNG_OK && !c->text) st = rung_fail(err, RUNG_E_NOMEM, "no memory for a reply");
+    rung_buf_clear(&b);
+    return st == RUNG_OK ? read_logprobs(c, choice, err) : st;
+}
+
+/* Where choice number `at` of the list belongs; -1 nowhere. */
+static int32_t place_of(yyjson_val *choice, size_t at, bool numbered, int32_t n) {
+    int64_t k = numbered ? yyjson_get_sint(yyjson_obj_get(choice, "index")) : (int64_t)at;
+    return k >= 0 && k < n ? (int32_t)k : -1;
+}
+
+/* Do the choices carry numbers of their own, each once? */
+static bool is_numbered(yyjson_val *choices) {
+    size_t i, j, max, max2;
+    yyjson_val *a, *b;
+    yyjson_arr_foreach(choices, i, max, a) {
+        yyjson_val *index = yyjson_obj_get(a, "index");
+        if (!yyjson_is_int(index)) return false;
+        yyjson_arr_foreach(choices, j, max2, b) {
+            if (j < i && yyjson_equals(index, yyjson_obj_get(b, "index"))) return false;
+        }
+    }
+    return true;
+}
+
+static rung_status read_choices(wire_choice *out, yyjson_val *root, const rung_gen *g, int32_t n,
+                                rung_error *err) {
+    yyjson_val *choices = yyjson_obj_get(root, "choices"), *c;
+    bool numbered = is_numbered(choices), any = false;
+    int64_t used = rung_json_i64(yyjson_obj_get(root, "usage"), "completion_tokens", 0);
+    size_t i, max;
+    yyjson_arr_foreach(choices, i, max, c) {
+        int32_t k = place_of(c, i, numbered, n);
+        if (k < 0) continue;
+        RUNG_TRY(read_choice(&out[k], c, g, err));
+        any = true;
+        /* usage is of all choices together */
+        if (out[k].n_tok == 0 && used > 0) out[k].n_tok = (int32_t)(used / (int64_t)max);
+    }
+    return any ? RUNG_OK
+               : rung_fail(err, RUNG_E_FORMAT, "reply holds no choice that was asked for");
+}
+
+rung_status rung_wire_reply(wire_choice *out, const char *reply, size_t n_reply, const rung_gen *g,
+                            int32_t n, rung_error *err) {
+    yyjson_read_err re;
+    memset(out, 0, (size_t)n * sizeof *out);
+    yyjson_doc *d =
+        yyjson_read_opts((char *)(uintptr_t)reply, n_reply, YYJSON_READ_NOFLAG, NULL, &re);
+    if (!d) {
+        return rung_fail(err, RUNG_E_FORMAT, "reply is not JSON at byte %zu: %s", re.pos, re.msg);
+    }
+    rung_status st = read_choices(out, yyjson_doc_get_root(d), g, n, err);
+    for (int32_t k = 0; st != RUNG_OK && k < n; k++) rung_wire_choice_clear(&out[k]);
+    yyjson_doc_free(d);
+    return st;
+}
+
+void rung_wire_message(char *out, size_t n_out, const char *reply, size_t n_reply) {
+    out[0] = 0;
+    yyjson_doc *d = yyjson_read(reply, n_reply, YYJSON_READ_NOFLAG);
+    yyjson_val *root = yyjson_doc_get_root(d), *e = yyjson_obj_get(root, "error");
+    const char *text = yyjson_get_str(e);
+    if (!text) text = rung_json_str(yyjson_is_obj(e) ? e : root, "message", NULL);
+    size_t n = 0;
+    for (; text && text[n] && n + 1 < n_out; n++) {
+        out[n] = (unsigned char)text[n] < ' ' ? ' ' : text[n];
+    }
+    out[n] = 0;
+    yyjson_doc_free(d);
+}
+
+rung_status rung_wire_url(rung_buf *out, const char *base, bool completions, rung_error *err) {
+    bool http = strncmp(base, "http://", 7) == 0, https = strncmp(base, "https://", 8) == 0;
+    size_t n = strlen(base), host = https ? 8 : 7;
+    if ((!http && !https) || n <= host || strpbrk(base, " \t\r\n?#")) {
+        rung_fail(err, RUNG_E_INVAL, "\"%s\" is not the address of an endpoint", base);
+        return rung_error_hint(err, "like http://127.0.0.1:8080/v1");
+    }
+    while (n > host && base[n - 1] == '/') n--;
+    rung_buf_append(out, base, n);
+    if (!memchr(base + host, '/', n - host)) rung_buf_str(out, "/v1");
+    rung_buf_str(out, completions ? "/completions" : "/chat/completions");
+    return rung_buf_check(out, err);
+}
