@@ -68,7 +68,7 @@ typedef struct rung_reward_train_opts {
 typedef struct rung_reward_report {
     int64_t n_train, n_held;
     double loss_train, loss_held, auc_held, brier_held, ece_held;
-    int32_t epochs;
+    int32_t epochs; /* prm_token; 0 for heads */
 } rung_reward_report;
 rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t run_id,
                               const rung_reward_train_opts *o, const rung_log *log,

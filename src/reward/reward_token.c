@@ -192,9 +192,7 @@ static rung_status train_all(tuner *w, rung_error *err) {
         RUNG_TRY(predict(w, false, true, err));
         rung_reward_report r = {0};
         reward_measure(&r, w->p, w->set);
-        rung_event(w->log, RUNG_INFO, "reward.epoch", RUNG_I("epoch", t->epoch),
-                   RUNG_D("train_loss", t->sum / (double)t->n_terms),
-                   RUNG_D("held_loss", r.loss_held), RUNG_D("held_auc", r.auc_held));
+        double train_loss = t->sum / (double)t->n_terms;
         if (r.loss_held < t->best_loss) {
             t->best_loss = r.loss_held;
             t->best_epoch = t->epoch;
@@ -204,6 +202,13 @@ static rung_status train_all(tuner *w, rung_error *err) {
         t->next = t->n_terms = 0;
         t->sum = 0.0;
         RUNG_TRY(save_state(w, err));
+        int stop = rung_event(w->log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", t->epoch),
+                              RUNG_I("epochs", w->d.epochs), RUNG_D("loss", train_loss),
+                              RUNG_D("held_loss", r.loss_held), RUNG_D("held_auc", r.auc_held));
+        if (stop && t->epoch < w->d.epochs) {
+            rung_fail(err, RUNG_E_CANCELLED, "training stopped after epoch %d", t->epoch);
+            return rung_error_hint(err, "run the same command to go on");
+        }
     }
     token_state best;
     return rung_net_resume(w->net, w->best, &best, sizeof best, err);

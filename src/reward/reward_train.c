@@ -81,6 +81,11 @@ static rung_status train_head(rung_head **out, const reward_set *set, const floa
         rung_head_data td = {train.x, train.y, NULL, train.group, train.n};
         rung_head_data hd = {held.x, held.y, NULL, held.group, held.n};
         st = rung_head_train(out, n_embd, &td, &hd, &ho, checkpoint, log, err);
+        if (st == RUNG_E_MISMATCH || st == RUNG_E_FORMAT) { /* its features are gone: start again */
+            rung_event(log, RUNG_WARN, "reward.restart", RUNG_S("path", checkpoint));
+            unlink(checkpoint);
+            st = rung_head_train(out, n_embd, &td, &hd, &ho, checkpoint, log, err);
+        }
     }
     side_clear(&train);
     side_clear(&held);
@@ -157,7 +162,7 @@ static rung_status put_figures(rung_store *s, int64_t run, const rung_reward_rep
     RUNG_TRY(rung_store_begin(s, err));
     rung_status st = RUNG_OK;
     for (size_t i = 0; i < sizeof figure / sizeof figure[0] && st == RUNG_OK; i++)
-        if (isfinite(figure[i].value))
+        if (isfinite(figure[i].value) && (strcmp(figure[i].name, "epochs") || r->epochs))
             st = rung_metric_put(s, run, 0, figure[i].name, figure[i].value, err);
     if (st == RUNG_OK && wall_s > 0.0) st = rung_run_spend(s, run, 0, wall_s, err);
     if (st == RUNG_OK) return rung_store_commit(s, err);

@@ -212,7 +212,7 @@ static void cancelled_and_resumed(void **state) {
     rung_free(all);
 }
 
-static void work(void *path) {
+static void work(char *path) {
     label_into(path, false, 0, NULL, RUNG_OK);
 }
 
@@ -225,7 +225,7 @@ static void killed_and_resumed(void **state) {
         snprintf(name, sizeof name, "kill%d.db", round);
         copy_pool(path, name);
         for (int k = 0; k < 3; k++)
-            n_killed += coin_kill(work, path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
+            n_killed += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
         label_into(path, false, 0, NULL, RUNG_OK);
         int n;
         char *all = dump(path, false, &n);
@@ -368,7 +368,8 @@ static int teardown(void **state) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (coin_is_work(argc, argv, model_path, work)) return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_definition),
         cmocka_unit_test(repeat_is_free),

@@ -123,7 +123,7 @@ static void cancel_keeps_what_is_done(void **state) {
     rung_free(all);
 }
 
-static void work(void *path) {
+static void work(char *path) {
     sample_into(path, NULL, RUNG_OK);
 }
 
@@ -136,7 +136,7 @@ static void killed_and_resumed(void **state) {
         snprintf(name, sizeof name, "kill%d.db", round);
         coin_store(coin_path(path, name), N_PROBLEMS);
         for (int k = 0; k < 3; k++)
-            n_killed += coin_kill(work, path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
+            n_killed += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
         sample_into(path, NULL, RUNG_OK);
         int n;
         char *all = dump(path, &n);
@@ -172,6 +172,69 @@ static void refusals(void **state) {
     coin_close(p);
 }
 
+/* A token belongs to the step of its first byte; a step without one is an error that names it. */
+static void token_spans(void **state) {
+    (void)state;
+    rung_model *m;
+    OK(rung_model_load(&m, model_path, NULL, err));
+    const char *text = "a\nb\n#### 1\n";
+    int32_t *tok, n_tok, n;
+    OK(rung_model_tokenize(&tok, &n_tok, m, text, strlen(text), false, false, err));
+    assert_int_equal(n_tok, 3);
+    rung_step *step;
+    OK(rung_split_steps(&step, &n, "line", text, strlen(text), err));
+    OK(rung_split_tokens(step, n, m, tok, n_tok, err));
+    for (int32_t k = 0; k < 3; k++) {
+        assert_int_equal(step[k].tok_begin, k);
+        assert_int_equal(step[k].tok_end, k + 1);
+    }
+    rung_free(step);
+    rung_error e = RUNG_ERROR_INIT;
+    /* "a" | "\nb\n##" | "## 1\n": the tokens "a\n" "b\n" "#### 1\n" begin in 0, 1, 1. */
+    rung_step odd[3] = {{.byte_begin = 0, .byte_end = 1},
+                        {.byte_begin = 1, .byte_end = 6},
+                        {.byte_begin = 6, .byte_end = 11}};
+    assert_int_equal(rung_split_tokens(odd, 3, m, tok, n_tok, &e), RUNG_E_FORMAT);
+    assert_int_equal(e.step, 2);
+    odd[1].byte_end = 11;
+    OK(rung_split_tokens(odd, 2, m, tok, n_tok, err));
+    assert_int_equal(odd[0].tok_end, 1);
+    assert_int_equal(odd[1].tok_end, 3);
+    odd[1].byte_end = 12; /* the text would be longer than its tokens */
+    assert_int_equal(rung_split_tokens(odd, 2, m, tok, n_tok, &e), RUNG_E_FORMAT);
+    rung_free(tok);
+    rung_model_free(m);
+}
+
+/* A delimiter inside tokens: steps without a token of their own join the one before. */
+static void borders_inside_tokens(void **state) {
+    (void)state;
+    char path[400];
+    coin_store(coin_path(path, "borders.db"), 2);
+    coin_policy p = coin_open(model_path);
+    rung_store *s;
+    OK(rung_store_open(&s, path, 0, err));
+    int64_t run = coin_run(s, "x", "{}");
+    rung_sample_opts o = RUNG_SAMPLE_OPTS_INIT;
+    o.n = 64;
+    o.max_tok = 24;
+    o.split_how = "delimiter:a";
+    OK(rung_trace_sample(s, p.e, run, &o, NULL, err));
+    rung_iter *it;
+    const rung_trace *t;
+    OK(rung_trace_iter(&it, s, &(rung_filter){0}, err));
+    int n_many = 0;
+    while (rung_trace_next(&t, it, NULL) == RUNG_OK) {
+        n_many += t->n_steps > 1;
+        for (int32_t k = 0; k < t->n_steps; k++)
+            assert_true(t->step[k].tok_end > t->step[k].tok_begin);
+    }
+    rung_iter_free(it);
+    assert_true(n_many > 10);
+    rung_store_close(s);
+    coin_close(p);
+}
+
 static int setup(void **state) {
     (void)state;
     coin_setup();
@@ -185,13 +248,16 @@ static int teardown(void **state) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (coin_is_work(argc, argv, model_path, work)) return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_run),
         cmocka_unit_test(repeat_is_free),
         cmocka_unit_test(cancel_keeps_what_is_done),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(token_spans),
+        cmocka_unit_test(borders_inside_tokens),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

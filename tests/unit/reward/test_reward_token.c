@@ -1,0 +1,130 @@
+/* The +/- token PRM: learns, resumes bit-equal after kill -9, scores what the trainer sees. */
+#include "fixture_reward.h"
+#include <math.h>
+
+#include <cmocka.h>
+
+static rung_status train_into(rung_reward_report *r, const char *store, const char *out,
+                              const rung_log *log) {
+    rung_store *s;
+    OK(rung_store_open(&s, store, 0, err));
+    rung_reward_train_opts o = train_opts(RUNG_REWARD_PRM_TOKEN, out);
+    o.tag = "<?>";
+    o.epochs = 20;
+    o.patience = 20;
+    o.batch = 2;
+    o.lr = 3e-3;
+    o.save_type = "f32";
+    rung_error e = RUNG_ERROR_INIT;
+    rung_status st = rung_reward_train(r, s, coin_run(s, "reward.train", "{}"), &o, log, &e);
+    if (st != RUNG_OK && st != RUNG_E_CANCELLED) fail_msg("%s %s", e.what, e.detail);
+    rung_store_close(s);
+    return st;
+}
+
+static char made[400];
+static double whole_s;
+
+static void learns(void **state) {
+    (void)state;
+    char path[400];
+    pool_copy(path, "whole.db");
+    rung_reward_report r;
+    double start = rung_now();
+    assert_int_equal(train_into(&r, path, coin_path(made, "token.gguf"), NULL), RUNG_OK);
+    whole_s = rung_now() - start;
+    printf("%d epochs, %.3f s, held loss %.4f, auc %.4f, brier %.4f, ece %.4f\n", r.epochs, whole_s,
+           r.loss_held, r.auc_held, r.brier_held, r.ece_held);
+    assert_true(r.auc_held > .99 && r.loss_held < .3 && r.brier_held < .1);
+    rung_reward_report again; /* a finished file is not made again */
+    start = rung_now();
+    assert_int_equal(train_into(&again, path, made, NULL), RUNG_OK);
+    assert_memory_equal(&r, &again, sizeof r);
+}
+
+static void scores(void **state) {
+    (void)state;
+    char path[400];
+    pool_copy(path, "score.db");
+    rung_store *s;
+    OK(rung_store_open(&s, path, 0, err));
+    rung_reward *r;
+    OK(rung_reward_open(&r, made, NULL, err));
+    assert_string_equal(rung_reward_key(r, "tag", ""), "<?>");
+    assert_string_equal(rung_reward_key(r, "label_source", ""), "hand");
+    assert_int_equal(rung_reward_aggregate_of(r), RUNG_AGGREGATE_MIN);
+    int64_t model;
+    OK(rung_reward_score(&model, r, s, &(rung_filter){0}, NULL, err));
+    double right, wrong;
+    int n = score_range(&right, &wrong, s, model);
+    assert_true(n > 300);
+    assert_true(right > wrong); /* every right step above every wrong one */
+    rung_reward_free(r);
+    rung_store_close(s);
+}
+
+static int cancel_third(void *ud, rung_level level, const char *name, const rung_field *f) {
+    (void)f;
+    if (!strcmp(name, "reward.epoch")) ++*(int *)ud;
+    return level == RUNG_PROGRESS && *(int *)ud >= 1;
+}
+
+static void work(char *path) {
+    char out[460];
+    snprintf(out, sizeof out, "%s.gguf", path);
+    train_into(NULL, path, out, NULL);
+}
+
+static void killed_and_resumed(void **state) {
+    (void)state;
+    rung_rng g = rung_rng_at(5, RUNG_STREAM_TEST, 0, 0);
+    rung_buf want, got;
+    rung_buf_init(&want, 1u << 28);
+    rung_buf_init(&got, 1u << 28);
+    OK(rung_file_read(&want, made, err));
+    int n_killed = 0;
+    for (int round = 0; round < 4; round++) {
+        char path[400], name[32], out[460];
+        snprintf(name, sizeof name, "kill%d.db", round);
+        pool_copy(path, name);
+        snprintf(out, sizeof out, "%s.gguf", path);
+        if (round == 0) {
+            int epochs = 0;
+            rung_log log = {cancel_third, &epochs};
+            n_killed += train_into(NULL, path, out, &log) == RUNG_E_CANCELLED;
+        } else {
+            for (int k = 0; k < 2; k++)
+                n_killed += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
+        }
+        work(path);
+        rung_buf_reset(&got);
+        OK(rung_file_read(&got, out, err));
+        assert_int_equal(got.n, want.n);
+        assert_memory_equal(got.data, want.data, want.n);
+    }
+    printf("stopped %d times of 7 within %.3f s\n", n_killed, whole_s);
+    assert_true(n_killed >= 3);
+    rung_buf_clear(&want);
+    rung_buf_clear(&got);
+}
+
+static int setup(void **state) {
+    (void)state;
+    pool_make();
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    coin_teardown();
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (coin_is_work(argc, argv, base_path, work)) return 0;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns),
+        cmocka_unit_test(scores),
+        cmocka_unit_test(killed_and_resumed),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
