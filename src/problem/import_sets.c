@@ -166,9 +166,9 @@ static rung_status jsonl_row(import_row *out, yyjson_val *root, rung_arena *a, r
         if (!yyjson_is_obj(meta))
             return rung_fail(err, RUNG_E_FORMAT, "\"meta\" must be an object");
         size_t n;
-        char *json = yyjson_val_write(meta, 0, &n);
+        char *json = yyjson_val_write_opts(meta, 0, &rung_json_alc, &n, NULL);
         out->p.meta = json ? rung_arena_strndup(a, json, n) : NULL;
-        free(json);
+        rung_free(json);
         if (!out->p.meta) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     }
     out->steps = yyjson_obj_get(root, "steps");

@@ -158,7 +158,9 @@ line line_parse(const char *text, size_t n) {
 }
 
 rung_status chain_from_meta(chain *c, const char *world, const char *meta, rung_error *err) {
-    yyjson_doc *doc = yyjson_read(meta ? meta : "", meta ? strlen(meta) : 0, 0);
+    /* without YYJSON_READ_INSITU the text is only read */
+    char *text = (char *)(uintptr_t)(meta ? meta : "");
+    yyjson_doc *doc = yyjson_read_opts(text, strlen(text), 0, &rung_json_alc, NULL);
     yyjson_val *root = yyjson_doc_get_root(doc), *ops = yyjson_obj_get(root, "ops"), *op;
     yyjson_val *start = yyjson_obj_get(root, "start");
     const char *name = yyjson_get_str(yyjson_obj_get(root, "world"));

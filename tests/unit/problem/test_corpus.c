@@ -342,6 +342,32 @@ static void vocabulary_covers_the_corpus(void **state) {
     rung_vocab_free(v);
 }
 
+static void no_memory(void **state) {
+    (void)state;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_vocab *v = NULL;
+    int n_failed = 0;
+    for (int nth = 1; nth < 2000 && !v; nth++) {
+        rung_alloc_fail_after(nth);
+        rung_status st = rung_corpus_vocab(&v, &err);
+        rung_alloc_fail_after(0);
+        if (st != RUNG_OK) assert_int_equal(st, RUNG_E_NOMEM);
+        n_failed += st != RUNG_OK;
+    }
+    assert_non_null(v);
+    assert_in_range(n_failed, 3, 1999);
+    rung_vocab_free(v);
+    rung_buf p, d;
+    rung_buf_init(&p, 1 << 16), rung_buf_init(&d, 1 << 16);
+    rung_alloc_fail_after(1);
+    assert_int_equal(rung_corpus_make(&p, &d, NULL, 0, &err), RUNG_E_NOMEM);
+    rung_alloc_fail_after(0);
+    rung_buf_clear(&p), rung_buf_clear(&d);
+    rung_buf_init(&p, 8), rung_buf_init(&d, 1 << 16); /* over the buffer's own cap */
+    assert_int_equal(rung_corpus_make(&p, &d, NULL, 0, &err), RUNG_E_LIMIT);
+    rung_buf_clear(&p), rung_buf_clear(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writer_rates),
@@ -352,6 +378,7 @@ int main(void) {
         cmocka_unit_test(same_address_same_document),
         cmocka_unit_test(vocabulary),
         cmocka_unit_test(vocabulary_covers_the_corpus),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

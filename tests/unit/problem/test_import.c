@@ -366,6 +366,36 @@ static void bad_files(void **state) {
     rung_store_close(s);
 }
 
+/* The nth allocation fails: out of memory is said so, nothing is half stored, and a later import
+ * makes the store whole. */
+static void no_memory(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"question\":\"Start at 17. +5. Total?\\n\",\"answer\":\"22\",\"world\":\"total\","
+        "\"meta\":{\"world\":\"total\",\"start\":17,\"ops\":[\"+5\"]},\"steps\":[\"17+5=22\\n\"]}"
+        "\n";
+    rejects r;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_import_report rep;
+    write_file(text, sizeof text - 1);
+    int n_failed = 0;
+    for (int nth = 1; nth < 300; nth++) {
+        rung_store *s = open_store();
+        rung_alloc_fail_after(nth);
+        rung_status st = rung_importer_find("jsonl")->import(&rep, s, data, NULL, NULL, &err);
+        rung_alloc_fail_after(0);
+        if (st != RUNG_OK) assert_int_equal(st, RUNG_E_NOMEM);
+        n_failed += st != RUNG_OK;
+        rep = import(s, "jsonl", data, &r, NULL);
+        assert_int_equal(rep.n_new + rep.n_same, 1);
+        assert_int_equal(rep.n_rejected, 0);
+        rung_store_close(s);
+        if (st == RUNG_OK) break;
+    }
+    print_message("  %d allocations failed in turn\n", n_failed);
+    assert_in_range(n_failed, 5, 298);
+}
+
 /* ---- published files ---- */
 
 static void published(void **state) {
@@ -443,6 +473,7 @@ int main(void) {
         cmocka_unit_test(another_trace_under_the_same_number),
         cmocka_unit_test(jsonl),
         cmocka_unit_test(bad_files),
+        cmocka_unit_test(no_memory),
         cmocka_unit_test(published),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
