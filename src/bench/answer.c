@@ -21,10 +21,10 @@ typedef struct arm {
 } arm;
 typedef struct measure {
     const rung_answer_opts *o;
-    rung_pool pool, greedy;
+    rung_trace_pool pool, greedy;
     int32_t n, n_short; /* traces of each problem; problems with fewer, left out */
     int64_t n_problems;
-    rung_pool_problem *kept; /* [n_problems] */
+    rung_trace_pool_problem *kept; /* [n_problems] */
     int32_t k[K_MAX];
     int n_k;
     arm arm[METHOD_MAX];
@@ -126,7 +126,7 @@ static rung_status add_greedy(measure *a, rung_store *s, rung_error *err) {
     rung_filter f = a->o->traces;
     f.run = *a->o->greedy_run;
     f.generator = NULL;
-    RUNG_TRY(rung_pool_load(&a->greedy, s, &f, 0, 0, a->o->aggregate, 0, err));
+    RUNG_TRY(rung_trace_pool_load(&a->greedy, s, &f, 0, 0, a->o->aggregate, 0, err));
     int64_t n_found = 0;
     for (int64_t i = 0, j = 0; i < a->n_problems; i++) {
         while (j < a->greedy.n_problems && a->greedy.problem[j].id < a->kept[i].id) j++;
@@ -142,7 +142,7 @@ static rung_status add_greedy(measure *a, rung_store *s, rung_error *err) {
     return RUNG_OK;
 }
 
-static const rung_pool_problem *greedy_problem(const measure *a, int64_t id) {
+static const rung_trace_pool_problem *greedy_problem(const measure *a, int64_t id) {
     int64_t lo = 0, hi = a->greedy.n_problems;
     while (hi - lo > 1) {
         int64_t mid = lo + (hi - lo) / 2;
@@ -370,14 +370,14 @@ static rung_status put_methods(rung_buf *b, const measure *a, rung_error *err) {
 
 static void put_head(rung_buf *b, const measure *a) {
     const rung_answer_opts *o = a->o;
-    const rung_pool *p = &a->pool;
+    const rung_trace_pool *p = &a->pool;
     rung_buf_str(b, "{\"v\":1,\"metric\":\"answer\",");
     put_key(b, "set", o->traces.set ? o->traces.set : "");
     put_key(b, "split", o->traces.split ? o->traces.split : "");
     put_key(b, "policy", p->policy);
-    rung_buf_printf(b, "\"run\":%lld,\"limit\":%lld,\"skip\":%lld,\"greedy_run\":",
-                    (long long)o->traces.run, (long long)o->traces.limit,
-                    (long long)o->traces.skip);
+    rung_buf_printf(
+        b, "\"run\":%lld,\"limit\":%lld,\"skip\":%lld,\"greedy_run\":", (long long)o->traces.run,
+        (long long)o->traces.limit, (long long)o->traces.skip);
     if (o->greedy_run)
         rung_buf_printf(b, "%lld", (long long)*o->greedy_run);
     else
@@ -408,8 +408,8 @@ static void put_head(rung_buf *b, const measure *a) {
 }
 
 static void measure_clear(measure *a) {
-    rung_pool_clear(&a->pool);
-    rung_pool_clear(&a->greedy);
+    rung_trace_pool_clear(&a->pool);
+    rung_trace_pool_clear(&a->greedy);
     rung_free(a->kept);
     rung_free(a->x);
     rung_free(a->mean);
@@ -430,8 +430,8 @@ rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_o
     a->n_boot = o->n_boot > 0 ? o->n_boot : N_BOOT;
     rung_status st;
     int64_t greedy = o->greedy_run && !o->traces.run ? *o->greedy_run : 0;
-    RUNG_GOTO(rung_pool_load(&a->pool, s, &o->traces, o->prm_model, o->orm_model, o->aggregate,
-                             greedy, err));
+    RUNG_GOTO(rung_trace_pool_load(&a->pool, s, &o->traces, o->prm_model, o->orm_model,
+                                   o->aggregate, greedy, err));
     RUNG_GOTO(keep_full(a, log, err));
     RUNG_GOTO(choose_arms(a, err));
     RUNG_GOTO(add_greedy(a, s, err));

@@ -13,7 +13,7 @@ typedef struct rung_cell {
 const char *rung_estimator_of(const rung_method *m);
 /* cell[i_method * n_k + i_k] of one problem; methods without a closed form share their subsets,
  * addressed by (seed, stream SUBSET, problem, k). */
-rung_status rung_answer_cells(rung_cell *cell, const rung_pool_problem *p,
+rung_status rung_answer_cells(rung_cell *cell, const rung_trace_pool_problem *p,
                               const rung_method *const *method, int n_methods, const int32_t *k,
                               int n_k, int n_subsets, uint64_t seed, rung_error *err);
 #endif

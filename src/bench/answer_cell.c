@@ -6,12 +6,12 @@
 #include <string.h>
 
 typedef struct pool_view {
-    const rung_pool_problem *p;
+    const rung_trace_pool_problem *p;
     double *score; /* [n] scratch */
     bool *flag;    /* [n] scratch */
 } pool_view;
 
-static int count(const rung_pool_problem *p, rung_outcome o) {
+static int count(const rung_trace_pool_problem *p, rung_outcome o) {
     int n = 0;
     for (int32_t i = 0; i < p->n; i++) n += p->outcome[i] == o;
     return n;
@@ -132,7 +132,7 @@ static bool subsets_next(subsets *s) {
     return true;
 }
 
-static void add_choice(rung_cell *cell, const rung_method *m, const rung_pool_problem *p,
+static void add_choice(rung_cell *cell, const rung_method *m, const rung_trace_pool_problem *p,
                        const subsets *s, const rung_candidate *drawn) {
     int at = m->choose(drawn, s->k);
     rung_outcome o = at < 0 ? RUNG_OUTCOME_NO_ANSWER : p->outcome[s->item[at]];
@@ -141,7 +141,7 @@ static void add_choice(rung_cell *cell, const rung_method *m, const rung_pool_pr
     cell->unknown += o == RUNG_OUTCOME_UNKNOWN;
 }
 
-static void subset_cells(rung_cell *cell, const rung_pool_problem *p,
+static void subset_cells(rung_cell *cell, const rung_trace_pool_problem *p,
                          const rung_method *const *method, int n_methods, int n_k, int i_k,
                          subsets *s, rung_candidate *drawn) {
     int32_t n_done = 0;
@@ -159,7 +159,7 @@ static void subset_cells(rung_cell *cell, const rung_pool_problem *p,
     }
 }
 
-rung_status rung_answer_cells(rung_cell *cell, const rung_pool_problem *p,
+rung_status rung_answer_cells(rung_cell *cell, const rung_trace_pool_problem *p,
                               const rung_method *const *method, int n_methods, const int32_t *k,
                               int n_k, int n_subsets, uint64_t seed, rung_error *err) {
     size_t n = (size_t)p->n;

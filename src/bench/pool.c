@@ -98,22 +98,22 @@ static rung_status score_candidate(rung_candidate *c, loader *l, const rung_trac
 }
 
 /* The problem of this trace: the last one, or a new one (rows come by problem). */
-static rung_status problem_of(rung_pool_problem **out, rung_pool *p, loader *l, int64_t id,
-                              rung_error *err) {
+static rung_status problem_of(rung_trace_pool_problem **out, rung_trace_pool *p, loader *l,
+                              int64_t id, rung_error *err) {
     if (p->n_problems == 0 || p->problem[p->n_problems - 1].id != id) {
         void *block = p->problem;
         rung_status st = rung_grow(&block, &p->cap, p->n_problems + 1, sizeof *p->problem, err);
         p->problem = block;
         if (st != RUNG_OK) return st;
-        p->problem[p->n_problems++] = (rung_pool_problem){.id = id};
+        p->problem[p->n_problems++] = (rung_trace_pool_problem){.id = id};
         l->c_cap = 0;
     }
     *out = &p->problem[p->n_problems - 1];
     return RUNG_OK;
 }
 
-static rung_status add_trace(rung_pool *p, loader *l, const rung_trace *t, rung_error *err) {
-    rung_pool_problem *at;
+static rung_status add_trace(rung_trace_pool *p, loader *l, const rung_trace *t, rung_error *err) {
+    rung_trace_pool_problem *at;
     RUNG_TRY(problem_of(&at, p, l, t->problem, err));
     void *c = at->c, *outcome = at->outcome;
     int64_t outcome_cap = l->c_cap;
@@ -139,10 +139,10 @@ static rung_status add_trace(rung_pool *p, loader *l, const rung_trace *t, rung_
     return RUNG_OK;
 }
 
-rung_status rung_pool_load(rung_pool *p, rung_store *s, const rung_filter *f, int64_t prm_model,
-                           int64_t orm_model, rung_aggregate_id aggregate, int64_t not_run,
-                           rung_error *err) {
-    *p = (rung_pool){.arena = rung_arena_new(0)};
+rung_status rung_trace_pool_load(rung_trace_pool *p, rung_store *s, const rung_filter *f,
+                                 int64_t prm_model, int64_t orm_model, rung_aggregate_id aggregate,
+                                 int64_t not_run, rung_error *err) {
+    *p = (rung_trace_pool){.arena = rung_arena_new(0)};
     if (!p->arena) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a pool of traces");
     loader l = {.store = s,
                 .prm_model = prm_model,
@@ -166,12 +166,12 @@ out:
     return st;
 }
 
-void rung_pool_clear(rung_pool *p) {
+void rung_trace_pool_clear(rung_trace_pool *p) {
     for (int64_t i = 0; i < p->n_problems; i++) {
         rung_free(p->problem[i].c);
         rung_free(p->problem[i].outcome);
     }
     rung_free(p->problem);
     rung_arena_free(p->arena);
-    *p = (rung_pool){0};
+    *p = (rung_trace_pool){0};
 }

@@ -14,26 +14,26 @@ typedef enum rung_outcome {
 } rung_outcome;
 rung_outcome rung_outcome_of(const rung_trace *t);
 
-typedef struct rung_pool_problem {
+typedef struct rung_trace_pool_problem {
     int64_t id;
     int32_t n;
     rung_candidate *c; /* [n], in order of run and i; keys live in the pool's arena */
     uint8_t *outcome;  /* [n] of rung_outcome */
-} rung_pool_problem;
-typedef struct rung_pool {
+} rung_trace_pool_problem;
+typedef struct rung_trace_pool {
     rung_arena *arena;
-    rung_pool_problem *problem;
+    rung_trace_pool_problem *problem;
     int64_t n_problems, cap;
     int64_t n_traces, n_tok;
     int64_t n_outcome[RUNG_OUTCOME_COUNT];
     int64_t n_no_prm, n_no_orm, n_no_confidence; /* traces that lack a score */
     char policy[128];                            /* generator of the first trace */
-} rung_pool;
-/* models 0: no such score.  rung_pool_clear() whatever the status. */
-rung_status rung_pool_load(rung_pool *p, rung_store *s, const rung_filter *f, int64_t prm_model,
-                           int64_t orm_model, rung_aggregate_id aggregate, int64_t not_run,
-                           rung_error *err);
-void rung_pool_clear(rung_pool *p);
+} rung_trace_pool;
+/* models 0: no such score.  rung_trace_pool_clear() whatever the status. */
+rung_status rung_trace_pool_load(rung_trace_pool *p, rung_store *s, const rung_filter *f,
+                                 int64_t prm_model, int64_t orm_model, rung_aggregate_id aggregate,
+                                 int64_t not_run, rung_error *err);
+void rung_trace_pool_clear(rung_trace_pool *p);
 
 /* One score per step into out[t->n_steps]; NaN where there is none. model 0: the policy's own
  * confidence, exp of the least token logprob of the step. */

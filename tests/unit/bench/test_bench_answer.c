@@ -215,8 +215,8 @@ static void short_pools(void **ud) {
 }
 
 /* A random pool of n: ties, missing scores, missing answers, all outcomes. */
-static rung_pool_problem random_pool(rung_candidate *c, uint8_t *outcome, int n, uint64_t i,
-                                     bool ties) {
+static rung_trace_pool_problem random_pool(rung_candidate *c, uint8_t *outcome, int n, uint64_t i,
+                                           bool ties) {
     static const char *const key[] = {"a", "b", "c"};
     rung_rng r = rung_rng_at(21, RUNG_STREAM_TEST, i, 0);
     for (int j = 0; j < n; j++) {
@@ -231,10 +231,10 @@ static rung_pool_problem random_pool(rung_candidate *c, uint8_t *outcome, int n,
             .confidence = rung_rng_f64(&r),
             .tokens = 1};
     }
-    return (rung_pool_problem){.id = (int64_t)i, .n = n, .c = c, .outcome = outcome};
+    return (rung_trace_pool_problem){.id = (int64_t)i, .n = n, .c = c, .outcome = outcome};
 }
 
-static rung_cell brute(const rung_method *m, const rung_pool_problem *p, int k) {
+static rung_cell brute(const rung_method *m, const rung_trace_pool_problem *p, int k) {
     rung_cell sum = {0};
     int n_sets = 0;
     for (unsigned set = 0; set < 1u << p->n; set++) {
@@ -265,7 +265,7 @@ static void equals_all_subsets(void **ud) {
     for (uint64_t i = 0; i < 40; i++) {
         rung_candidate c[8];
         uint8_t outcome[8];
-        rung_pool_problem p = random_pool(c, outcome, 8, i, false);
+        rung_trace_pool_problem p = random_pool(c, outcome, 8, i, false);
         const int32_t k[] = {1, 2, 4, 8};
         rung_cell cell[32 * 4];
         FIX(rung_answer_cells(cell, &p, method, n_methods, k, 4, 200, 3, err));
@@ -293,7 +293,7 @@ static void random_subsets(void **ud) {
     for (uint64_t i = 0; i < 20; i++) {
         rung_candidate c[16];
         uint8_t outcome[16];
-        rung_pool_problem p = random_pool(c, outcome, 16, 100 + i, true);
+        rung_trace_pool_problem p = random_pool(c, outcome, 16, 100 + i, true);
         rung_cell one, again, other;
         FIX(rung_answer_cells(&one, &p, m, 1, k, 1, 200, 3, err));
         FIX(rung_answer_cells(&again, &p, m, 1, k, 1, 200, 3, err));
@@ -355,7 +355,8 @@ static void table(void **ud) {
     assert_non_null(strstr(text.data, "\nbon_prm            37.5   41.7   50.0  [0.0, 100.0]"));
     assert_non_null(strstr(text.data, "not measured: bon_orm (no outcome reward model given)"));
     rung_error fault = RUNG_ERROR_INIT;
-    assert_int_equal(rung_bench_answer_table(&text, "{\"metric\":\"other\"}", &fault), RUNG_E_FORMAT);
+    assert_int_equal(rung_bench_answer_table(&text, "{\"metric\":\"other\"}", &fault),
+                     RUNG_E_FORMAT);
     assert_int_equal(rung_bench_answer_table(&text, "not json", &fault), RUNG_E_FORMAT);
     rung_buf_clear(&json);
     rung_buf_clear(&text);

@@ -146,7 +146,7 @@ static void out_of_memory(void **ud) {
     a.prm_model = f.prm;
     a.greedy_run = &f.greedy;
     a.n_boot = 20;
-    for (int64_t nth = 1; nth < 4000; nth += nth < 60 ? 1 : 97) {
+    for (int64_t nth = 1; nth < 4000; nth += nth < 40 ? 1 : 331) {
         rung_buf b;
         rung_error fault = RUNG_ERROR_INIT;
         rung_buf_init(&b, 1 << 24);

@@ -163,7 +163,7 @@ static void bootstrap_covers_auroc(void **ud) {
     (void)ud;
     const double truth = 0.5 * erfc(-1.0 / sqrt(2.0) / sqrt(2.0));
     int hits = 0;
-    const int n_sim = 300;
+    const int n_sim = 250;
     for (int s = 0; s < n_sim; s++) {
         rung_rng r = rung_rng_at(12, RUNG_STREAM_TEST, (uint64_t)s, 3);
         double x[60], y[60];
@@ -172,7 +172,7 @@ static void bootstrap_covers_auroc(void **ud) {
             x[i] = rung_rng_normal(&r) + y[i];
         }
         data d = {x, y};
-        rung_interval ci = rung_bootstrap(auroc_of, &d, 60, 300, .95, (uint64_t)s);
+        rung_interval ci = rung_bootstrap(auroc_of, &d, 60, 200, .95, (uint64_t)s);
         hits += ci.lo <= truth && truth <= ci.hi;
     }
     double share = (double)hits / n_sim;
@@ -195,7 +195,7 @@ static void type_one_error(void **ud) {
             d[i] = rung_rng_normal(&r);
         }
         n_mcnemar += rung_mcnemar_test(b, c).p_exact <= .05;
-        n_permutation += rung_permutation_paired(d, 50, 199, (uint64_t)s) <= .05;
+        n_permutation += rung_permutation_paired(d, 50, 99, (uint64_t)s) <= .05;
     }
     assert_true((double)n_mcnemar / n_sim <= .05);
     assert_true((double)n_mcnemar / n_sim > .01); /* conservative, but not blind */
