@@ -1,6 +1,7 @@
 /* Clocks and cores. */
 #include "rung/base.h"
 
+#include <stdlib.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -36,5 +37,8 @@ int rung_n_cores(void) {
     if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
     int quota = cgroup_cores();
     if (quota > 0 && quota < n) n = quota;
+    const char *wanted = getenv("OMP_NUM_THREADS"); /* one limit for the engine and the trainer */
+    int limit = wanted ? atoi(wanted) : 0;
+    if (limit > 0 && limit < n) n = limit;
     return n > 0 ? n : 1;
 }

@@ -1,6 +1,7 @@
 /* YAML in: libfyaml's events become a small tree of our own, because each node of ours keeps the
  * line and column where it starts, which libfyaml's public node API gives for scalars only. */
 #include "base/yaml.h"
+#include "base/utf8.h"
 
 #include <libfyaml.h>
 #include <string.h>
@@ -173,17 +174,20 @@ static rung_status read_document(reader *r) {
     return RUNG_OK;
 }
 
-/* Control bytes are no YAML; libfyaml lets some through. */
+/* YAML is UTF-8 without control bytes. libfyaml 0.7.12 lets some of them through, and on bad UTF-8
+ * in a directive line it never returns; so neither reaches it. */
 static rung_status check_bytes(const rung_yaml *y, const char *text, size_t n, rung_error *err) {
     int line = 1, column = 1;
-    for (size_t i = 0; i < n; i++, column++) {
+    for (size_t i = 0; i < n; column++) {
         unsigned char c = (unsigned char)text[i];
+        size_t len = rung_utf8_len(text + i, n - i, NULL);
+        if (len == 0 || (c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
+            return rung_fail(err, RUNG_E_FORMAT, "%s:%d:%d: %s (byte 0x%02x): is this text?",
+                             y->name, line, column, len ? "a control byte" : "not UTF-8", c);
+        i += len;
         if (c == '\n') {
             line++;
             column = 0;
-        } else if (c < 0x20 && c != '\t' && c != '\r') {
-            return rung_fail(err, RUNG_E_FORMAT, "%s:%d:%d: a control byte (0x%02x): is this text?",
-                             y->name, line, column, c);
         }
     }
     return RUNG_OK;
