@@ -153,6 +153,7 @@ typedef struct rung_engine_cb {
     void *ud;
 } rung_engine_cb;
 rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
+void rung_engine_clear(rung_engine *e); /* forget what is queued; not from a callback */
 typedef struct rung_engine_stats {
     int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
         n_cache_hits, n_evicted;

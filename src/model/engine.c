@@ -91,6 +91,10 @@ rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error
     return st;
 }
 
+void rung_engine_clear(rung_engine *e) {
+    if (!e->running) e->ops->clear(e);
+}
+
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e) {
     *out = e->stats;
 }

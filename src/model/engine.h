@@ -7,6 +7,7 @@ typedef struct engine_ops {
     rung_status (*gen)(rung_engine *e, const rung_gen *g, rung_error *err);
     rung_status (*eval)(rung_engine *e, const rung_eval *v, rung_error *err); /* NULL: cannot */
     rung_status (*run)(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
+    void (*clear)(rung_engine *e);
     void (*close)(rung_engine *e);
 } engine_ops;
 

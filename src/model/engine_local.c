@@ -106,13 +106,19 @@ static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error 
     return RUNG_OK;
 }
 
-static void local_close(rung_engine *base) {
+static void local_clear(rung_engine *base) {
     local *e = (local *)base;
     while (e->head) {
         job *j = e->head;
         e->head = j->next;
         rung_job_free(j);
     }
+    e->tail = &e->head;
+}
+
+static void local_close(rung_engine *base) {
+    local *e = (local *)base;
+    local_clear(base);
     for (int32_t s = 0; e->live && s < e->kv.n_seq; s++) {
         rung_free(e->live[s].tok);
         rung_free(e->live[s].logprob);
@@ -125,7 +131,8 @@ static void local_close(rung_engine *base) {
     rung_free(e);
 }
 
-static const engine_ops local_ops = {local_gen, local_eval, rung_local_run, local_close};
+static const engine_ops local_ops = {local_gen, local_eval, rung_local_run, local_clear,
+                                     local_close};
 
 /* libllama can drop the end of a sequence only where the cache keeps every position. */
 static rung_status check_model(const rung_model *m, rung_error *err) {

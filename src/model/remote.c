@@ -296,7 +296,8 @@ static rung_status run_all(remote *e, rung_error *err) {
     return RUNG_OK;
 }
 
-static void drop_all(remote *e) {
+static void remote_clear(rung_engine *base) {
+    remote *e = (remote *)base;
     while (e->active) {
         request *r = e->active;
         unlink_active(e, r);
@@ -313,14 +314,14 @@ static rung_status remote_run(rung_engine *base, const rung_engine_cb *cb, rung_
     remote *e = (remote *)base;
     e->cb = cb;
     rung_status st = run_all(e, err);
-    if (st != RUNG_OK) drop_all(e);
+    if (st != RUNG_OK) remote_clear(base);
     e->cb = NULL;
     return st;
 }
 
 static void remote_close(rung_engine *base) {
     remote *e = (remote *)base;
-    drop_all(e);
+    remote_clear(base);
     if (e->multi) curl_multi_cleanup(e->multi);
     for (struct curl_slist *l = e->headers; l; l = l->next) memset(l->data, 0, strlen(l->data));
     curl_slist_free_all(e->headers);
@@ -330,7 +331,7 @@ static void remote_close(rung_engine *base) {
     rung_free(e);
 }
 
-static const engine_ops remote_ops = {remote_gen, NULL, remote_run, remote_close};
+static const engine_ops remote_ops = {remote_gen, NULL, remote_run, remote_clear, remote_close};
 
 static rung_status open_into(remote *e, const char *base_url, rung_error *err) {
     rung_engine_opts *o = &e->opts;

@@ -54,17 +54,6 @@ bool rung_gen_is_whole(const rung_gen_out *o) {
     return strcmp(o->stop, "error") != 0 && strcmp(o->stop, "cancelled") != 0;
 }
 
-static rung_status drop_gen(void *ud, const rung_gen_out *o, rung_error *err) {
-    (void)ud, (void)o, (void)err;
-    return RUNG_E_CANCELLED;
-}
-
-static rung_status drop_eval(void *ud, const rung_eval_out *o, rung_error *err) {
-    (void)ud, (void)o, (void)err;
-    return RUNG_E_CANCELLED;
-}
-
 void rung_engine_drop(rung_engine *e, int64_t n_queued) {
-    rung_engine_cb cb = {.on_gen = drop_gen, .on_eval = drop_eval};
-    if (n_queued > 0) (void)rung_engine_run(e, &cb, NULL);
+    if (n_queued > 0) rung_engine_clear(e);
 }

@@ -298,6 +298,10 @@ static void cancel_by_callback(void **state) {
     assert_int_equal(n_results, 0);
     rung_gen g = gen_of(questions[0], NULL, 2, 1.0, 0);
     assert_ok(rung_engine_gen(e, &g, &terr));
+    rung_engine_clear(e);
+    run(e);
+    assert_int_equal(n_results, 0);
+    assert_ok(rung_engine_gen(e, &g, &terr));
     run(e);
     assert_int_equal(n_results, 2);
     rung_engine_close(e);
