@@ -144,7 +144,7 @@ rung_status rung_file_write(const char *path, const void *p, size_t n, rung_erro
 
 double rung_now(void);      /* monotonic seconds */
 int64_t rung_unix_ms(void); /* wall clock */
-int rung_n_cores(void);     /* usable by this process */
+int rung_n_cores(void);     /* usable by this process; OMP_NUM_THREADS lowers it */
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,9 @@
 /* Clocks and cores. */
 #include "rung/base.h"
 
-#include <stdlib.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 

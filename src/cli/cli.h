@@ -22,7 +22,8 @@ typedef enum cli_kind {
  */
 typedef enum cli_use { CLI_KEY = 0, CLI_NOTE, CLI_FREE } cli_use;
 
-/* One option. dflt "" = not set. A CLI_CHOICE has choices "a|b|c" or walks a registry with names. */
+/* One option. dflt "" = not set. A CLI_CHOICE has choices "a|b|c" or walks a registry with names.
+ */
 typedef struct cli_opt {
     const char *name; /* "max-tokens"; the same word in every place, '_' is read as '-' */
     cli_kind kind;
@@ -71,6 +72,7 @@ typedef struct cli_app {
     rung_log log;
     struct cli_render *render;
     rung_arena *arena;
+    char **argv;
     char *resume; /* the exact command that goes on */
     bool out_closed;
 } cli_app;
@@ -134,7 +136,7 @@ rung_status cli_help_overview(cli_app *app, rung_error *err);
 rung_status cli_help_command(cli_app *app, const cli_cmd *cmd, rung_error *err);
 rung_status cli_man_page(cli_app *app, rung_error *err);
 rung_status cli_completion_script(cli_app *app, const char *shell, rung_error *err);
-void cli_default_text(char *buf, size_t n, const cli_opt *o); /* " [default 8, 1..4096]" */
+void cli_default_text(char *buf, size_t n, const cli_opt *o);          /* " [default 8, 1..4096]" */
 void cli_choices_text(rung_buf *b, const cli_opt *o, const char *sep); /* "min|prod|last" */
 
 /* ---- render.c: stdout = data, stderr = talk */

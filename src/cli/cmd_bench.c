@@ -127,8 +127,8 @@ static rung_status print_flat(cli_call *c, rung_error *err) {
     cli_table_init(&t, head, 2);
     for (yyjson_val *k; (k = yyjson_obj_iter_next(&it)) != NULL;) {
         yyjson_val *v = yyjson_obj_iter_get_val(k);
-        bool pair = yyjson_is_arr(v) && yyjson_arr_size(v) == 2 &&
-                    yyjson_is_num(yyjson_arr_get(v, 0));
+        bool pair =
+            yyjson_is_arr(v) && yyjson_arr_size(v) == 2 && yyjson_is_num(yyjson_arr_get(v, 0));
         const char *key = yyjson_get_str(k);
         if (yyjson_is_obj(v) || yyjson_is_null(v) || (yyjson_is_arr(v) && !pair)) continue;
         if (!key || strcmp(key, "v") == 0) continue;

@@ -6,7 +6,8 @@
 
 static const cli_opt mc_opts[] = {
     OPT_INT("k", "8", "ROLLOUTS", 1, 100000, CLI_KEY, "rollouts from each prefix"),
-    OPT_INT("traces-per-problem", "0", "N", 0, CLI_INT_MAX, CLI_KEY, "label only the first, 0 = all"),
+    OPT_INT("traces-per-problem", "0", "N", 0, CLI_INT_MAX, CLI_KEY,
+            "label only the first, 0 = all"),
     OPT_BOOL("stop-at-zero", "false", CLI_KEY,
              "no rollouts after the first step from which none is correct"),
     OPT_NAME,
@@ -64,8 +65,10 @@ static rung_status print_step(cli_call *c, cli_table *table, const rung_trace *t
     cli_cell(table, "%lld", (long long)t->id);
     cli_cell(table, "%d", k);
     cli_cell(table, "%d", l->hard);
-    if (isfinite(l->soft)) cli_cell(table, "%.3f", l->soft);
-    else cli_cell(table, "-");
+    if (isfinite(l->soft))
+        cli_cell(table, "%.3f", l->soft);
+    else
+        cli_cell(table, "-");
     cli_cell(table, "%d", l->c);
     cli_cell(table, "%d", l->n);
     cli_cell(table, "%d", l->n_unknown);
@@ -175,7 +178,7 @@ rung_status cli_label_truth(cli_call *c, rung_error *err) {
 }
 
 rung_status cli_label_show(cli_call *c, rung_error *err) {
-    static const char *const head[] = {"problem", "trace", "step", "hard", "soft",
+    static const char *const head[] = {"problem", "trace", "step",    "hard", "soft",
                                        "c",       "n",     "unknown", "text"};
     rung_store *s;
     rung_filter f;
@@ -190,8 +193,10 @@ rung_status cli_label_show(cli_call *c, rung_error *err) {
     bool rows = cli_flag(c, "steps");
     cli_table_init(&table, head, CLI_N(head));
     rung_status st = walk(&z, c, s, &f, run, source, rows ? &table : NULL, err);
-    if (st == RUNG_OK && rows && !c->app->json) st = cli_table_print(&table, c->app, err);
-    else rung_buf_clear(&table.cells);
+    if (st == RUNG_OK && rows && !c->app->json)
+        st = cli_table_print(&table, c->app, err);
+    else
+        rung_buf_clear(&table.cells);
     if (st != RUNG_OK) return st;
     report(c, &z, NULL, source, 0);
     if (!c->app->json) {

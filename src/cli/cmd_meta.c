@@ -45,8 +45,10 @@ static void config_json(rung_buf *b, const char *key, const cli_value *v) {
 }
 
 static void show_value(rung_buf *b, bool json, const char *key, const cli_value *v) {
-    if (json) config_json(b, key, v);
-    else config_line(b, key, v);
+    if (json)
+        config_json(b, key, v);
+    else
+        config_line(b, key, v);
 }
 
 static bool is_global(const cli_opt *o) {

@@ -211,8 +211,8 @@ rung_status cli_model_compare(cli_call *c, rung_error *err) {
     cli_result_real(c, "tolerance", tolerance);
     cli_result_close(c, 0);
     if (!c->app->json) {
-        RUNG_GOTO(cli_outf(c->app, err, "largest difference %.3g over %d tokens x %d logits\n", most,
-                           n_tok, rung_net_get_shape(net)->n_vocab));
+        RUNG_GOTO(cli_outf(c->app, err, "largest difference %.3g over %d tokens x %d logits\n",
+                           most, n_tok, rung_net_get_shape(net)->n_vocab));
     }
     if (!(most <= tolerance)) {
         st = rung_fail(err, RUNG_E_ANSWER_NO, "the logits differ by %.3g, more than %g", most,

@@ -204,7 +204,8 @@ static rung_status train(job *j, rung_error *err) {
 
 static rung_status report(job *j, const char *out, double t0, rung_error *err) {
     cli_call *c = j->c;
-    train_held h = {.loss_solve = (double)NAN, .loss_check = (double)NAN, .check_accuracy = (double)NAN};
+    train_held h = {
+        .loss_solve = (double)NAN, .loss_check = (double)NAN, .check_accuracy = (double)NAN};
     if (cli_int(c, "held") > 0) {
         RUNG_TRY(train_text_held(&h, j->net, &j->text, held_first, cli_int(c, "held"),
                                  (int32_t)cli_int(c, "rows"), (int32_t)cli_int(c, "tokens"),
@@ -238,8 +239,10 @@ static rung_status prepare(job *j, const char *out, const char **config, rung_er
     if (st != RUNG_OK) return st;
     if (!*config) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     const char *ckpt = cli_str(c, "checkpoint");
-    if (ckpt) snprintf(j->checkpoint, sizeof j->checkpoint, "%s", ckpt);
-    else snprintf(j->checkpoint, sizeof j->checkpoint, "%.4000s.%.8s.ckpt", out, j->hash);
+    if (ckpt)
+        snprintf(j->checkpoint, sizeof j->checkpoint, "%s", ckpt);
+    else
+        snprintf(j->checkpoint, sizeof j->checkpoint, "%.4000s.%.8s.ckpt", out, j->hash);
     snprintf(j->vocab_path, sizeof j->vocab_path, "%.4000s.%.8s.vocab", out, j->hash);
     if (c->in_recipe || cli_is_set(c, "store")) {
         RUNG_TRY(cli_store(&j->store, c, RUNG_STORE_CREATE, err));
@@ -276,7 +279,8 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
     if (st == RUNG_OK && !cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
     if (st == RUNG_OK && j.store) {
         st = rung_run_spend(j.store, j.run.id, 0, rung_now() - t0, err);
-        if (st == RUNG_OK) st = rung_result_put(j.store, j.run.id, "model.train", c->result.data, err);
+        if (st == RUNG_OK)
+            st = rung_result_put(j.store, j.run.id, "model.train", c->result.data, err);
         if (st == RUNG_OK) st = rung_run_finish(j.store, j.run.id, err);
     }
 out:

@@ -17,7 +17,8 @@ const cli_group cli_trace_import_group = CLI_GROUP_OF("import", import_opts);
 
 static const cli_opt generate_opts[] = {
     OPT_NAMES("world", "", cli_names_worlds, CLI_KEY, "which world"),
-    OPT_STR("splits", "train=100,test=100", "LIST", CLI_KEY, "splits and how many problems of each"),
+    OPT_STR("splits", "train=100,test=100", "LIST", CLI_KEY,
+            "splits and how many problems of each"),
     OPT_STR("set", "", "NAME", CLI_KEY, "set to put them in, empty = the world's name"),
     OPT_INT("first", "0", "I", 0, 1e15, CLI_KEY, "number of the first problem"),
     OPT_INT("steps-min", "0", "STEPS", 0, 1000, CLI_KEY, "fewest operations, 0 = the world's"),
@@ -150,8 +151,10 @@ rung_status cli_problem_show(cli_call *c, rung_error *err) {
     rung_status st;
     while ((st = rung_problem_next(&p, it, err)) == RUNG_OK) {
         rung_buf_reset(&b);
-        if (c->app->json) problem_json(&b, p);
-        else problem_text(&b, p, cli_flag(c, "solution"));
+        if (c->app->json)
+            problem_json(&b, p);
+        else
+            problem_text(&b, p, cli_flag(c, "solution"));
         st = rung_buf_check(&b, err);
         if (st == RUNG_OK) st = cli_out(c->app, b.data, b.n, err);
         if (st != RUNG_OK) break;

@@ -213,10 +213,10 @@ rung_status cli_reward_score(cli_call *c, rung_error *err) {
 
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",     "version",      "base_name", "base_hash",  "system",    "suffix",
-        "tag",      "read",         "aggregate", "label_source", "label_run", "target",
-        "masked",   "split",        "data",      "config",     "n_train",   "n_held",
-        "train_loss", "held_loss",  "held_auc",  "held_brier", "held_ece",  "epochs"};
+        "kind",       "version",   "base_name", "base_hash",    "system",    "suffix",
+        "tag",        "read",      "aggregate", "label_source", "label_run", "target",
+        "masked",     "split",     "data",      "config",       "n_train",   "n_held",
+        "train_loss", "held_loss", "held_auc",  "held_brier",   "held_ece",  "epochs"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

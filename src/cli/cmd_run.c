@@ -46,8 +46,10 @@ static rung_status make_folder(const char *path, rung_error *err) {
 }
 
 static void put_num(rung_buf *b, const char *key, yyjson_val *v) {
-    if (yyjson_is_num(v)) rung_buf_printf(b, ",\"%s\":%.9g", key, yyjson_get_num(v));
-    else rung_buf_printf(b, ",\"%s\":null", key);
+    if (yyjson_is_num(v))
+        rung_buf_printf(b, ",\"%s\":%.9g", key, yyjson_get_num(v));
+    else
+        rung_buf_printf(b, ",\"%s\":null", key);
 }
 
 /* The claim's comparison in the object of bench answer: methods[name].vs[over]. */
@@ -139,7 +141,8 @@ static rung_status run_stage(show *w, recipe_stage *s, size_t at, size_t n, rung
         return st;
     }
     w->tokens += s->call.tokens;
-    if (s->call.cmd->fn == cli_bench_answer && s->call.result.n > 0) w->answer = s->call.result.data;
+    if (s->call.cmd->fn == cli_bench_answer && s->call.result.n > 0)
+        w->answer = s->call.result.data;
     if (app->json && s->call.result.n > 0) {
         RUNG_TRY(cli_out(app, s->call.result.data, s->call.result.n, err));
         RUNG_TRY(cli_out(app, "\n", 1, err));
@@ -154,10 +157,11 @@ static rung_status write_report(show *w, rung_error *err) {
     if (own || !w->answer || !cli_flag(w->c, "report")) return RUNG_OK;
     cli_call c;
     cli_call_init(&c, app, cli_cmd_find("report", ""));
-    rung_status st = cli_set(&c, cli_value_find(&c, "out"), w->report, CLI_RECIPE, "",
-                             RUNG_E_INVAL, err);
+    rung_status st =
+        cli_set(&c, cli_value_find(&c, "out"), w->report, CLI_RECIPE, "", RUNG_E_INVAL, err);
     if (st == RUNG_OK) {
-        st = cli_set(&c, cli_value_find(&c, "title"), w->r.title, CLI_RECIPE, "", RUNG_E_INVAL, err);
+        st =
+            cli_set(&c, cli_value_find(&c, "title"), w->r.title, CLI_RECIPE, "", RUNG_E_INVAL, err);
     }
     if (st == RUNG_OK) st = cli_call_run(&c, err);
     if (st == RUNG_OK) cli_say(app, "report: %s", w->report);
@@ -177,8 +181,10 @@ static rung_status closing_table(show *w, rung_error *err) {
         if (s->skip) continue;
         cli_cell(&t, "%s", title);
         cli_cell(&t, "%.1f", s->seconds);
-        if (s->call.tokens > 0) cli_cell(&t, "%lld", (long long)s->call.tokens);
-        else cli_cell(&t, "-");
+        if (s->call.tokens > 0)
+            cli_cell(&t, "%lld", (long long)s->call.tokens);
+        else
+            cli_cell(&t, "-");
     }
     cli_cell(&t, "all");
     cli_cell(&t, "%.1f", rung_now() - w->t0);
@@ -225,6 +231,10 @@ static rung_status name_folder(show *w, rung_error *err) {
     size_t n = strlen(w->out);
     while (n > 1 && w->out[n - 1] == '/') w->out[--n] = 0;
     snprintf(w->report, sizeof w->report, "%s/report.html", w->out);
+    char here[2048];
+    const char *path = cli_str(w->c, "recipe"), *end = strrchr(path, '/');
+    snprintf(here, sizeof here, "%.*s", end ? (int)(end - path) : 1, end ? path : ".");
+    RUNG_TRY(recipe_var_put(&w->r, "here", here, err)); /* folder of the recipe */
     return recipe_var_put(&w->r, "out", w->out, err);
 }
 

@@ -27,12 +27,14 @@ static rung_status check_needs(const cli_call *c, const rung_method *m, rung_err
     return RUNG_OK;
 }
 
-static void row_json(rung_buf *b, const rung_pool_problem *p, int at, int n) {
+static void row_json(rung_buf *b, const rung_trace_pool_problem *p, int at, int n) {
     const rung_candidate *x = at >= 0 ? &p->c[at] : NULL;
-    rung_buf_printf(b, "{\"v\":1,\"problem\":%lld,\"n\":%d,\"chosen\":%d,\"answer\":",
-                    (long long)p->id, n, at);
-    if (x) rung_buf_json_str(b, x->key, strlen(x->key));
-    else rung_buf_str(b, "null");
+    rung_buf_printf(
+        b, "{\"v\":1,\"problem\":%lld,\"n\":%d,\"chosen\":%d,\"answer\":", (long long)p->id, n, at);
+    if (x)
+        rung_buf_json_str(b, x->key, strlen(x->key));
+    else
+        rung_buf_str(b, "null");
     rung_buf_printf(b, ",\"correct\":%s", x && x->correct ? "true" : "false");
     const struct {
         const char *key;
@@ -46,27 +48,31 @@ static void row_json(rung_buf *b, const rung_pool_problem *p, int at, int n) {
     rung_buf_str(b, "}\n");
 }
 
-static void row_cells(cli_table *t, const rung_pool_problem *p, int at, int n) {
+static void row_cells(cli_table *t, const rung_trace_pool_problem *p, int at, int n) {
     const rung_candidate *x = at >= 0 ? &p->c[at] : NULL;
     cli_cell(t, "%lld", (long long)p->id);
     cli_cell(t, "%d", n);
     cli_cell(t, "%d", at);
     cli_cell(t, "%s", x ? x->key : "");
     cli_cell(t, "%s", x ? (x->correct ? "correct" : "wrong") : "no answer");
-    if (x && isfinite(x->prm)) cli_cell(t, "%.3f", x->prm);
-    else if (x && isfinite(x->orm)) cli_cell(t, "%.3f", x->orm);
-    else if (x && isfinite(x->confidence)) cli_cell(t, "%.3f", x->confidence);
-    else cli_cell(t, "-");
+    if (x && isfinite(x->prm))
+        cli_cell(t, "%.3f", x->prm);
+    else if (x && isfinite(x->orm))
+        cli_cell(t, "%.3f", x->orm);
+    else if (x && isfinite(x->confidence))
+        cli_cell(t, "%.3f", x->confidence);
+    else
+        cli_cell(t, "-");
 }
 
-static rung_status choose_all(cli_call *c, const rung_pool *pool, const rung_method *m,
+static rung_status choose_all(cli_call *c, const rung_trace_pool *pool, const rung_method *m,
                               int64_t *n_right, int64_t *n_none, rung_error *err) {
     static const char *const head[] = {"problem", "n", "chosen", "answer", "verdict", "score"};
     cli_table t;
     rung_status st = RUNG_OK;
     cli_table_init(&t, head, CLI_N(head));
     for (int64_t i = 0; i < pool->n_problems && st == RUNG_OK; i++) {
-        const rung_pool_problem *p = &pool->problem[i];
+        const rung_trace_pool_problem *p = &pool->problem[i];
         int n = p->n;
         int64_t most = cli_int(c, "n");
         if (most > 0 && most < n) n = (int)most;
@@ -84,15 +90,17 @@ static rung_status choose_all(cli_call *c, const rung_pool *pool, const rung_met
             row_cells(&t, p, at, n);
         }
     }
-    if (st == RUNG_OK && !c->app->json) st = cli_table_print(&t, c->app, err);
-    else rung_buf_clear(&t.cells);
+    if (st == RUNG_OK && !c->app->json)
+        st = cli_table_print(&t, c->app, err);
+    else
+        rung_buf_clear(&t.cells);
     return st;
 }
 
 rung_status cli_search_run(cli_call *c, rung_error *err) {
     rung_store *s;
     rung_filter f;
-    rung_pool pool;
+    rung_trace_pool pool;
     int64_t prm = 0, orm = 0, n_right = 0, n_none = 0;
     rung_aggregate_id agg = RUNG_AGGREGATE_MIN;
     double t0 = rung_now();
@@ -104,15 +112,16 @@ rung_status cli_search_run(cli_call *c, rung_error *err) {
     if (cli_str(c, "prm")) RUNG_TRY(cli_model_lookup(&prm, c, s, cli_str(c, "prm"), "prm", err));
     if (cli_str(c, "orm")) RUNG_TRY(cli_model_lookup(&orm, c, s, cli_str(c, "orm"), "orm", err));
     (void)rung_aggregate_find(&agg, cli_str(c, "aggregate"));
-    rung_status st = rung_pool_load(&pool, s, &f, prm, orm, agg, 0, err);
+    rung_status st = rung_trace_pool_load(&pool, s, &f, prm, orm, agg, 0, err);
     if (st == RUNG_OK && pool.n_problems == 0) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no traces match");
         st = rung_error_hint(err, "look at --run, --set and --split");
     }
     if (st == RUNG_OK) st = choose_all(c, &pool, m, &n_right, &n_none, err);
     if (st == RUNG_OK) {
-        rung_buf_printf(&c->summary, "%s: %lld of %lld problems correct (%.1f%%), %lld without answer",
-                        m->name, (long long)n_right, (long long)pool.n_problems,
+        rung_buf_printf(&c->summary,
+                        "%s: %lld of %lld problems correct (%.1f%%), %lld without answer", m->name,
+                        (long long)n_right, (long long)pool.n_problems,
                         100.0 * (double)n_right / (double)pool.n_problems, (long long)n_none);
         cli_result_open(c, NULL);
         cli_result_str(c, "method", m->name);
@@ -123,6 +132,6 @@ rung_status cli_search_run(cli_call *c, rung_error *err) {
         cli_result_int(c, "tokens", pool.n_tok);
         cli_result_close(c, t0);
     }
-    rung_pool_clear(&pool);
+    rung_trace_pool_clear(&pool);
     return st;
 }

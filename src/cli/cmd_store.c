@@ -71,7 +71,8 @@ rung_status cli_store_export(cli_call *c, rung_error *err) {
     if (fflush(k.f) != 0 && !k.error) k.error = errno;
     if (k.error || cli_interrupted) st = sink_failed(c, &k, path, err);
     if (!to_stdout) {
-        if (st == RUNG_OK && fsync(fileno(k.f)) != 0) st = rung_fail_errno(err, "could not write %s", part);
+        if (st == RUNG_OK && fsync(fileno(k.f)) != 0)
+            st = rung_fail_errno(err, "could not write %s", part);
         fclose(k.f);
         if (st == RUNG_OK && rename(part, path) != 0) {
             st = rung_fail_errno(err, "could not rename %s", part);

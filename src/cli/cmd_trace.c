@@ -74,10 +74,11 @@ void cli_engine_stats(cli_call *c, const cli_engine *e) {
     rung_engine_stats s;
     rung_engine_get_stats(&s, e->engine);
     if (s.n_generated + s.n_prompt_new + s.n_requests == 0) return;
-    cli_say(c->app, "engine: %lld tokens written, %lld prompt tokens read, %lld forked, %.0f tokens/s",
+    cli_say(c->app,
+            "engine: %lld tokens written, %lld prompt tokens read, %lld forked, %.0f tokens/s",
             (long long)s.n_generated, (long long)s.n_prompt_new, (long long)s.n_prompt_forked,
             s.wall_s > 0 ? (double)s.n_generated / s.wall_s : 0.0);
-    if (s.n_requests > 0) {
+    if (!e->model && s.n_requests > 0) {
         cli_say(c->app, "remote: %lld requests, %lld retries, %lld replies from the store",
                 (long long)s.n_requests, (long long)s.n_retries, (long long)s.n_cache_hits);
     }
@@ -91,7 +92,6 @@ rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     double t0 = rung_now();
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_filter(&o.problems, c, s, err));
-    o.problems.run = 0;
     RUNG_TRY(cli_engine_open(&e, c, err));
     o.n = (int32_t)cli_int(c, "n");
     o.max_tok = (int32_t)cli_int(c, "max-tokens");
@@ -190,8 +190,10 @@ static rung_status show_trace(viewer *v, const rung_trace *t, rung_error *err) {
     for (int32_t k = 0; k < t->n_steps; k++) {
         mark m;
         RUNG_TRY(marks(&m, v, t->step[k].node, err));
-        if (json) step_json(v, t, k, &m);
-        else step_text(v, t, k, &m);
+        if (json)
+            step_json(v, t, k, &m);
+        else
+            step_text(v, t, k, &m);
     }
     rung_buf_str(&v->b, json ? "]}\n" : "\n");
     RUNG_TRY(rung_buf_check(&v->b, err));

@@ -58,7 +58,8 @@ static rung_status one_pair(cli_call *c, const rung_verifier *v, rung_error *err
     judged j;
     if (!gold || (!answer && !text)) {
         rung_fail(err, RUNG_E_INVAL, "a pair needs --gold and --answer or --text");
-        return rung_error_hint(err, "rung verify --gold 1/2 --answer 0.50, or a file of JSON lines");
+        return rung_error_hint(err,
+                               "rung verify --gold 1/2 --answer 0.50, or a file of JSON lines");
     }
     judge(&j, v, gold, answer, text);
     judged_json(&c->result, &j, v, gold);
@@ -134,7 +135,8 @@ static rung_status whole_file(cli_call *c, const rung_verifier *v, const char *p
     cli_result_int(c, "n_unknown", n.unknown);
     cli_result_int(c, "n_rejected", n.bad);
     cli_result_close(c, 0);
-    rung_buf_printf(&c->summary, "%lld pairs: %lld correct, %lld wrong, %lld unknown; %lld rejected",
+    rung_buf_printf(&c->summary,
+                    "%lld pairs: %lld correct, %lld wrong, %lld unknown; %lld rejected",
                     (long long)n.n, (long long)n.correct, (long long)n.wrong, (long long)n.unknown,
                     (long long)n.bad);
     if (n.bad == 0) return RUNG_OK;

@@ -6,6 +6,7 @@
 #define ROW(noun, verb, id, args, help, example, measuring, ...)                                   \
     {noun, verb, args, help, example, {__VA_ARGS__ & cli_global_group}, cli_##id, measuring},
 #define OWN(id) &cli_##id##_group,
+#define PICK    &cli_problem_filter_group,
 #define FILTER  &cli_filter_group,
 #define ENGINE  &cli_engine_group, &cli_prompt_group,
 #define DRAWS   &cli_sampling_group,
@@ -20,11 +21,11 @@ static const cli_cmd commands[] = {
         "problem generate total --splits train=300,test=200", false, OWN(problem_generate))
     ROW("problem", "show", problem_show, "",
         "print problems",
-        "problem show --set gsm8k --limit 3", false, OWN(problem_show) FILTER)
+        "problem show --set gsm8k --limit 3", false, OWN(problem_show) PICK)
     ROW("trace", "sample", trace_sample, "",
         "let the policy write traces, split into steps and verified",
         "trace sample --policy models/tiny.gguf --split test --n 16 --name pool", true,
-        OWN(trace_sample) FILTER DRAWS ENGINE)
+        OWN(trace_sample) PICK DRAWS ENGINE)
     ROW("trace", "import", trace_import, "format file",
         "import traces that others wrote, with their labels",
         "trace import processbench gsm8k.json --set pb-gsm8k", false, OWN(trace_import))
@@ -48,7 +49,7 @@ static const cli_cmd commands[] = {
     ROW("reward", "score", reward_score, "file",
         "score the steps of traces with a reward model",
         "reward score prm.gguf --policy models/tiny.gguf --run pool", true,
-        OWN(reward_score) FILTER ENGINE)
+        OWN(reward_score) FILTER &cli_engine_group,)
     ROW("reward", "show", reward_show, "file",
         "print what a reward model file says about itself",
         "reward show prm.gguf", false, OWN(reward_show))

@@ -81,22 +81,24 @@ static void bash(rung_buf *b) {
     bash_values(b);
     rung_buf_str(b, "  esac\n  [ -n \"$found\" ] || case \"$cmd\" in\n");
     bash_cases(b);
-    rung_buf_str(b,
-                 "  esac\n"
-                 "  case \"$cur\" in\n"
-                 "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
-                 "    *) if [ \"$COMP_CWORD\" -eq 2 ] || [ -n \"$found\" ]; then\n"
-                 "         COMPREPLY=($(compgen -W \"$words\" -- \"$cur\") $(compgen -f -- \"$cur\"))\n"
-                 "       else COMPREPLY=($(compgen -f -- \"$cur\")); fi ;;\n"
-                 "  esac\n}\ncomplete -o filenames -F _rung rung\n");
+    rung_buf_str(
+        b, "  esac\n"
+           "  case \"$cur\" in\n"
+           "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
+           "    *) if [ \"$COMP_CWORD\" -eq 2 ] || [ -n \"$found\" ]; then\n"
+           "         COMPREPLY=($(compgen -W \"$words\" -- \"$cur\") $(compgen -f -- \"$cur\"))\n"
+           "       else COMPREPLY=($(compgen -f -- \"$cur\")); fi ;;\n"
+           "  esac\n}\ncomplete -o filenames -F _rung rung\n");
 }
 
 /* In single quotes: 'it'\''s' */
 static void quoted(rung_buf *b, const char *s) {
     rung_buf_str(b, "'");
     for (; *s; s++) {
-        if (*s == '\'') rung_buf_str(b, "'\\''");
-        else rung_buf_append(b, s, 1);
+        if (*s == '\'')
+            rung_buf_str(b, "'\\''");
+        else
+            rung_buf_append(b, s, 1);
     }
     rung_buf_str(b, "'");
 }
@@ -120,7 +122,8 @@ static void fish(rung_buf *b) {
                 const cli_opt *o = &cmd->group[g]->opt[i];
                 rung_buf_printf(b, "complete -c rung -n '__fish_seen_subcommand_from %s",
                                 cmd->noun);
-                if (*cmd->verb) rung_buf_printf(b, "; and __fish_seen_subcommand_from %s", cmd->verb);
+                if (*cmd->verb)
+                    rung_buf_printf(b, "; and __fish_seen_subcommand_from %s", cmd->verb);
                 rung_buf_printf(b, "' -l %s%s -d ", o->name, o->kind == CLI_BOOL ? "" : " -r");
                 quoted(b, o->help);
                 if (o->kind == CLI_CHOICE) {
@@ -139,8 +142,10 @@ static void fish(rung_buf *b) {
 static void zsh_text(rung_buf *b, const char *s) {
     for (; *s; s++) {
         if (*s == '[' || *s == ']' || *s == ':' || *s == '\\') rung_buf_str(b, "\\");
-        if (*s == '\'') rung_buf_str(b, "'\\''");
-        else rung_buf_append(b, s, 1);
+        if (*s == '\'')
+            rung_buf_str(b, "'\\''");
+        else
+            rung_buf_append(b, s, 1);
     }
 }
 
@@ -187,9 +192,12 @@ static void zsh(rung_buf *b) {
 rung_status cli_completion_script(cli_app *app, const char *shell, rung_error *err) {
     rung_buf b;
     rung_buf_init(&b, 4u << 20);
-    if (strcmp(shell, "bash") == 0) bash(&b);
-    else if (strcmp(shell, "zsh") == 0) zsh(&b);
-    else fish(&b);
+    if (strcmp(shell, "bash") == 0)
+        bash(&b);
+    else if (strcmp(shell, "zsh") == 0)
+        zsh(&b);
+    else
+        fish(&b);
     rung_status st = rung_buf_check(&b, err);
     if (st == RUNG_OK) st = cli_out(app, b.data, b.n, err);
     rung_buf_clear(&b);

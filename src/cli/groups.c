@@ -14,12 +14,19 @@ static const cli_opt global_opts[] = {
 };
 const cli_group cli_global_group = CLI_GROUP_OF("every command", global_opts);
 
+#define PROBLEM_ROWS                                                                               \
+    OPT_STR("set", "", "NAME", CLI_KEY, "only problems of this set"),                              \
+        OPT_STR("split", "", "NAME", CLI_KEY,                                                      \
+                "only problems of this split: train, val, test, ..."),                             \
+        OPT_INT("limit", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY,                                 \
+                "at most this many problems, 0 = all"),                                            \
+        OPT_INT("skip", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first problems")
+static const cli_opt problem_filter_opts[] = {PROBLEM_ROWS};
+const cli_group cli_problem_filter_group = CLI_GROUP_OF("which problems", problem_filter_opts);
+
 static const cli_opt filter_opts[] = {
-    OPT_STR("set", "", "NAME", CLI_KEY, "only problems of this set"),
-    OPT_STR("split", "", "NAME", CLI_KEY, "only problems of this split: train, val, test, ..."),
     OPT_STR("run", "", "NAME", CLI_KEY, "only traces of this run: its name or its number"),
-    OPT_INT("limit", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY, "at most this many problems, 0 = all"),
-    OPT_INT("skip", "0", "PROBLEMS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first problems"),
+    PROBLEM_ROWS,
 };
 const cli_group cli_filter_group = CLI_GROUP_OF("which problems and traces", filter_opts);
 
@@ -45,7 +52,8 @@ const cli_group cli_engine_group = CLI_GROUP_OF("the model", engine_opts);
 static const cli_opt sampling_opts[] = {
     OPT_REAL("temperature", "1", "T", 0, 100, CLI_KEY, "0 = always the likeliest token"),
     OPT_INT("top-k", "0", "N", 0, CLI_INT_MAX, CLI_KEY, "keep the k likeliest tokens, 0 = off"),
-    OPT_REAL("top-p", "1", "P", 0, 1, CLI_KEY, "keep the likeliest tokens up to this mass, 1 = off"),
+    OPT_REAL("top-p", "1", "P", 0, 1, CLI_KEY,
+             "keep the likeliest tokens up to this mass, 1 = off"),
     OPT_REAL("min-p", "0", "P", 0, 1, CLI_KEY,
              "drop tokens below this share of the likeliest one's, 0 = off"),
     OPT_INT("max-tokens", "512", "TOKENS", 1, 1e7, CLI_KEY, "longest continuation"),

@@ -3,10 +3,11 @@
 #define RUNG_SRC_CLI_GROUPS_H
 #include "cli/cli.h"
 
-#define CLI_N(array)              (sizeof(array) / sizeof((array)[0]))
-#define CLI_INT_MAX               2147483647.0
-#define CLI_SEED_MAX              9.2e18
-#define CLI_GROUP_OF(title, array) { title, array, CLI_N(array) }
+#define CLI_N(array) (sizeof(array) / sizeof((array)[0]))
+#define CLI_INT_MAX  2147483647.0
+#define CLI_SEED_MAX 9.2e18
+#define CLI_GROUP_OF(title, array)                                                                 \
+    { title, array, CLI_N(array) }
 
 #define OPT_STR(name, dflt, unit, use, help)                                                       \
     { name, CLI_STR, dflt, unit, 0, 0, NULL, use, help, NULL }
@@ -27,10 +28,11 @@
 #define OPT_NAME                                                                                   \
     OPT_STR("name", "", "NAME", CLI_FREE, "name of the new run, by which later stages refer to it")
 
-extern const cli_group cli_filter_group;   /* which problems and traces */
-extern const cli_group cli_engine_group;   /* who speaks */
-extern const cli_group cli_sampling_group; /* how tokens are drawn */
-extern const cli_group cli_prompt_group;   /* what the model sees */
+extern const cli_group cli_problem_filter_group; /* which problems */
+extern const cli_group cli_filter_group;         /* which problems and traces */
+extern const cli_group cli_engine_group;         /* who speaks */
+extern const cli_group cli_sampling_group;       /* how tokens are drawn */
+extern const cli_group cli_prompt_group;         /* what the model sees */
 
 /* Registries as option values. */
 const char *cli_names_worlds(size_t i);

@@ -5,13 +5,17 @@
 
 void cli_default_text(char *buf, size_t n, const cli_opt *o) {
     char range[64] = "", dflt[160] = "";
-    if (o->lo < o->hi && o->hi < 2e9) snprintf(range, sizeof range, "%g..%g", o->lo, o->hi);
+    if (o->lo < o->hi && o->hi < 2e9) {
+        snprintf(range, sizeof range, o->kind == CLI_INT ? "%.0f..%.0f" : "%g..%g", o->lo, o->hi);
+    }
     if (*o->dflt && o->kind != CLI_BOOL) snprintf(dflt, sizeof dflt, "default %s", o->dflt);
     if (o->kind == CLI_BOOL && strcmp(o->dflt, "true") == 0) {
         snprintf(dflt, sizeof dflt, "default on, --no-%s turns it off", o->name);
     }
-    if (!*range && !*dflt) snprintf(buf, n, "%s", "");
-    else snprintf(buf, n, " [%s%s%s]", dflt, *dflt && *range ? ", " : "", range);
+    if (!*range && !*dflt)
+        snprintf(buf, n, "%s", "");
+    else
+        snprintf(buf, n, " [%s%s%s]", dflt, *dflt && *range ? ", " : "", range);
 }
 
 static void usage(rung_buf *b, const cli_cmd *cmd) {
@@ -107,9 +111,8 @@ rung_status cli_help_overview(cli_app *app, rung_error *err) {
     }
     rung_buf_printf(&b, "\n%s\n", cli_global_group.title);
     for (size_t i = 0; i < cli_global_group.n; i++) option_row(&b, &cli_global_group.opt[i]);
-    rung_buf_str(&b,
-                 "\nexit codes\n  0 done   1 ran, the answer is no   2 usage   3 bad input   "
-                 "4 store or system   5 model   6 interrupted, resumable\n\n"
-                 "first steps\n  rung run recipes/demo.yaml\n  rung trace sample --help\n");
+    rung_buf_str(&b, "\nexit codes\n  0 done   1 ran, the answer is no   2 usage   3 bad input   "
+                     "4 store or system   5 model   6 interrupted, resumable\n\n"
+                     "first steps\n  rung run recipes/demo.yaml\n  rung trace sample --help\n");
     return print(app, &b, err);
 }

@@ -41,8 +41,10 @@ static char *quoted_command(rung_arena *a, int argc, char **argv) {
         }
         rung_buf_str(&b, "'");
         for (const char *p = argv[i]; *p; p++) {
-            if (*p == '\'') rung_buf_str(&b, "'\\''");
-            else rung_buf_append(&b, p, 1);
+            if (*p == '\'')
+                rung_buf_str(&b, "'\\''");
+            else
+                rung_buf_append(&b, p, 1);
         }
         rung_buf_str(&b, "'");
     }
@@ -106,6 +108,17 @@ static int finish(cli_app *app, rung_status st, rung_error *err) {
     return rung_status_exit_code(st);
 }
 
+/* --threads must reach the OpenMP runtime, which reads its limit before main: once more, with it.
+ */
+static void limit_threads(const cli_app *app) {
+    char text[16];
+    const char *have = getenv("OMP_NUM_THREADS");
+    if (app->threads <= 0 || !app->argv) return;
+    snprintf(text, sizeof text, "%d", app->threads);
+    if (have && strcmp(have, text) == 0) return;
+    if (setenv("OMP_NUM_THREADS", text, 1) == 0) (void)execv("/proc/self/exe", app->argv);
+}
+
 static int run_command(cli_app *app, const cli_cmd *cmd, int argc, char **argv) {
     rung_error err = RUNG_ERROR_INIT;
     cli_call c;
@@ -117,6 +130,7 @@ static int run_command(cli_app *app, const cli_cmd *cmd, int argc, char **argv) 
         if (st == RUNG_OK) st = cli_out_end(app, &err);
     } else if (st == RUNG_OK) {
         globals_from(app, &c);
+        limit_threads(app);
         st = cli_call_run(&c, &err);
         rung_error late = RUNG_ERROR_INIT;
         rung_status st2 = print_outcome(&c, &late);
@@ -138,8 +152,10 @@ static int run_command(cli_app *app, const cli_cmd *cmd, int argc, char **argv) 
 
 static int usage_error(const char *what, const char *near_noun, const char *near) {
     fprintf(stderr, "rung: %s\n", what);
-    if (near) fprintf(stderr, "hint: did you mean %s%s?\n", near_noun, near);
-    else fprintf(stderr, "hint: rung --help lists the commands\n");
+    if (near)
+        fprintf(stderr, "hint: did you mean %s%s?\n", near_noun, near);
+    else
+        fprintf(stderr, "hint: rung --help lists the commands\n");
     return 2;
 }
 
@@ -218,6 +234,7 @@ int main(int argc, char **argv) {
         fputs("rung: out of memory\n", stderr);
         return 4;
     }
+    app.argv = argv;
     app.resume = quoted_command(app.arena, argc, argv);
     int code = dispatch(&app, argc, argv);
     if (app.render) cli_render_free(app.render);

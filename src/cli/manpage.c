@@ -7,9 +7,12 @@
 static void esc(rung_buf *b, const char *s) {
     if (*s == '.' || *s == '\'') rung_buf_str(b, "\\&");
     for (; *s; s++) {
-        if (*s == '\\') rung_buf_str(b, "\\e");
-        else if (*s == '-') rung_buf_str(b, "\\-");
-        else rung_buf_append(b, s, 1);
+        if (*s == '\\')
+            rung_buf_str(b, "\\e");
+        else if (*s == '-')
+            rung_buf_str(b, "\\-");
+        else
+            rung_buf_append(b, s, 1);
     }
 }
 

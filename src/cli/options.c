@@ -1,7 +1,7 @@
 /* Resolving options: defaults < config file < environment < flags, each checked against its row of
  * the option table (style H15). */
-#include "cli/cli.h"
 #include "base/names.h"
+#include "cli/cli.h"
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -113,8 +113,10 @@ void cli_choices_text(rung_buf *b, const cli_opt *o, const char *sep) {
         return;
     }
     for (const char *p = o->choices ? o->choices : ""; *p; p++) {
-        if (*p == '|') rung_buf_str(b, sep);
-        else rung_buf_append(b, p, 1);
+        if (*p == '|')
+            rung_buf_str(b, sep);
+        else
+            rung_buf_append(b, p, 1);
     }
 }
 
@@ -350,11 +352,11 @@ static rung_status unknown_key(const char *key, const char *where, rung_error *e
         if (!cmd) break;
         for (size_t g = 0; g < CLI_MAX_GROUPS && cmd->group[g]; g++) {
             for (size_t i = 0; i < cmd->group[g]->n; i++) {
-                rung_buf_printf(&names, "%s%s%s%s%s", cmd->group[g] == &cli_global_group ? "" : cmd->noun,
-                                cmd->group[g] == &cli_global_group || !*cmd->verb ? "" : ".",
-                                cmd->group[g] == &cli_global_group ? "" : cmd->verb,
-                                cmd->group[g] == &cli_global_group ? "" : ".",
-                                cmd->group[g]->opt[i].name);
+                rung_buf_printf(
+                    &names, "%s%s%s%s%s", cmd->group[g] == &cli_global_group ? "" : cmd->noun,
+                    cmd->group[g] == &cli_global_group || !*cmd->verb ? "" : ".",
+                    cmd->group[g] == &cli_global_group ? "" : cmd->verb,
+                    cmd->group[g] == &cli_global_group ? "" : ".", cmd->group[g]->opt[i].name);
                 rung_buf_append(&names, "", 1);
             }
         }
@@ -366,8 +368,10 @@ static rung_status unknown_key(const char *key, const char *where, rung_error *e
     }
     rung_fail(err, RUNG_E_FORMAT, "%sunknown key \"%s\"", where, key);
     const char *near = cli_nearest(key, list, n);
-    if (near) rung_error_hint(err, "did you mean \"%s\"?", near);
-    else rung_error_hint(err, "rung config show prints every key");
+    if (near)
+        rung_error_hint(err, "did you mean \"%s\"?", near);
+    else
+        rung_error_hint(err, "rung config show prints every key");
     rung_buf_clear(&names);
     return RUNG_E_FORMAT;
 }
@@ -419,8 +423,8 @@ out:
 rung_status cli_apply_env(cli_call *c, rung_error *err) {
     for (size_t i = 0; i < c->n_values; i++) {
         cli_value *v = &c->value[i];
-        bool global = v->opt >= cli_global_group.opt &&
-                      v->opt < cli_global_group.opt + cli_global_group.n;
+        bool global =
+            v->opt >= cli_global_group.opt && v->opt < cli_global_group.opt + cli_global_group.n;
         char name[96], where[110];
         cli_env_name(name, global ? NULL : c->cmd, v->opt->name);
         const char *text = getenv(name);
@@ -485,17 +489,10 @@ static void config_value(rung_buf *b, const cli_value *v) {
     }
     rung_buf_str(b, "\":");
     switch (v->opt->kind) {
-    case CLI_INT:
-        rung_buf_printf(b, "%lld", strtoll(v->text, NULL, 10));
-        break;
-    case CLI_REAL:
-        rung_buf_printf(b, "%.12g", strtod(v->text, NULL));
-        break;
-    case CLI_BOOL:
-        rung_buf_str(b, v->text);
-        break;
-    default:
-        rung_buf_json_str(b, v->text, strlen(v->text));
+    case CLI_INT: rung_buf_printf(b, "%lld", strtoll(v->text, NULL, 10)); break;
+    case CLI_REAL: rung_buf_printf(b, "%.12g", strtod(v->text, NULL)); break;
+    case CLI_BOOL: rung_buf_str(b, v->text); break;
+    default: rung_buf_json_str(b, v->text, strlen(v->text));
     }
 }
 

@@ -113,7 +113,8 @@ static rung_status put_vars(recipe *r, const rung_yaml_node *map, bool must_exis
                             rung_error *err) {
     rung_buf value;
     rung_status st = RUNG_OK;
-    if (rung_yaml_kind_of(map) != RUNG_YAML_MAP) return bad(err, r, map, "a mapping is needed here");
+    if (rung_yaml_kind_of(map) != RUNG_YAML_MAP)
+        return bad(err, r, map, "a mapping is needed here");
     rung_buf_init(&value, 1u << 20);
     for (size_t i = 0; i < rung_yaml_count(map) && st == RUNG_OK; i++) {
         const char *key = rung_yaml_key(map, i);
@@ -201,8 +202,8 @@ static rung_status stage_options(recipe *r, recipe_stage *s, const rung_yaml_nod
             goto out;
         }
         RUNG_GOTO(text_of(&value, r, n, err));
-        RUNG_GOTO(cli_set(&s->call, v, value.n ? value.data : "", CLI_RECIPE, where, RUNG_E_FORMAT,
-                          err));
+        RUNG_GOTO(
+            cli_set(&s->call, v, value.n ? value.data : "", CLI_RECIPE, where, RUNG_E_FORMAT, err));
     }
     st = cli_check_args(&s->call, err);
     if (st != RUNG_OK && err) { /* say where */
@@ -254,7 +255,8 @@ static rung_status claim_read(recipe *r, const rung_yaml_node *n, rung_error *er
     r->claim.text = text ? rung_yaml_scalar(text) : NULL;
     r->claim.method = method ? rung_yaml_scalar(method) : NULL;
     r->claim.over = over ? rung_yaml_scalar(over) : "single";
-    if (margin && rung_yaml_scalar(margin)) r->claim.margin = strtod(rung_yaml_scalar(margin), NULL);
+    if (margin && rung_yaml_scalar(margin))
+        r->claim.margin = strtod(rung_yaml_scalar(margin), NULL);
     return RUNG_OK;
 }
 
@@ -264,12 +266,12 @@ static const char *scalar_at(const recipe *r, const char *key) {
 }
 
 static rung_status head_read(recipe *r, const char *set, rung_error *err) {
-    static const char *const keys[] = {"recipe", "title", "paper", "claim", "cost",
+    static const char *const keys[] = {"recipe", "title", "paper", "claim",  "cost",
                                        "seed",   "vars",  "quick", "stages", "note"};
     const rung_yaml_node *root = rung_yaml_root(r->yaml);
     if (!root || rung_yaml_kind_of(root) != RUNG_YAML_MAP) {
-        return rung_fail(err, RUNG_E_FORMAT, "%s: a recipe is a mapping with recipe: and stages:",
-                         r->path);
+        return rung_fail(err, RUNG_E_FORMAT,
+                         "%s: a recipe is a mapping with recipe: and stages:", r->path);
     }
     RUNG_TRY(check_keys(r, root, "key", keys, CLI_N(keys), err));
     r->id = scalar_at(r, "recipe");

@@ -34,7 +34,7 @@ typedef struct recipe {
     rung_arena *arena; /* borrowed */
 } recipe;
 
-/* Reads and checks everything. builtin: "seed" and "out" are set by the caller before with
+/* Reads and checks everything. builtin: "here" and "out" are set by the caller before with
  * recipe_var_put; set: "key=value" lines of --set, or NULL. E_FORMAT: file:line:column, nearest. */
 rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, const char *set,
                         rung_error *err);

@@ -1,5 +1,5 @@
-/* Rendering: events become one live line on a terminal (at most 5 a second) or plain lines at a slow
- * cadence elsewhere; data goes to stdout, as tables for eyes or one JSON object a line. */
+/* Rendering: events become one live line on a terminal (at most 5 a second) or plain lines at a
+ * slow cadence elsewhere; data goes to stdout, as tables for eyes or one JSON object a line. */
 #include "cli/cli.h"
 #include <errno.h>
 #include <math.h>
@@ -32,10 +32,14 @@ static void live_clear(cli_render *r) {
 
 /* "1h02m" "3m20s" "12s" */
 static void short_time(char buf[24], double s) {
-    if (!(s >= 0) || s > 8.64e6) snprintf(buf, 24, "?");
-    else if (s >= 3600) snprintf(buf, 24, "%dh%02dm", (int)(s / 3600), (int)(s / 60) % 60);
-    else if (s >= 60) snprintf(buf, 24, "%dm%02ds", (int)(s / 60), (int)s % 60);
-    else snprintf(buf, 24, "%.0fs", s);
+    if (!(s >= 0) || s > 8.64e6)
+        snprintf(buf, 24, "?");
+    else if (s >= 3600)
+        snprintf(buf, 24, "%dh%02dm", (int)(s / 3600), (int)(s / 60) % 60);
+    else if (s >= 60)
+        snprintf(buf, 24, "%dm%02ds", (int)(s / 60), (int)s % 60);
+    else
+        snprintf(buf, 24, "%.0fs", s);
 }
 
 static const rung_field *field(const rung_field *f, const char *key) {
@@ -62,7 +66,8 @@ typedef struct position {
 } position;
 
 static position position_of(const char *name, const rung_field *f) {
-    static const char *const pair[][2] = {{"done", "total"}, {"step", "steps"}, {"epoch", "epochs"}};
+    static const char *const pair[][2] = {
+        {"done", "total"}, {"step", "steps"}, {"epoch", "epochs"}};
     position p = {.unit = name, .tok = field_int(f, "tok")};
     for (size_t i = 0; i < 3; i++) {
         if (!field(f, pair[i][0])) continue;
@@ -102,6 +107,7 @@ static void progress_line(char *line, size_t n, const cli_render *r, const posit
 static void on_progress(cli_render *r, const char *name, const rung_field *f) {
     double now = rung_now();
     position p = position_of(name, f);
+    if (p.total == 0 && p.done == 0) return; /* a heartbeat: only asks whether to stop */
     if (strcmp(p.unit, r->unit) != 0 || p.total != r->total || p.done < r->last_done) {
         snprintf(r->unit, sizeof r->unit, "%s", p.unit);
         r->total = p.total;
@@ -135,10 +141,14 @@ static void print_event_json(const char *name, rung_level level, const rung_fiel
                     level == RUNG_WARN ? ",\"level\":\"warning\"" : "");
     for (; f && f->kind != RUNG_FIELD_END; f++) {
         rung_buf_printf(&b, ",\"%s\":", f->key);
-        if (f->kind == RUNG_FIELD_INT) rung_buf_printf(&b, "%lld", (long long)f->i);
-        else if (f->kind == RUNG_FIELD_STR) rung_buf_json_str(&b, f->s ? f->s : "", f->s ? strlen(f->s) : 0);
-        else if (isfinite(f->d)) rung_buf_printf(&b, "%.9g", f->d);
-        else rung_buf_str(&b, "null");
+        if (f->kind == RUNG_FIELD_INT)
+            rung_buf_printf(&b, "%lld", (long long)f->i);
+        else if (f->kind == RUNG_FIELD_STR)
+            rung_buf_json_str(&b, f->s ? f->s : "", f->s ? strlen(f->s) : 0);
+        else if (isfinite(f->d))
+            rung_buf_printf(&b, "%.9g", f->d);
+        else
+            rung_buf_str(&b, "null");
     }
     rung_buf_str(&b, "}\n");
     if (!b.failed) fwrite(b.data, 1, b.n, stderr);
@@ -148,9 +158,12 @@ static void print_event_json(const char *name, rung_level level, const rung_fiel
 static void print_event(const char *name, const rung_field *f) {
     fprintf(stderr, "%s", name);
     for (; f && f->kind != RUNG_FIELD_END; f++) {
-        if (f->kind == RUNG_FIELD_INT) fprintf(stderr, "  %s %lld", f->key, (long long)f->i);
-        else if (f->kind == RUNG_FIELD_REAL) fprintf(stderr, "  %s %.5g", f->key, f->d);
-        else fprintf(stderr, "  %s %s", f->key, f->s ? f->s : "");
+        if (f->kind == RUNG_FIELD_INT)
+            fprintf(stderr, "  %s %lld", f->key, (long long)f->i);
+        else if (f->kind == RUNG_FIELD_REAL)
+            fprintf(stderr, "  %s %.5g", f->key, f->d);
+        else
+            fprintf(stderr, "  %s %s", f->key, f->s ? f->s : "");
     }
     fputc('\n', stderr);
 }
@@ -308,8 +321,10 @@ rung_status cli_table_print(cli_table *t, cli_app *app, rung_error *err) {
             size_t c = i % t->n_cols;
             int pad = (int)(w[c] - width(p));
             bool last = c + 1 == t->n_cols;
-            if (right[c]) rung_buf_printf(&line, "%*s%s", pad, "", p);
-            else rung_buf_printf(&line, "%s%*s", p, last ? 0 : pad, "");
+            if (right[c])
+                rung_buf_printf(&line, "%*s%s", pad, "", p);
+            else
+                rung_buf_printf(&line, "%s%*s", p, last ? 0 : pad, "");
             rung_buf_str(&line, last ? "\n" : "  ");
         }
         st = rung_buf_check(&line, err);

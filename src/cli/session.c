@@ -73,7 +73,7 @@ rung_status cli_filter(rung_filter *f, cli_call *c, rung_store *s, rung_error *e
     f->split = cli_str(c, "split");
     f->limit = cli_int(c, "limit");
     f->skip = cli_int(c, "skip");
-    const char *run = cli_str(c, "run");
+    const char *run = has_option(c, "run") ? cli_str(c, "run") : NULL;
     return run ? cli_run_lookup(&f->run, c, s, run, err) : RUNG_OK;
 }
 
@@ -160,8 +160,8 @@ rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err) {
     o.n_seq = (int32_t)cli_int(c, "sequences");
     o.n_ctx = (int32_t)cli_int(c, "ctx");
     o.n_batch = (int32_t)cli_int(c, "batch");
-    rung_status st = is_url(policy) ? open_remote(e, c, policy, &o, err)
-                                    : open_local(e, c, policy, &o, err);
+    rung_status st =
+        is_url(policy) ? open_remote(e, c, policy, &o, err) : open_local(e, c, policy, &o, err);
     if (st != RUNG_OK) cli_engine_close(e);
     return st;
 }
@@ -200,8 +200,10 @@ void cli_result_int(cli_call *c, const char *key, int64_t v) {
 }
 
 void cli_result_real(cli_call *c, const char *key, double v) {
-    if (v - v != 0.0) rung_buf_printf(&c->result, ",\"%s\":null", key);
-    else rung_buf_printf(&c->result, ",\"%s\":%.9g", key, v);
+    if (v - v != 0.0)
+        rung_buf_printf(&c->result, ",\"%s\":null", key);
+    else
+        rung_buf_printf(&c->result, ",\"%s\":%.9g", key, v);
 }
 
 void cli_result_str(cli_call *c, const char *key, const char *v) {

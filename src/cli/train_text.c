@@ -40,8 +40,8 @@ static rung_status reserve(train_text *t, int32_t n, rung_error *err) {
 
 static rung_status append(train_text *t, const rung_buf *b, bool special, rung_error *err) {
     int32_t *tok = NULL, n = 0;
-    RUNG_TRY(rung_model_tokenize(&tok, &n, t->vocab, b->n ? b->data : "", b->n, false, special,
-                                 err));
+    RUNG_TRY(
+        rung_model_tokenize(&tok, &n, t->vocab, b->n ? b->data : "", b->n, false, special, err));
     rung_status st = reserve(t, t->n + n + 1, err);
     if (st == RUNG_OK) {
         memcpy(t->tok + t->n, tok, (size_t)n * sizeof *tok);
@@ -88,8 +88,10 @@ static rung_status make(train_text *t, uint64_t i, rung_error *err) {
     if (t->n == n_prompt) {
         return rung_fail(err, RUNG_E_FORMAT, "document %llu is empty", (unsigned long long)i);
     }
-    if (t->kind == RUNG_CORPUS_CHECK) aim_check(t, n_prompt);
-    else aim_solve(t, n_prompt);
+    if (t->kind == RUNG_CORPUS_CHECK)
+        aim_check(t, n_prompt);
+    else
+        aim_solve(t, n_prompt);
     return RUNG_OK;
 }
 
@@ -182,8 +184,8 @@ static int64_t right_verdicts(const float *logits, const held_batch *b) {
     for (size_t i = 0; i < (size_t)b->rows * (size_t)b->n_tok; i++) {
         if (!(b->w_check[i] > 0.0f)) continue;
         const float *l = logits + i * (size_t)b->n_vocab;
-        int32_t said = l[RUNG_VOCAB_PLUS] > l[RUNG_VOCAB_MINUS] ? RUNG_VOCAB_PLUS
-                                                                 : RUNG_VOCAB_MINUS;
+        int32_t said =
+            l[RUNG_VOCAB_PLUS] > l[RUNG_VOCAB_MINUS] ? RUNG_VOCAB_PLUS : RUNG_VOCAB_MINUS;
         right += said == b->target[i];
     }
     return right;
