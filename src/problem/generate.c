@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_SPLITS_MAX = 16, TEXT_MAX = 1 << 20 };
+enum { N_SPLITS_MAX = 16, TEXT_MAX = 1 << 20, MISSED_MAX = 20000 };
 
 static bool bucket_fits(int bucket, const char *split) {
     if (strcmp(split, "test") == 0) return bucket == WORLD_BUCKET_TEST;
@@ -87,9 +87,9 @@ static rung_status gen_put(gen *g, const char *split_name, uint64_t h, rung_erro
 }
 
 static rung_status gen_split(gen *g, const split *sp, rung_error *err) {
-    uint64_t limit = g->i + 1000u * (uint64_t)sp->n + 100000u;
+    int64_t missed = 0; /* indices in a row that gave nothing new */
     for (int64_t n = 0; n < sp->n; g->i++) {
-        if (g->i >= limit) {
+        if (missed++ == MISSED_MAX) {
             rung_fail(err, RUNG_E_LIMIT, "world %s has too few different problems for %s=%lld",
                       g->w->name, sp->name, (long long)sp->n);
             return rung_error_hint(err, "raise the steps or the largest total");
@@ -101,6 +101,7 @@ static rung_status gen_split(gen *g, const split *sp, rung_error *err) {
         if (!bucket_fits(rung_world_bucket(g->q.data, g->q.n), sp->name)) continue;
         if (!seen_add(&g->seen, h)) continue;
         RUNG_TRY(gen_put(g, sp->name, h, err));
+        missed = 0;
         n++;
     }
     return RUNG_OK;
