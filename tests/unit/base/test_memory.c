@@ -211,6 +211,13 @@ static void clocks_and_cores(void **state) {
     assert_true(b >= a);
     assert_true(rung_unix_ms() > INT64_C(1700000000000));
     assert_true(rung_n_cores() >= 1);
+    assert_int_equal(setenv("OMP_NUM_THREADS", "1", 1), 0);
+    assert_int_equal(rung_n_cores(), 1);
+    assert_int_equal(setenv("OMP_NUM_THREADS", "100000", 1), 0); /* lowers only */
+    assert_true(rung_n_cores() >= 1 && rung_n_cores() < 100000);
+    assert_int_equal(setenv("OMP_NUM_THREADS", "x", 1), 0);
+    assert_true(rung_n_cores() >= 1);
+    unsetenv("OMP_NUM_THREADS");
 }
 
 int main(void) {
