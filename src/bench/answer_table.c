@@ -10,10 +10,21 @@ static double at(yyjson_val *arr, size_t i) {
     return yyjson_is_num(v) ? yyjson_get_num(v) : (double)NAN;
 }
 
+/* "total + word/test" */
+static void set_names(rung_buf *b, yyjson_val *o) {
+    yyjson_val *sets = yyjson_obj_get(o, "sets"), *s;
+    size_t i, n;
+    if (!yyjson_arr_size(sets)) rung_buf_str(b, rung_json_str(o, "set", "?"));
+    yyjson_arr_foreach(sets, i, n, s)
+        rung_buf_printf(b, "%s%s", i ? " + " : "", rung_json_str(s, "set", "?"));
+    const char *split = rung_json_str(o, "split", "");
+    if (split[0]) rung_buf_printf(b, "/%s", split);
+}
+
 static void head(rung_buf *b, yyjson_val *o, yyjson_val *k) {
     yyjson_val *verdicts = yyjson_obj_get(o, "verdicts");
-    rung_buf_printf(b, "%s/%s: %lld problems, %lld traces each by %s, %.1f tokens a trace\n",
-                    rung_json_str(o, "set", "?"), rung_json_str(o, "split", "?"),
+    set_names(b, o);
+    rung_buf_printf(b, ": %lld problems, %lld traces each by %s, %.1f tokens a trace\n",
                     (long long)rung_json_i64(o, "n_problems", 0),
                     (long long)rung_json_i64(o, "n_samples", 0), rung_json_str(o, "policy", "?"),
                     rung_json_f64(o, "tokens_per_trace", (double)NAN));

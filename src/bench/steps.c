@@ -278,6 +278,7 @@ rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const
     if (!label_source || !label_source[0])
         return rung_fail(err, RUNG_E_INVAL, "steps are measured against labels: name their source");
     steps *a = rung_calloc(1, sizeof *a);
+    size_t mark = json->n;
     double *p = NULL;
     if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     rung_status st;
@@ -308,6 +309,7 @@ rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const
     rung_buf_str(json, "}");
     st = rung_buf_check(json, err);
 out:
+    if (st != RUNG_OK && json->data) json->data[json->n = mark] = 0; /* no half object */
     rung_free(p);
     steps_clear(a);
     rung_free(a);

@@ -140,6 +140,17 @@ function costs(answer) {
     }), { kind: "methods" });
 }
 
+// A gain on one set is not a gain on all of them.
+function bySet(answer) {
+  if (answer.sets.length < 2) return null;
+  return table("Set by set, all samples used, in percent", [{ name: "Method", head: true },
+    ...answer.sets.map((s) => ({ name: `${s.set} (${count(s.n)})`, n: true }))],
+    byEnd(answer).map((m) => ({ class: classOf(answer, m), cells: [methodName(m.name), ...answer.sets.map((s) => {
+      const v = s.methods[m.name];
+      return v ? [percent(v.acc), " ", h("small", null, interval(v.ci95))] : "";
+    })] })), { kind: "methods" });
+}
+
 const curveTable = (answer) => table("Accuracy at each number of samples", [
   { name: "Method", head: true }, { name: "k", n: true }, { name: "Right", n: true }, { name: "95% interval", n: true },
   { name: "Tokens", n: true }, { name: "Estimate" }],
@@ -155,6 +166,7 @@ export function accuracy(answer, heading) {
     figure(endpoints(answer), "Share of problems answered right by each method with its 95% interval",
       "The dotted line is majority vote.", null),
     gains(answer),
+    bySet(answer),
     costs(answer),
     answer.skipped.length > 0 && h("p", { class: "soft" }, "Not measured: ",
       answer.skipped.map((s) => `${methodName(s.name)} (${s.reason})`).join("; "), "."),

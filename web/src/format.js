@@ -31,6 +31,8 @@ const methods = {
   vote_confidence: ["Vote weighted by own confidence", "confidence", "6 3"],
   oracle: ["Any sample right (bound)", "oracle", "2 3"],
 };
+export const setName = (answer) =>
+  [answer.set || answer.sets.map((s) => s.set).join(" + "), answer.split].filter(Boolean).join(" / ");
 export const methodName = (m) => methods[m]?.[0] ?? m;
 export const methodColor = (m) => `var(--c-${methods[m]?.[1] ?? "single"})`;
 export const methodDash = (m) => methods[m]?.[2] ?? null;

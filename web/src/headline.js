@@ -1,6 +1,6 @@
 // What a stranger must see in ten seconds: what was measured, on how much, which method won, by how
 // much, at which cost.
-import { count, finite, interval, methodName, percent, points, pValue, seconds, signedInterval } from "./format.js";
+import { count, finite, interval, methodName, percent, points, pValue, seconds, setName, signedInterval } from "./format.js";
 import { h } from "./dom.js";
 
 export const last = (m) => m.points[m.points.length - 1];
@@ -53,7 +53,7 @@ export function headline(data, answer) {
     h("p", { class: "second" }, versusMajority(answer)),
     h("dl", { class: "facts" },
       fact("Measured on", `${count(answer.n_problems)} problems`,
-        `${[answer.set, answer.split].filter(Boolean).join(" / ")}, ${answer.n_samples} samples each by ${answer.policy || "the policy"}`),
+        `${setName(answer)}, ${answer.n_samples} samples each by ${answer.policy || "the policy"}`),
       fact("Best method", end ? percent(end.acc) : "", best ? `${methodName(best.name)}, 95% ${interval(end.ci95)}` : ""),
       fact("Gain over one sample", h("span", { class: verdict }, d ? points(d.diff) : ""),
         d ? `points, 95% ${signedInterval(d.ci95)}` : ""),

@@ -1,5 +1,5 @@
 import { h, table } from "./dom.js";
-import { count, date, finite, interval, methodName, missing, percent, seconds } from "./format.js";
+import { count, date, finite, interval, methodName, missing, percent, seconds, setName } from "./format.js";
 import { last, winner } from "./headline.js";
 
 export function others(answers) {
@@ -9,7 +9,7 @@ export function others(answers) {
       { name: "Best method" }, { name: "Right", n: true }, { name: "95% interval", n: true }],
       answers.slice(1).map((a) => {
         const best = winner(a), single = a.methods.find((m) => m.name === "single");
-        return [[a.set, a.split].filter(Boolean).join(" / "), a.policy, count(a.n_problems), a.n_samples, single ? percent(last(single).acc) : "",
+        return [setName(a), a.policy, count(a.n_problems), a.n_samples, single ? percent(last(single).acc) : "",
           best ? methodName(best.name) : "", best ? percent(last(best).acc) : "", best ? interval(last(best).ci95) : ""];
       })));
 }

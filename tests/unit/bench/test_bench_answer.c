@@ -141,6 +141,12 @@ static void the_record(void **ud) {
     assert_int_equal(rung_json_i64(v, "wrong", 0), 3);
     assert_int_equal(rung_json_i64(v, "unknown", 0), 1);
     assert_int_equal(rung_json_i64(v, "no_answer", 0), 1);
+    yyjson_val *sets = yyjson_obj_get(r, "sets"), *s = yyjson_arr_get(sets, 0);
+    assert_int_equal(yyjson_arr_size(sets), 1);
+    assert_string_equal(rung_json_str(s, "set", ""), "sums");
+    assert_int_equal(rung_json_i64(s, "n", 0), 2);
+    NEAR(rung_json_f64(yyjson_obj_get(yyjson_obj_get(s, "methods"), "single"), "acc", NAN), .375,
+         1e-8);
     /* what cannot be measured is named with its reason */
     yyjson_val *skipped = yyjson_obj_get(r, "skipped");
     assert_string_equal(rung_json_str(named(skipped, "bon_orm"), "reason", ""),
@@ -148,6 +154,46 @@ static void the_record(void **ud) {
     assert_string_equal(rung_json_str(named(skipped, "bon_confidence"), "reason", ""),
                         "the traces have no logprobs");
     assert_null(named(yyjson_obj_get(r, "methods"), "bon_orm"));
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+}
+
+/* Two sets in one run: each has its own row, and the whole is their mean. */
+static void set_by_set(void **ud) {
+    (void)ud;
+    fixture f;
+    two_problems(&f);
+    int64_t problem = fix_problem(f.store, "words", 0, "w?");
+    for (int i = 0; i < 4; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "w %d\n", i);
+        const char *const step[1] = {text};
+        fix_trace t = {.run = f.pool,
+                       .problem = problem,
+                       .i = i,
+                       .n_steps = 1,
+                       .first_error = -2,
+                       .answer = "40",
+                       .key = "40",
+                       .verdict = RUNG_VERDICT_CORRECT,
+                       .prm = {.5},
+                       .orm = NAN,
+                       .confidence = {NAN}};
+        int64_t node[FIX_STEPS];
+        fix_put(&f, &t, step, node);
+    }
+    rung_answer_opts o = options(&f);
+    o.traces.set = NULL;
+    yyjson_doc *d = measured(&f, &o);
+    yyjson_val *sets = yyjson_obj_get(yyjson_doc_get_root(d), "sets");
+    const double want[2] = {.375, 1.0};
+    assert_int_equal(yyjson_arr_size(sets), 2);
+    for (size_t i = 0; i < 2; i++) {
+        yyjson_val *m = yyjson_obj_get(yyjson_arr_get(sets, i), "methods");
+        NEAR(rung_json_f64(yyjson_obj_get(m, "single"), "acc", NAN), want[i], 1e-8);
+    }
+    assert_string_equal(rung_json_str(yyjson_arr_get(sets, 1), "set", ""), "words");
+    NEAR(point(d, "single", 0, "acc"), (2 * .375 + 1) / 3, 1e-8);
     yyjson_doc_free(d);
     rung_store_close(f.store);
 }
@@ -365,13 +411,10 @@ static void table(void **ud) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),
-        cmocka_unit_test(the_record),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(short_pools),
-        cmocka_unit_test(equals_all_subsets),
-        cmocka_unit_test(random_subsets),
-        cmocka_unit_test(whole_pool),
+        cmocka_unit_test(by_hand),        cmocka_unit_test(the_record),
+        cmocka_unit_test(set_by_set),     cmocka_unit_test(refusals),
+        cmocka_unit_test(short_pools),    cmocka_unit_test(equals_all_subsets),
+        cmocka_unit_test(random_subsets), cmocka_unit_test(whole_pool),
         cmocka_unit_test(table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
