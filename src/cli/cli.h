@@ -66,7 +66,7 @@ typedef struct cli_cmd {
 /* One process: globals, the store, the renderer. */
 typedef struct cli_app {
     const char *store_path, *config_path;
-    bool json, quiet;
+    bool json, quiet, dry_run;
     int threads;
     rung_store *store;
     rung_log log;
@@ -115,6 +115,9 @@ const char *cli_origin_name(cli_origin o);
 bool cli_arg_at(const char *args, size_t i, char buf[48], bool *optional);
 void cli_env_name(char buf[96], const cli_cmd *cmd, const char *option); /* RUNG_TRACE_SAMPLE_N */
 const char *cli_nearest(const char *word, const char *const *names, size_t n); /* NULL: none near */
+
+/* The options of c as lines of a config file (objects with --json), with origin. cmd_meta.c */
+rung_status cli_print_values(const cli_call *c, bool globals, rung_error *err);
 
 /* Typed reads of a resolved option. A name that is not in the table ends the program: it is a bug.
  */

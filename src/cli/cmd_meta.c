@@ -21,15 +21,37 @@ const cli_group cli_version_group = {"version", NULL, 0};
 
 /* ---- config show */
 
+/* A value as a config file wants it: quoted when it must be. */
+static void config_value(rung_buf *b, const char *text) {
+    if (!strpbrk(text, "#\"\n\t\\") && *text != ' ') {
+        rung_buf_str(b, text);
+        return;
+    }
+    rung_buf_str(b, "\"");
+    for (const char *p = text; *p; p++) {
+        if (*p == '\n')
+            rung_buf_str(b, "\\n");
+        else if (*p == '\t')
+            rung_buf_str(b, "\\t");
+        else if (*p == '"' || *p == '\\')
+            rung_buf_printf(b, "\\%c", *p);
+        else
+            rung_buf_append(b, p, 1);
+    }
+    rung_buf_str(b, "\"");
+}
+
 static void config_line(rung_buf *b, const char *key, const cli_value *v) {
     const cli_opt *o = v->opt;
-    char left[512], dflt[240];
-    bool quote = strpbrk(v->text, "#\"") != NULL || v->text[0] == ' ';
-    const char *q = quote ? "\"" : "";
-    snprintf(left, sizeof left, "%s%s = %s%s%s", *v->text ? "" : "# ", key, q, v->text, q);
+    char dflt[240];
+    size_t at = b->n;
+    rung_buf_printf(b, "%s%s = ", *v->text ? "" : "# ", key);
+    config_value(b, v->text);
+    size_t n = b->n - at;
     cli_default_text(dflt, sizeof dflt, o);
-    rung_buf_printf(b, "%-40s # %s%s%s%s%s (%s)\n", left, o->help, *o->unit ? ", " : "", o->unit,
-                    dflt, "", cli_origin_name(v->origin));
+    rung_buf_printf(b, "%*s # %s%s%s%s (%s)\n", n < 40 ? (int)(40 - n) : 0, "", o->help,
+                    *o->unit ? ", " : "", o->unit, strchr(dflt, '\n') ? "" : dflt,
+                    cli_origin_name(v->origin));
 }
 
 static void config_json(rung_buf *b, const char *key, const cli_value *v) {
@@ -55,19 +77,42 @@ static bool is_global(const cli_opt *o) {
     return o >= cli_global_group.opt && o < cli_global_group.opt + cli_global_group.n;
 }
 
+static void show_values(rung_buf *b, const cli_call *of, bool globals) {
+    char key[128];
+    for (size_t i = 0; i < of->n_values; i++) {
+        const cli_value *v = &of->value[i];
+        if (is_global(v->opt) != globals) continue;
+        if (globals)
+            snprintf(key, sizeof key, "%s", v->opt->name);
+        else
+            snprintf(key, sizeof key, "%s%s%s.%s", of->cmd->noun, *of->cmd->verb ? "." : "",
+                     of->cmd->verb, v->opt->name);
+        show_value(b, of->app->json, key, v);
+    }
+}
+
+static rung_status print_buf(const cli_call *c, rung_buf *b, rung_error *err) {
+    rung_status st = rung_buf_check(b, err);
+    if (st == RUNG_OK && b->n > 0) st = cli_out(c->app, b->data, b->n, err);
+    rung_buf_clear(b);
+    return st;
+}
+
+rung_status cli_print_values(const cli_call *c, bool globals, rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, 16u << 20);
+    if (globals) show_values(&b, c, true);
+    show_values(&b, c, false);
+    return print_buf(c, &b, err);
+}
+
 static rung_status show_command(rung_buf *b, cli_call *c, const cli_cmd *cmd, rung_error *err) {
     cli_call of;
-    char key[128];
     cli_call_init(&of, c->app, cmd);
     rung_status st = RUNG_OK;
     if (c->app->config_path) st = cli_apply_file(&of, c->app->config_path, err);
     if (st == RUNG_OK) st = cli_apply_env(&of, err);
-    for (size_t i = 0; i < of.n_values && st == RUNG_OK; i++) {
-        if (is_global(of.value[i].opt)) continue;
-        snprintf(key, sizeof key, "%s%s%s.%s", cmd->noun, *cmd->verb ? "." : "", cmd->verb,
-                 of.value[i].opt->name);
-        show_value(b, c->app->json, key, &of.value[i]);
-    }
+    if (st == RUNG_OK) show_values(b, &of, false);
     cli_call_clear(&of);
     return st;
 }
@@ -79,25 +124,18 @@ rung_status cli_config_show(cli_call *c, rung_error *err) {
     rung_status st = RUNG_OK;
     bool found = only == NULL;
     rung_buf_init(&b, 16u << 20);
-    for (size_t i = 0; i < c->n_values && !only; i++) {
-        if (is_global(c->value[i].opt)) {
-            show_value(&b, c->app->json, c->value[i].opt->name, &c->value[i]);
-        }
-    }
+    if (!only) show_values(&b, c, true);
     for (size_t k = 0; cli_cmd_at(k) && st == RUNG_OK; k++) {
         if (only && strcmp(cli_cmd_name(cli_cmd_at(k), name), only) != 0) continue;
         found = true;
         if (!only && !c->app->json) rung_buf_str(&b, "\n");
         st = show_command(&b, c, cli_cmd_at(k), err);
     }
-    if (st == RUNG_OK && !found) {
-        st = rung_fail(err, RUNG_E_INVAL, "no command \"%s\"", only);
-        rung_error_hint(err, "rung --help lists them");
-    }
-    if (st == RUNG_OK) st = rung_buf_check(&b, err);
-    if (st == RUNG_OK && b.n > 0) st = cli_out(c->app, b.data, b.n, err);
+    if (st == RUNG_OK && found) return print_buf(c, &b, err);
     rung_buf_clear(&b);
-    return st;
+    if (st != RUNG_OK) return st;
+    rung_fail(err, RUNG_E_INVAL, "no command \"%s\"", only);
+    return rung_error_hint(err, "rung --help lists them");
 }
 
 /* ---- version, help, completion */

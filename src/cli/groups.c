@@ -10,6 +10,7 @@ static const cli_opt global_opts[] = {
              "data as one JSON object per line, each with \"v\":1; the last line is the result"),
     OPT_BOOL("quiet", "false", CLI_FREE, "no progress and no talk, warnings and errors only"),
     OPT_PATH("config", "", CLI_FREE, "config file with lines like: trace.sample.n = 8   # comment"),
+    OPT_BOOL("dry-run", "false", CLI_FREE, "print the resolved options and where each comes from"),
     OPT_INT("threads", "0", "N", 0, 4096, CLI_FREE, "threads, 0 = all cores"),
 };
 const cli_group cli_global_group = CLI_GROUP_OF("every command", global_opts);

@@ -8,7 +8,9 @@ void cli_default_text(char *buf, size_t n, const cli_opt *o) {
     if (o->lo < o->hi && o->hi < 2e9) {
         snprintf(range, sizeof range, o->kind == CLI_INT ? "%.0f..%.0f" : "%g..%g", o->lo, o->hi);
     }
-    if (*o->dflt && o->kind != CLI_BOOL) snprintf(dflt, sizeof dflt, "default %s", o->dflt);
+    if (*o->dflt && o->kind != CLI_BOOL && !strchr(o->dflt, '\n')) {
+        snprintf(dflt, sizeof dflt, "default %s", o->dflt);
+    }
     if (o->kind == CLI_BOOL && strcmp(o->dflt, "true") == 0) {
         snprintf(dflt, sizeof dflt, "default on, --no-%s turns it off", o->name);
     }

@@ -59,6 +59,7 @@ static void globals_from(cli_app *app, const cli_call *c) {
     app->config_path = cli_str(c, "config");
     app->json = cli_flag(c, "json");
     app->quiet = cli_flag(c, "quiet");
+    app->dry_run = cli_flag(c, "dry-run");
     app->threads = (int)cli_int(c, "threads");
 }
 
@@ -131,7 +132,7 @@ static int run_command(cli_app *app, const cli_cmd *cmd, int argc, char **argv) 
     } else if (st == RUNG_OK) {
         globals_from(app, &c);
         limit_threads(app);
-        st = cli_call_run(&c, &err);
+        st = app->dry_run ? cli_print_values(&c, true, &err) : cli_call_run(&c, &err);
         rung_error late = RUNG_ERROR_INIT;
         rung_status st2 = print_outcome(&c, &late);
         if (st == RUNG_OK && st2 != RUNG_OK) {
@@ -215,6 +216,13 @@ static int dispatch(cli_app *app, int argc, char **argv) {
     if (strcmp(noun, "--version") == 0) noun = "version";
     const cli_cmd *cmd = cli_cmd_find(noun, "");
     if (cmd) return run_command(app, cmd, argc - 2, argv + 2);
+    if (noun[0] == '-') {
+        fprintf(stderr,
+                "rung: unknown option %s\nhint: options come after the command: rung <noun> "
+                "<verb> %s ...\n",
+                noun, noun);
+        return 2;
+    }
     if (!is_noun(noun)) return unknown_noun(noun);
     if (argc < 3) return list_verbs(noun, stderr, 2);
     if (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) {

@@ -293,17 +293,29 @@ static char *trim(char *s) {
     return s;
 }
 
+/* Text in quotes, in place: \n \t \" \\ are escapes. NULL when the quote does not close. */
+static char *quoted_value(char *s) {
+    char *to = s;
+    for (char *p = s + 1; *p; p++) {
+        if (*p == '"') {
+            char *rest = trim(p + 1);
+            *to = 0;
+            return *rest && *rest != '#' ? NULL : s;
+        }
+        if (*p == '\\' && p[1]) {
+            p++;
+            *to++ = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p;
+        } else {
+            *to++ = *p;
+        }
+    }
+    return NULL;
+}
+
 /* Value of a line: quotes keep '#' and blanks; NULL when the quotes do not close. */
 static char *file_value(char *s) {
     s = trim(s);
-    if (*s == '"') {
-        char *end = strchr(s + 1, '"');
-        if (!end) return NULL;
-        char *rest = trim(end + 1);
-        if (*rest && *rest != '#') return NULL;
-        *end = 0;
-        return s + 1;
-    }
+    if (*s == '"') return quoted_value(s);
     for (char *p = s; *p; p++) {
         if (*p == '#' && (p == s || isspace((unsigned char)p[-1]))) {
             *p = 0;

@@ -187,12 +187,11 @@ static rung_status stage_options(recipe *r, recipe_stage *s, const rung_yaml_nod
                                  rung_error *err) {
     rung_buf value;
     rung_status st = RUNG_OK;
-    if (!with) return RUNG_OK;
-    if (rung_yaml_kind_of(with) != RUNG_YAML_MAP) {
+    if (with && rung_yaml_kind_of(with) != RUNG_YAML_MAP) {
         return bad(err, r, with, "with: needs a mapping of options");
     }
     rung_buf_init(&value, 1u << 20);
-    for (size_t i = 0; i < rung_yaml_count(with); i++) {
+    for (size_t i = 0; with && i < rung_yaml_count(with); i++) {
         char where[320];
         const rung_yaml_node *n = rung_yaml_item(with, i);
         cli_value *v = cli_value_find(&s->call, rung_yaml_key(with, i));
