@@ -29,7 +29,7 @@ BEGIN {
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store libpq=store" \
-              " libfyaml=base yyjson=base mpi.h=dist", f, " ")
+              " libfyaml=base mpi.h=dist", f, " ")
     held = ""
     for (i = n; i >= 1; i--) {                 # "a b=folder": b and what stands before it without its own "="
         if (split(f[i], kv, "=") == 2) held = kv[2]

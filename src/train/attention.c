@@ -1,7 +1,6 @@
 #include "train/attention.h"
 #include "train/gemm.h"
-
-#include <omp.h>
+#include "train/parallel.h"
 
 /* Row i of scores s[0..i] becomes probabilities, the rest of n zeros; returns log-sum-exp. */
 static real softmax_row(real *s, int64_t i, int64_t n) {

@@ -1,8 +1,8 @@
 #include "train/core.h"
 #include "train/gemm.h"
 #include "train/kernel.h"
+#include "train/parallel.h"
 
-#include <omp.h>
 #include <stdio.h>
 
 /* Layout -------------------------------------------------------------------------------------- */

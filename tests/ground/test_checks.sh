@@ -56,7 +56,8 @@ body() { local i; for i in $(seq "$1"); do echo '    x++;'; done; }
 tree; expect "size: a clean tree" 0 "1 functions" size
 long_one() {              # long_one N: a function of N + 3 lines
     tree
-    { printf 'static int long_one(int x,\n                    int y) {\n'; body "$1"; echo '}'; } >"$work/t/src/base/b.c"
+    { printf 'static int long_one(int x,\n                    int y) {\n'; body "$1"; echo '}'; } \
+        >"$work/t/src/base/b.c"
 }
 long_one 117
 expect "size: a function of 120 lines" 0 "2 functions" size
@@ -69,7 +70,8 @@ expect "size: allowed without a reason" 1 "has no reason" size
 printf 'src/base/b.c:long_one 121 one state machine\nsrc/base/a.c:a 130 old\n' >"$work/t/tools/size_allow.txt"
 expect "size: an exception nobody needs" 1 "not needed any more" size
 tree
-{ printf 'static const struct row {\n    int (*f)(void);\n} rows[] = {\n'; body 200; echo '};'; } >"$work/t/src/base/b.c"
+{ printf 'static const struct row {\n    int (*f)(void);\n} rows[] = {\n'; body 200; echo '};'; } \
+    >"$work/t/src/base/b.c"
 expect "size: a long table is no function" 0 "1 functions" size
 tree; { for i in $(seq 301); do echo "/* $i */"; done; } >"$work/t/include/rung/long.h"
 expect "size: a header of 301 lines" 1 "include/rung/long.h: lines of the file is 301, at most 300" size
