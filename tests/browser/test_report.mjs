@@ -28,11 +28,11 @@ async function until(page, expression) {
   throw new Error(`not true after 10 s: ${expression}`);
 }
 
-async function open(browser, { width = 1100, dark = false } = {}) {
+async function open(browser, { width = 1100, dark = false, at = file } = {}) {
   const page = await browser.page();
   await page.send("Emulation.setDeviceMetricsOverride", { width, height: 900, deviceScaleFactor: 1, mobile: width < 500 });
   await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
-  await page.send("Page.navigate", { url: pathToFileURL(file).href });
+  await page.send("Page.navigate", { url: pathToFileURL(at).href });
   await until(page, "document.readyState === 'complete' && (document.querySelector('main')?.dataset.ready === 'true' || document.body?.innerText.includes('could not be drawn'))");
   await page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(1))))");
   return page;
@@ -137,6 +137,16 @@ test("the report in a browser", { timeout: 120000 }, async (t) => {
       const narrow = await open(browser, { width: 390 });
       assert.ok(await narrow.evaluate("document.documentElement.scrollWidth") <= 390, "no sideways scrolling of the page");
       await picture(narrow, "report-narrow.png");
+    });
+
+    await t.test("a store with next to nothing in it", { skip: !isFixture }, async () => {
+      const bare = await open(browser, { at: join(out, "bare.html") });
+      const text = await bare.evaluate("document.body.innerText");
+      assert.ok(text.includes("5 problems") && text.includes("Not measured:"), text.slice(0, 300));
+      assert.ok(!/NaN|undefined|\[object|could not be drawn/.test(text), "no NaN, undefined or [object");
+      assert.equal(await bare.evaluate("document.querySelectorAll('.example').length"), 5);
+      assert.deepEqual(complaints(bare).map((e) => JSON.stringify(e.params).slice(0, 300)), []);
+      await picture(bare, "bare.png");
     });
 
     await t.test("print opens the tables", async () => {

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { figure, h, table } from "./dom.js";
-import { count, finite, interval, methodColor, methodDash, methodName, percent, points, pValue, seconds,
+import { count, finite, interval, methodColor, methodDash, methodName, missing, percent, plural, points, pValue, seconds,
   signedInterval } from "./format.js";
 import { last, told, winner } from "./headline.js";
 
@@ -135,7 +135,7 @@ function costs(answer) {
     { name: "Tokens scored", n: true }, { name: "Sampling time", n: true }, { name: "No answer", n: true }, { name: "Unknown verdict", n: true }],
     byEnd(answer).map((m) => {
       const p = last(m);
-      return { class: classOf(answer, m), cells: [methodName(m.name), count(p.tokens), p.scored_tokens > 0 ? count(p.scored_tokens) : "0",
+      return { class: classOf(answer, m), cells: [methodName(m.name), p.tokens > 0 ? count(p.tokens) : missing, p.scored_tokens > 0 ? count(p.scored_tokens) : "0",
         seconds(p.wall_s), percent(p.no_answer), percent(p.unknown)] };
     }), { kind: "methods" });
 }
@@ -162,7 +162,7 @@ export function accuracy(answer, heading) {
   const shown = answer.methods.filter(grows).length;
   return h("section", null,
     h("h2", null, heading),
-    h("p", null, `All methods choose among the same ${answer.n_samples} samples of each problem. Brackets and bands are 95% bootstrap intervals over problems.`),
+    h("p", null, `All methods choose among the same ${plural(answer.n_samples, "sample")} of each problem. Brackets and bands are 95% bootstrap intervals over problems.`),
     figure(endpoints(answer), "Share of problems answered right by each method with its 95% interval",
       "The dotted line is majority vote.", null),
     gains(answer),
@@ -172,8 +172,8 @@ export function accuracy(answer, heading) {
       answer.skipped.map((s) => `${methodName(s.name)} (${s.reason})`).join("; "), "."),
     h("p", { class: "soft" }, `Of ${count(all)} samples ${percent(v.correct / all)} were right, ${percent(v.wrong / all)} wrong, ${percent(v.no_answer / all)} gave no answer and ${percent(v.unknown / all)} could not be judged. An answer that could not be judged does not count as right.`,
       answer.n_problems_short > 0 ? ` ${count(answer.n_problems_short)} problems with fewer samples were left out.` : ""),
-    h("h3", null, "Accuracy against budget"),
-    figure(curves(answer), "Share of problems answered right against the number of samples, one line per method",
+    shown > 0 && h("h3", null, "Accuracy against budget"),
+    shown > 0 && figure(curves(answer), "Share of problems answered right against the number of samples, one line per method",
       "At each k all methods spent the same tokens. The grey level is one sample; a ring is greedy decoding. Bands here: the best method and majority vote.",
       curveTable(answer), key(byEnd(answer))),
     shown > 1 && figure(panels(answer), "Accuracy against the number of samples, one panel per method with its 95% band",

@@ -3,7 +3,11 @@ export const finite = (v) => typeof v === "number" && Number.isFinite(v);
 export const percent = (v, digits = 1) => (finite(v) ? `${(100 * v).toFixed(digits)}%` : missing);
 export const number = (v, digits = 3) => (finite(v) ? v.toFixed(digits) : missing);
 export const count = (v) => (finite(v) ? Math.round(v).toLocaleString("en") : missing);
-const signed = (v, digits = 1) => `${v < 0 ? "\u2212" : "+"}${Math.abs(v).toFixed(digits)}`;
+const signed = (v, digits = 1) => {
+  const size = Math.abs(v).toFixed(digits);
+  return Number(size) === 0 ? size : `${v < 0 ? "\u2212" : "+"}${size}`;
+};
+export const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 export const points = (v) => (finite(v) ? signed(100 * v) : missing);
 export const interval = (ci, show = (v) => (100 * v).toFixed(1)) =>
   ci && finite(ci[0]) && finite(ci[1]) ? `[${show(ci[0])}, ${show(ci[1])}]` : "";

@@ -1,6 +1,6 @@
 // What a stranger must see in ten seconds: what was measured, on how much, which method won, by how
 // much, at which cost.
-import { count, finite, interval, methodName, percent, points, pValue, seconds, setName, signedInterval } from "./format.js";
+import { count, finite, interval, methodName, missing, percent, plural, points, pValue, seconds, setName, signedInterval } from "./format.js";
 import { h } from "./dom.js";
 
 export const last = (m) => m.points[m.points.length - 1];
@@ -24,12 +24,14 @@ function sentence(answer) {
   if (!best || !single) return "Nothing was compared.";
   const verdict = told(best.vs.single), end = last(best);
   const name = methodName(best.name), alone = percent(last(single).acc);
+  if (answer.n_samples === 1) return `One sample answers ${alone} of the problems right; there was nothing to choose among.`;
   if (verdict === "better")
     return `${name} answers ${percent(end.acc)} of the problems right; one sample, ${alone}.`;
   return `No way of choosing among ${end.k} samples is told apart from one sample, which is right ${alone} of the time.`;
 }
 
 function versusMajority(answer) {
+  if (answer.n_samples === 1) return "";
   const best = winner(answer), base = Object.keys(best?.vs ?? {}).find((k) => k !== "single");
   const d = base && best.vs[base];
   if (!d) {
@@ -38,6 +40,7 @@ function versusMajority(answer) {
   }
   const by = `${points(d.diff)} points ${signedInterval(d.ci95)}, p ${pValue(d.p_holm)} after Holm`, name = lower(methodName(base));
   const verdict = told(d);
+  if (answer.n_samples === 1) return `One sample answers ${alone} of the problems right; there was nothing to choose among.`;
   if (verdict === "better") return `Against ${name} of the same samples the gain is ${by}.`;
   if (verdict === "worse") return `It is behind ${name} of the same samples by ${by}.`;
   return `Against ${name} of the same samples the difference is ${by}: it may be chance.`;
@@ -52,11 +55,11 @@ export function headline(data, answer) {
     h("p", { class: "finding" }, sentence(answer)),
     h("p", { class: "second" }, versusMajority(answer)),
     h("dl", { class: "facts" },
-      fact("Measured on", `${count(answer.n_problems)} problems`,
-        `${setName(answer)}, ${answer.n_samples} samples each by ${answer.policy || "the policy"}`),
+      fact("Measured on", plural(answer.n_problems, "problem"),
+        `${setName(answer)}, ${plural(answer.n_samples, "sample")} each by ${answer.policy || "the policy"}`),
       fact("Best method", end ? percent(end.acc) : "", best ? `${methodName(best.name)}, 95% ${interval(end.ci95)}` : ""),
       fact("Gain over one sample", h("span", { class: verdict }, d ? points(d.diff) : ""),
         d ? `points, 95% ${signedInterval(d.ci95)}` : ""),
-      fact("Cost of that", end ? `${count(end.tokens)} tokens` : "",
-        end ? `sampled per problem${finite(end.wall_s) ? `, about ${seconds(end.wall_s)}` : ""}${end.scored_tokens > 0 ? `; as many scored` : ""}` : "")));
+      fact("Cost of that", end?.tokens > 0 ? `${count(end.tokens)} tokens` : missing,
+        end ? `sampled per problem${finite(end.wall_s) ? `, about ${seconds(end.wall_s)}` : ""}${end.scored_tokens > 0 ? `; the reward model read as many` : ""}` : "")));
 }
