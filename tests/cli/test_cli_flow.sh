@@ -1,0 +1,105 @@
+# The whole flow on small sizes: problems, traces, labels, reward models, search, measurement, report; every --json line is
+# one object with "v":1; running a stage again adds nothing.
+. "$(dirname "$0")/lib.sh"
+need_model
+S="--store $T/a.db"
+jsonl() { # every line of $T/out is one object with "v":1; the last one matches the jq expression $1
+  n_checks=$((n_checks + 1))
+  jq -es "length > 0 and all(.[]; .v == 1) and (last | $1)" "$T/out" >/dev/null 2>"$T/jqerr" || {
+    fail "not the objects wanted: $1"
+    tail -n 2 "$T/out" | cut -c1-400 >&2
+  }
+}
+command -v jq >/dev/null || { echo "no jq: skipped" >&2; exit 77; }
+
+expect 0 '' -- "$RUNG" problem generate total $S --splits train=8,test=6 --json
+jsonl '.n_new == 14'
+expect 0 '' -- "$RUNG" problem generate total $S --splits train=8,test=6 --json
+jsonl '.n_new == 0'
+expect 0 '' -- "$RUNG" problem generate word $S --splits train=8,test=6
+expect 0 '' -- "$RUNG" problem show $S --split test --json
+jsonl '.split == "test" and (.question | length) > 0'
+expect 3 'no problem matches' -- "$RUNG" problem show $S --split nope
+
+sample() { "$RUNG" trace sample $S --policy "$MODEL" --max-tokens 80 "$@"; }
+expect 0 '' -- sample --split test --n 4 --name pool --json
+jsonl '.n_traces == 48 and .name == "pool"'
+expect 0 '' -- sample --split test --n 4 --name pool --json
+jsonl '.n_traces == 48'
+expect 0 '' -- sample --split test --temperature 0 --name greedy
+expect 0 '' -- sample --split train --n 3 --name train
+expect 2 'pool' -- sample --split test --n 5 --name pool # another configuration under a name that is taken
+expect 0 '' -- "$RUNG" trace show $S --run pool --limit 1 --json
+jsonl '(.steps | length) >= 0 and .verdict != null'
+expect 3 'did you mean|no run' -- "$RUNG" trace show $S --run pol
+
+expect 0 '' -- "$RUNG" label mc $S --run train --policy "$MODEL" --k 4 --max-tokens 80 --name mc --json
+jsonl '.n_labels > 0 and .n_labels == .n_hard_0 + .n_hard_1'
+expect 0 '' -- "$RUNG" label truth $S --run pool --name truth --json
+expect 0 'steps labelled' -- "$RUNG" label show $S --run train --source mc
+expect 0 '' -- "$RUNG" label show $S --run train --source mc --steps --json
+jsonl '.n_labels > 0'
+expect 0 '' -- "$RUNG" trace show $S --run train --source mc --limit 2
+
+expect 0 '' -- "$RUNG" reward train $S --kind prm_head --base "$MODEL" --run train --out "$T/prm.gguf" --held-share 0.4 --name prm --json
+jsonl '.n_train > 0 and .out != null'
+expect 0 'this very training' -- "$RUNG" reward train $S --kind prm_head --base "$MODEL" --run train --out "$T/prm.gguf" --held-share 0.4 --name prm
+expect 0 '' -- "$RUNG" reward train $S --kind orm_head --base "$MODEL" --run train --out "$T/orm.gguf" --held-share 0.4 --json
+expect 0 'prm_head' -- "$RUNG" reward show "$T/prm.gguf"
+expect 5 'not a reward model' -- "$RUNG" reward show "$MODEL"
+expect 3 'no scores of a model' -- "$RUNG" bench answer $S --run pool --prm prm.gguf
+expect 0 '' -- "$RUNG" reward score "$T/prm.gguf" $S --policy "$MODEL" --run pool --json
+jsonl '.model > 0 and .kind == "prm_head"'
+expect 0 '' -- "$RUNG" reward score "$T/orm.gguf" $S --policy "$MODEL" --run pool --json
+"$RUNG" model train --quiet --out "$T/other.gguf" --embd 32 --layers 1 --heads 1 --ff 64 --rows 1 --steps 1 --held 0
+expect 5 '' -- "$RUNG" reward score "$T/prm.gguf" $S --policy "$T/other.gguf" --run pool # another base
+
+expect 2 'needs process scores' -- "$RUNG" search run $S --run pool --method vote_prm
+expect 0 'problem' -- "$RUNG" search run $S --run pool --method vote_prm --prm "$T/prm.gguf"
+expect 0 '' -- "$RUNG" search run $S --run pool --method majority --json
+jsonl '.n_problems == 12 and .accuracy >= 0'
+[ "$(wc -l <"$T/out")" -eq 13 ] || fail "search run --json: $(wc -l <"$T/out") lines, not 12 problems and the result"
+
+expect 0 '' -- "$RUNG" bench answer $S --run pool --prm prm.gguf --orm orm.gguf --greedy greedy --boot 500 --json
+jsonl '.metric == "answer" and .n_problems == 12 and ([.methods[].name] | index("vote_prm")) != null'
+expect 0 'majority' -- "$RUNG" bench answer $S --run pool --prm prm.gguf --orm orm.gguf --greedy greedy --boot 500
+expect 0 '' -- "$RUNG" bench steps $S --run pool --source truth --json
+jsonl '.v == 1'
+expect 0 '' -- "$RUNG" bench steps $S --run pool --source truth --prm prm.gguf
+expect 0 '' -- "$RUNG" report $S --out "$T/report.html"
+check "the report is HTML" grep -qi '<!doctype html' "$T/report.html"
+
+expect 0 '' -- "$RUNG" store check $S --json
+jsonl '.ok == true and .rows.trace == 108'
+# export, import, the same export
+expect 0 '' -- "$RUNG" store export "$T/a.jsonl" $S
+expect 0 '' -- "$RUNG" store import "$T/a.jsonl" --store "$T/b.db"
+expect 0 '' -- "$RUNG" store export "$T/b.jsonl" --store "$T/b.db"
+check "export, import, export: the same lines" cmp -s "$T/a.jsonl" "$T/b.jsonl"
+n_checks=$((n_checks + 1))
+"$RUNG" store export - $S 2>/dev/null | "$RUNG" store import - --store "$T/c.db" --quiet || fail "export | import"
+"$RUNG" store export - --store "$T/c.db" 2>/dev/null | cmp -s - "$T/a.jsonl" || fail "export | import: other lines"
+
+expect 0 '' -- "$RUNG" model info "$MODEL" --json
+jsonl '.n_params > 0'
+expect 0 '' -- "$RUNG" model chat --policy "$MODEL" --prompt 'Start at 3. +4. Total?
+' --max-tokens 8 --json
+jsonl '.turns == 1'
+printf '{"gold":"1/2","answer":"0.5"}\n{"gold":"3","text":"so\\n#### 4"}\n' >"$T/pairs.jsonl"
+expect 0 '' -- "$RUNG" verify "$T/pairs.jsonl" --json
+jsonl '.n == 2 and .n_correct == 1 and .n_wrong == 1'
+
+# a recipe: stages, report, the closing object; a second time nothing is done again
+expect 0 '' -- "$RUNG" run "$SRC/recipes/demo.yaml" --quick --set "policy=$MODEL" --set train=6 --set test=4 --set n=4 --set k=2 --set tag= \
+  --out "$T/demo" --json
+jsonl '.claim == "demo" and .verdict == "quick" and .n_problems == 8 and .wall_s > 0'
+check "the recipe wrote its report" test -s "$T/demo/report.html"
+"$RUNG" store export "$T/d1.jsonl" --store "$T/demo/rung.db" --quiet
+expect 0 'this very training' -- "$RUNG" run "$SRC/recipes/demo.yaml" --quick --set "policy=$MODEL" --set train=6 --set test=4 --set n=4 --set k=2 --set tag= \
+  --out "$T/demo"
+"$RUNG" store export "$T/d2.jsonl" --store "$T/demo/rung.db" --quiet
+for t in problem node trace rollout label score; do
+  n_checks=$((n_checks + 1))
+  cmp -s <(grep "\"table\":\"$t\"" "$T/d1.jsonl") <(grep "\"table\":\"$t\"" "$T/d2.jsonl") || fail "a second run of the recipe changed table $t"
+done
+finish
