@@ -235,6 +235,41 @@ static void borders_inside_tokens(void **state) {
     coin_close(p);
 }
 
+/* The nth allocation fails, and all later ones: an error, nothing half-written, and the next run
+ * fills the store as if nothing had happened. */
+static void out_of_memory(void **state) {
+    (void)state;
+    char path[400];
+    coin_store(coin_path(path, "memory.db"), N_PROBLEMS);
+    coin_policy p = coin_open(model_path);
+    rung_store *s;
+    OK(rung_store_open(&s, path, 0, err));
+    rung_sample_opts o = RUNG_SAMPLE_OPTS_INIT;
+    o.n = N_SAMPLES;
+    o.max_tok = 24;
+    o.seed = 11;
+    o.split_how = "line";
+    int64_t run = coin_run(s, "trace.sample", "{}");
+    int n_failed = 0;
+    for (int nth = 1; nth < 4000; nth += 1 + nth / 8) {
+        rung_error e = RUNG_ERROR_INIT;
+        rung_alloc_fail_after(nth);
+        rung_status st = rung_trace_sample(s, p.e, run, &o, NULL, &e);
+        rung_alloc_fail_after(0);
+        if (st == RUNG_OK) break;
+        assert_int_equal(st, RUNG_E_NOMEM);
+        n_failed++;
+    }
+    assert_true(n_failed > 10);
+    rung_store_close(s);
+    coin_close(p);
+    sample_into(path, NULL, RUNG_OK);
+    int n;
+    char *all = dump(path, &n);
+    assert_string_equal(all, reference);
+    rung_free(all);
+}
+
 static int setup(void **state) {
     (void)state;
     coin_setup();
@@ -256,6 +291,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(cancel_keeps_what_is_done),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(token_spans),
         cmocka_unit_test(borders_inside_tokens),
     };
