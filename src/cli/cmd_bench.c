@@ -178,6 +178,7 @@ rung_status cli_report(cli_call *c, rung_error *err) {
     const char *command = cli_str(c, "command"), *title = cli_str(c, "title");
     const char *out = cli_str(c, "out");
     RUNG_TRY(cli_need(c, "out", "--out report.html", err));
+    RUNG_TRY(cli_can_write(out, err));
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(rung_report_write(out, s, title ? title : "rung report",
                                command ? command : c->app->resume, &c->app->log, err));

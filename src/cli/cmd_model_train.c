@@ -259,7 +259,8 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
     memset(&j, 0, sizeof j);
     j.c = c;
     train_text_init(&j.text);
-    rung_status st = prepare(&j, out, &config, err);
+    rung_status st = cli_can_write(out, err);
+    if (st == RUNG_OK) st = prepare(&j, out, &config, err);
     if (st == RUNG_OK && !cli_flag(c, "force") && already_there(&j, out)) {
         rung_buf_printf(&c->summary, "%s is there, from this very training; --force trains again",
                         out);

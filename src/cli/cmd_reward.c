@@ -60,6 +60,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     const char *label_run = cli_str(c, "label-run");
     RUNG_TRY(cli_need(c, "base", "--base models/tiny.gguf", err));
     RUNG_TRY(cli_need(c, "out", "--out prm.gguf", err));
+    RUNG_TRY(cli_can_write(cli_str(c, "out"), err));
     RUNG_TRY(cli_filter(&o->traces, c, s, err));
     if (label_run) RUNG_TRY(cli_run_lookup(&o->label_run, c, s, label_run, err));
     if (!rung_reward_kind_find(&o->kind, cli_str(c, "kind"))) {

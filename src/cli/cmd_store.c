@@ -61,6 +61,7 @@ rung_status cli_store_export(cli_call *c, rung_error *err) {
     const char *path = cli_str(c, "file");
     if (!path) path = "-";
     bool to_stdout = strcmp(path, "-") == 0;
+    if (!to_stdout) RUNG_TRY(cli_can_write(path, err));
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
     if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part) {
         return rung_fail(err, RUNG_E_INVAL, "path too long: %.80s...", path);

@@ -1,8 +1,10 @@
 /* What most commands begin and end with: the store, the run's row, the filter, the engine. */
 #include "cli/session.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 rung_status cli_store(rung_store **out, cli_call *c, int flags, rung_error *err) {
@@ -179,6 +181,23 @@ rung_sampling cli_sampling(const cli_call *c) {
     s.top_p = cli_real(c, "top-p");
     s.min_p = cli_real(c, "min-p");
     return s;
+}
+
+/* ---- files to write */
+
+rung_status cli_can_write(const char *path, rung_error *err) {
+    char folder[4096];
+    struct stat sb;
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(n ? n : 1) : 1, slash ? path : ".");
+    if (stat(path, &sb) == 0 && S_ISDIR(sb.st_mode)) {
+        return rung_fail(err, RUNG_E_IO, "could not write %s: it is a folder", path);
+    }
+    if (access(folder, W_OK) == 0) return RUNG_OK;
+    rung_fail(err, RUNG_E_IO, "could not write %s: folder %s: %s", path, folder, strerror(errno));
+    return rung_error_hint(err, errno == ENOENT ? "make the folder first"
+                                                : "choose a folder that you may write to");
 }
 
 /* ---- results */

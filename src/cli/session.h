@@ -25,6 +25,9 @@ rung_status cli_model_lookup(int64_t *id, cli_call *c, rung_store *s, const char
 rung_status cli_trace_tally(int64_t out[6], rung_store *s, const rung_filter *f, rung_error *err);
 void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine did */
 
+/* Said before the work, not after it: E_IO when path cannot be made. */
+rung_status cli_can_write(const char *path, rung_error *err);
+
 /* The result object: open, fields, close. */
 void cli_result_open(cli_call *c, const rung_run *run); /* run may be NULL */
 void cli_result_int(cli_call *c, const char *key, int64_t v);

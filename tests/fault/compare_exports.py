@@ -1,0 +1,103 @@
+"""Are two exports of stores the same work? compare_exports.py A.jsonl B.jsonl
+
+Row numbers follow the order of completion, which a kill changes, so rows are compared by what they mean: a node by its
+problem and path, a trace by run, problem and i, and so on. Left out: times, and whole rows of the cache. Log probabilities
+may differ by 1e-3 relative to 1: another batch shape, another order of sums. Exit 0 the same, 1 not, the first differences
+printed.
+"""
+import base64
+import json
+import struct
+import sys
+
+TOLERANCE = 1e-3
+
+
+def load(path):
+    tables = {}
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            row = json.loads(line)
+            tables.setdefault(row.pop("table"), []).append(row)
+    return tables
+
+
+def floats(blob):
+    data = base64.b64decode(blob)
+    return list(struct.unpack("<%df" % (len(data) // 4), data))
+
+
+def named(tables):
+    """Every row as (key, values), with ids replaced by what they stand for."""
+    get = lambda t: tables.get(t, [])
+    run = {r["id"]: (r["kind"], r["config_hash"]) for r in get("run")}
+    problem = {p["id"]: (p["set"], p["key"]) for p in get("problem")}
+    node = {n["id"]: (problem[n["problem"]], n["path"]) for n in get("node")}
+    model = {m["id"]: (m["hash"], m["kind"]) for m in get("model")}
+    trace = {t["id"]: (run[t["run"]], problem[t["problem"]], t["i"]) for t in get("trace")}
+    out = {}
+
+    def put(table, key, row, drop):
+        keep = {k: v for k, v in row.items() if k not in drop}
+        full = (table,) + key
+        if full in out:
+            raise SystemExit("two rows with the key %r" % (full,))
+        out[full] = keep
+
+    times = {"id", "started_ms", "finished_ms", "wall_s"}
+    for r in get("run"):
+        put("run", run[r["id"]], dict(r, finished=r["finished_ms"] > 0), times)
+    for p in get("problem"):
+        put("problem", problem[p["id"]], p, {"id"})
+    for n in get("node"):
+        parent = node[n["parent"]] if n["parent"] else None
+        put("node", node[n["id"]], dict(n, parent=parent), {"id", "problem"})
+    for t in get("trace"):
+        put("trace", trace[t["id"]], dict(t, logprob=floats(t["logprob"])), {"id", "run", "problem"})
+    for s in get("trace_step"):
+        put("trace_step", (trace[s["trace"]], s["k"]), dict(s, node=node[s["node"]]), {"trace"})
+    for r in get("rollout"):
+        put("rollout", (run[r["run"]], node[r["node"]], r["i"]), r, {"id", "run", "node"})
+    for l in get("label"):
+        put("label", (run[l["run"]], node[l["node"]], l["source"]), l, {"id", "run", "node"})
+    for m in get("model"):
+        put("model", model[m["id"]], m, {"id"})
+    for s in get("score"):
+        put("score", (node[s["node"]], model[s["model"]]), s, {"node", "model"})
+    for m in get("metric"):
+        put("metric", (run[m["run"]], m["name"], m["step"]), m, {"run"})
+    for r in get("result"):
+        values = {k: v for k, v in json.loads(r["json"]).items() if k not in ("wall_s", "run")}
+        put("result", (run[r["run"]], r["kind"]), {"values": values}, set())
+    return out
+
+
+def same(a, b):
+    if isinstance(a, float) or isinstance(b, float):
+        if a is None or b is None:
+            return a is b
+        return abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b))
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return a == b
+
+
+def main():
+    a, b = (named(load(p)) for p in sys.argv[1:3])
+    bad = []
+    for key in sorted(set(a) | set(b), key=repr):
+        if key not in a or key not in b:
+            bad.append("only in %s: %r" % (sys.argv[2 if key in b else 1], key))
+        elif not same(a[key], b[key]):
+            which = [k for k in a[key] if not same(a[key][k], b[key].get(k))]
+            bad.append("differs in %s: %r: %.200r / %.200r" % (which, key, [a[key][k] for k in which], [b[key].get(k) for k in which]))
+    for line in bad[:10]:
+        print(line)
+    if bad:
+        print("%d differences in %d rows" % (len(bad), len(a)))
+    sys.exit(1 if bad else 0)
+
+
+main()
