@@ -10,6 +10,15 @@
 /* The whole cache, when the caller does not say: streams and cells are chosen to stay below. */
 #define KV_BYTES_MAX ((int64_t)2 << 30)
 
+/* ggml's OpenMP workers spin between operations. With more runnable threads than cores one call
+ * then takes up to a hundred times longer than on one thread. So now and then PROBES calls try the
+ * other setting; the first only wakes it. It must be faster by a fifth to be kept. Probes that
+ * change nothing become rarer. */
+#define PROBES        3
+#define PROBE_GAP     64
+#define PROBE_GAP_MAX 4096
+#define MUST_GAIN     0.8
+
 /* Hidden states are read where libllama computes them: the output rows after the final norm. Its
  * own embedding mode would compute the vocabulary head for every token of the batch. When only
  * hidden states are wanted, false stops the graph before the head. */
@@ -89,6 +98,11 @@ static rung_status make_context(kv *k, const rung_model *m, const rung_engine_op
     }
     k->mem = llama_get_memory(k->ctx);
     k->n_cells = (int32_t)llama_n_ctx_seq(k->ctx);
+    k->n_threads[0] = threads;
+    k->n_threads[1] = 1;
+    k->adapt = o->n_threads == 0 && threads > 1;
+    k->probe_in = PROBES;
+    k->probe_gap = PROBE_GAP;
     return RUNG_OK;
 }
 
@@ -204,4 +218,34 @@ rung_status rung_kv_decode(kv *k, rung_error *err) {
     rung_fail(err, RUNG_E_MODEL, "libllama could not decode %d tokens (code %d)", k->batch.n_tokens,
               rc);
     return rung_error_detail(err, "%s", rung_llama_last_error());
+}
+
+static void use(kv *k, int32_t which) {
+    if (k->with == which) return;
+    k->with = which;
+    llama_set_n_threads(k->ctx, k->n_threads[which], k->n_threads[which]);
+}
+
+void rung_kv_try_threads(kv *k) {
+    if (!k->adapt) return;
+    if (k->probe_in == 0) use(k, !k->with);
+    if (k->probe_in > -PROBES) return;
+    bool better = k->cost[k->with] < k->cost[!k->with] * MUST_GAIN;
+    if (!better) use(k, !k->with);
+    k->probe_gap = better ? PROBE_GAP : 2 * k->probe_gap;
+    if (k->probe_gap > PROBE_GAP_MAX) k->probe_gap = PROBE_GAP_MAX;
+    k->probe_in = k->probe_gap;
+}
+
+void rung_kv_note_time(kv *k, double seconds) {
+    if (!k->adapt) return;
+    double *cost = &k->cost[k->with], now = seconds / k->batch.n_tokens;
+    int64_t at = k->probe_in--;
+    /* the calls just before the probe and all of it but its first; least of them: noise only adds
+     */
+    if (at == PROBES - 1 || at == -1) {
+        *cost = now;
+    } else if ((at > 0 && at < PROBES) || at < -1) {
+        *cost = now < *cost ? now : *cost;
+    }
 }

@@ -29,6 +29,10 @@ typedef struct kv {
     int32_t n_hidden;
     int32_t n_embd;
     rung_engine_stats *stats;
+    int32_t n_threads[2], with;  /* all, one; which of the two is in use */
+    bool adapt;                  /* the caller left the number of threads to us */
+    int64_t probe_in, probe_gap; /* calls until the next probe (below 0: in it), and between two */
+    double cost[2];              /* seconds a token, smoothed; 0 = not measured */
 } kv;
 
 rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
@@ -43,6 +47,10 @@ void rung_kv_clear(kv *k, int32_t s);
 void rung_kv_begin(kv *k);
 int32_t rung_kv_add(kv *k, int32_t s, int32_t tok, bool output);
 rung_status rung_kv_decode(kv *k, rung_error *err);
+/* Before and after the decode of the live continuations: now and then the other number of threads
+ * is tried, and kept when it is faster. */
+void rung_kv_try_threads(kv *k);
+void rung_kv_note_time(kv *k, double seconds);
 
 typedef struct job {
     struct job *next;

@@ -224,7 +224,10 @@ static rung_status step(local *e, rung_error *err) {
     k->want_hidden = k->skip_head = false;
     rung_kv_begin(k);
     for (int32_t s = 0; s < n; s++) rung_kv_add(k, s, e->live[s].last, true);
+    rung_kv_try_threads(k);
+    double t0 = rung_now();
     RUNG_TRY(rung_kv_decode(k, err));
+    rung_kv_note_time(k, rung_now() - t0);
     for (int32_t s = 0; s < n; s++) {
         live *l = &e->live[s];
         int32_t tok;
