@@ -91,6 +91,10 @@ static int baselines(const char **base, int max, yyjson_val *methods) {
             if (!seen && n < max) base[n++] = yyjson_get_str(key);
         }
     }
+    if (n == 2 && strcmp(base[1], "single") == 0) { /* one sample is the first thing to beat */
+        base[1] = base[0];
+        base[0] = "single";
+    }
     return n;
 }
 

@@ -122,6 +122,8 @@ test("the report in a browser", { timeout: 120000 }, async (t) => {
         fetch("http://127.0.0.1:9/").catch(() => setTimeout(() => resolve("not by the policy"), 500));
       })`);
       assert.equal(refused, "connect-src");
+      const markup = await page.evaluate("(() => { try { document.createElement('p').innerHTML = '<i>x</i>'; return 'taken'; } catch { return 'refused'; } })()");
+      assert.equal(markup, "refused");
       assert.ok(complaints(page).length > 0, "and this test would have seen it");
     });
 
