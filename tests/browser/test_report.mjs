@@ -21,11 +21,11 @@ const file = process.env.RUNG_REPORT ?? execFileSync(join(build, "bin", "make_re
 const isFixture = !process.env.RUNG_REPORT;
 
 async function until(page, expression) {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 1200; i++) {
     if (await page.evaluate(expression)) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`not true after 10 s: ${expression}`);
+  throw new Error(`not true after 60 s: ${expression}`);
 }
 
 async function open(browser, { width = 1100, dark = false, at = file } = {}) {
@@ -53,7 +53,7 @@ const complaints = (page) => page.events.filter((e) =>
 const requests = (page) => page.events.filter((e) => e.method === "Network.requestWillBeSent")
   .map((e) => e.params.request.url).filter((u) => !u.startsWith("data:") && u !== pathToFileURL(file).href && u !== "about:blank");
 
-test("the report in a browser", { timeout: 120000 }, async (t) => {
+test("the report in a browser", { timeout: 280000 }, async (t) => {
   const browser = new Browser(chromium);
   try {
     const page = await open(browser);
