@@ -98,6 +98,8 @@ static rung_status make_context(kv *k, const rung_model *m, const rung_engine_op
     }
     k->mem = llama_get_memory(k->ctx);
     k->n_cells = (int32_t)llama_n_ctx_seq(k->ctx);
+    /* padding must not lead beyond what the model was trained for */
+    if (m->info.n_ctx_train > 0) k->n_cells = min32(k->n_cells, m->info.n_ctx_train);
     k->n_threads[0] = threads;
     k->n_threads[1] = 1;
     k->adapt = o->n_threads == 0 && threads > 1;

@@ -494,6 +494,40 @@ static void nan_weights_are_an_error(void **state) {
     model = old;
 }
 
+/* The nth allocation fails, for every n until none does: an error, no crash, nothing leaked. */
+static void out_of_memory_anywhere(void **state) {
+    (void)state;
+    rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    o.n_seq = 2;
+    o.n_ctx = 1024;
+    o.n_threads = 1;
+    rung_engine_cb cb = {.on_gen = on_gen, .on_eval = on_eval};
+    int32_t tok[4] = {1, 2, 3, 4}, at[1] = {2};
+    rung_eval v = {.tok = tok, .n_tok = 4, .at = at, .n_at = 1, .hidden = true, .logits = true};
+    v.ud = (void *)(intptr_t)4;
+    rung_gen g = gen_of("abc", "de", 3, 1.0, 0);
+    g.stop[0] = "zzzz";
+    bool skip[3] = {false, true, false};
+    g.skip = skip;
+    int failed = 0;
+    for (int n = 1;; n++) {
+        rung_error err = RUNG_ERROR_INIT;
+        rung_engine *e = NULL;
+        rung_alloc_fail_after(n);
+        rung_status st = rung_engine_open(&e, model, &o, NULL, &err);
+        if (st == RUNG_OK) st = rung_engine_gen(e, &g, &err);
+        if (st == RUNG_OK) st = rung_engine_eval(e, &v, &err);
+        if (st == RUNG_OK) st = rung_engine_run(e, &cb, &err);
+        rung_alloc_fail_after(0);
+        rung_engine_close(e);
+        if (st == RUNG_OK) break;
+        assert_int_equal(st, RUNG_E_NOMEM);
+        assert_true(strlen(err.what) > 0);
+        failed++;
+    }
+    assert_in_range(failed, 20, 200);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forks_equal_plain_runs),
@@ -508,6 +542,7 @@ int main(void) {
         cmocka_unit_test(hidden_states_from_the_cache_are_fresh_ones),
         cmocka_unit_test(bad_requests),
         cmocka_unit_test(nan_weights_are_an_error),
+        cmocka_unit_test(out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -284,6 +284,30 @@ static void real_vocabulary(void **state) {
     rung_model_free(m);
 }
 
+static void out_of_memory_anywhere(void **state) {
+    (void)state;
+    for (int n = 1; n < 400; n++) {
+        rung_model *m = NULL;
+        rung_error err = RUNG_ERROR_INIT;
+        int32_t *tok = NULL, n_tok;
+        rung_prompt p = {.system = "s <|eos|>", .user = "abc", .prefix = "x"};
+        rung_model_opts o = RUNG_MODEL_OPTS_INIT;
+        o.chat_template = "chatml";
+        rung_alloc_fail_after(n);
+        rung_status st = rung_model_load(&m, rm_path("m.gguf"), &o, &err);
+        if (st == RUNG_OK) st = rung_prompt_tokens(&tok, &n_tok, NULL, m, &p, &err);
+        rung_alloc_fail_after(0);
+        rung_free(tok);
+        rung_model_free(m);
+        if (st == RUNG_OK) {
+            assert_true(n > 10);
+            return;
+        }
+        assert_true(strlen(err.what) > 0);
+    }
+    fail_msg("never enough memory");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(info),
@@ -294,6 +318,7 @@ int main(void) {
         cmocka_unit_test(prompts),
         cmocka_unit_test(no_injection),
         cmocka_unit_test(real_vocabulary),
+        cmocka_unit_test(out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -335,6 +335,40 @@ static void callbacks_can_stop(void **state) {
     assert_string_equal(err.what, "test says stop");
 }
 
+static void out_of_memory_anywhere(void **state) {
+    (void)state;
+    NEED_SERVER();
+    rung_store *s = NULL;
+    assert_ok(rung_store_open(&s, rm_path("oom.db"), RUNG_STORE_CREATE, &terr));
+    rung_engine_opts o = fast();
+    o.cache = s;
+    o.retries = 1;
+    int n = 1;
+    for (;; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "model %d", n); /* nothing comes from the cache */
+        o.model_name = name;
+        rung_gen g = {.prompt = {.user = "q", .prefix = "p"},
+                      .sampling = RUNG_SAMPLING_INIT,
+                      .n = 3,
+                      .max_tok = 100,
+                      .stop = {"x"}};
+        rung_engine_cb cb = {.on_gen = on_gen};
+        rung_error err = RUNG_ERROR_INIT;
+        rung_engine *e = NULL;
+        rung_alloc_fail_after(n);
+        rung_status st = rung_engine_open_remote(&e, url("clean"), &o, NULL, &err);
+        if (st == RUNG_OK) st = rung_engine_gen(e, &g, &err);
+        if (st == RUNG_OK) st = rung_engine_run(e, &cb, &err);
+        rung_alloc_fail_after(0);
+        rung_engine_close(e);
+        if (st == RUNG_OK) break;
+        assert_true(strlen(err.what) > 0);
+    }
+    assert_in_range(n, 15, 300);
+    rung_store_close(s);
+}
+
 /* The wire, without a server --------------------------------------------------------------------
  */
 
@@ -444,6 +478,7 @@ int main(void) {
         cmocka_unit_test(a_dead_server_leaves_resumable_work),
         cmocka_unit_test(replies_are_kept),
         cmocka_unit_test(callbacks_can_stop),
+        cmocka_unit_test(out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
