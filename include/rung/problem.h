@@ -16,6 +16,7 @@ typedef struct rung_world_opts {
     int32_t max;                  /* totals stay within 0..max; 0 = default */
     double hard; /* share of operations of the hard kind (see docs/design/problem.md); < 0 = as they
                     fall */
+    int32_t operand_max; /* + and - take 2..operand_max; 0 = 9 (one digit), up to 99 */
 } rung_world_opts;
 #define RUNG_WORLD_OPTS_INIT                                                                       \
     { .struct_size = sizeof(rung_world_opts), .hard = -1.0 }

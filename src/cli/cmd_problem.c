@@ -23,6 +23,7 @@ static const cli_opt generate_opts[] = {
     OPT_INT("first", "0", "I", 0, 1e15, CLI_KEY, "number of the first problem"),
     OPT_INT("steps-min", "0", "STEPS", 0, 1000, CLI_KEY, "fewest operations, 0 = the world's"),
     OPT_INT("steps-max", "0", "STEPS", 0, 1000, CLI_KEY, "most operations, 0 = the world's"),
+    OPT_INT("operand-max", "0", "N", 0, 99, CLI_KEY, "largest number added or taken away, 0 = 9"),
     OPT_INT("max", "0", "N", 0, 1e9, CLI_KEY, "totals stay within 0..max, 0 = the world's"),
     OPT_REAL("hard", "-1", "SHARE", -1, 1, CLI_KEY, "share of hard operations, -1 = as they fall"),
     OPT_SEED,
@@ -91,6 +92,7 @@ rung_status cli_problem_generate(cli_call *c, rung_error *err) {
     o.seed = (uint64_t)cli_int(c, "seed");
     o.steps_min = (int32_t)cli_int(c, "steps-min");
     o.steps_max = (int32_t)cli_int(c, "steps-max");
+    o.operand_max = (int32_t)cli_int(c, "operand-max");
     o.max = (int32_t)cli_int(c, "max");
     o.hard = cli_real(c, "hard");
     RUNG_TRY(rung_problem_generate(&n_new, s, cli_str(c, "world"), cli_str(c, "set"),

@@ -6,7 +6,8 @@
 
 enum { CHAIN_OPS_MAX = 32, CHAIN_DISTRACT_MAX = 2, CHAIN_TOTAL_MAX = 99999 };
 enum { WORLD_BUCKETS = 8, WORLD_BUCKET_TEST = 0, WORLD_BUCKET_VAL = 1 };
-enum { OPERAND_MIN = 2, OPERAND_MAX = 49, TIMES_MIN = 2, TIMES_MAX = 5 };
+enum { OPERAND_MIN = 2, OPERAND_DEFAULT = 9, OPERAND_LIMIT = 99, TIMES_MIN = 2, TIMES_MAX = 5 };
+enum { DISTRACT_LIMIT = 15 }; /* distractors are 2..15: always some that no operation uses */
 
 typedef struct chain_op {
     char o; /* '+' '-' 'x' */
@@ -25,6 +26,7 @@ typedef struct chain_opts {
     uint64_t seed;
     int32_t steps_min, steps_max, max;
     double hard;
+    int32_t operand_max;
 } chain_opts;
 rung_status chain_opts_fill(chain_opts *out, const rung_world_opts *o, int32_t steps_min,
                             int32_t steps_max, rung_error *err);

@@ -10,7 +10,7 @@ static const double TIMES_SHARE = 0.10; /* share of x among the operations, wher
 
 rung_status chain_opts_fill(chain_opts *out, const rung_world_opts *o, int32_t steps_min,
                             int32_t steps_max, rung_error *err) {
-    *out = (chain_opts){0, steps_min, steps_max, 99, -1.0};
+    *out = (chain_opts){0, steps_min, steps_max, 99, -1.0, OPERAND_DEFAULT};
     if (!o) return RUNG_OK;
     if (o->struct_size > sizeof *o)
         return rung_fail(err, RUNG_E_INVAL, "world options of a newer library");
@@ -21,6 +21,10 @@ rung_status chain_opts_fill(chain_opts *out, const rung_world_opts *o, int32_t s
     if (o->steps_min <= 0 && out->steps_min > out->steps_max) out->steps_min = out->steps_max;
     if (o->max > 0) out->max = o->max;
     out->hard = o->hard;
+    if (o->operand_max > 0) out->operand_max = o->operand_max;
+    if (out->operand_max < 9 || out->operand_max > OPERAND_LIMIT || o->operand_max < 0)
+        return rung_fail(err, RUNG_E_INVAL, "world operands up to %d: need 9..%d", out->operand_max,
+                         OPERAND_LIMIT);
     if (out->steps_min > out->steps_max || out->steps_max > CHAIN_OPS_MAX || o->steps_min < 0 ||
         o->steps_max < 0)
         return rung_fail(err, RUNG_E_INVAL, "world steps %d..%d: need 1 <= min <= max <= %d",
@@ -43,9 +47,11 @@ bool chain_is_hard(int64_t a, char o, int64_t b) {
     return false;
 }
 
-/* Operands b of a o b with result in 0..max; want 1 hard, 0 not hard, -1 either. Returns count. */
-static int32_t operands(int32_t *out, int32_t a, char o, int32_t max, int want) {
-    int32_t lo = o == 'x' ? TIMES_MIN : OPERAND_MIN, hi = o == 'x' ? TIMES_MAX : OPERAND_MAX, n = 0;
+/* Operands b of a o b with result in 0..w->max; want 1 hard, 0 not hard, -1 either. Returns count.
+ */
+static int32_t operands(int32_t *out, int32_t a, char o, const chain_opts *w, int want) {
+    int32_t lo = o == 'x' ? TIMES_MIN : OPERAND_MIN, n = 0;
+    int32_t hi = o == 'x' ? TIMES_MAX : w->operand_max, max = w->max;
     for (int32_t b = lo; b <= hi; b++) {
         int64_t c = chain_apply(a, o, b);
         if (c < 0 || c > max || (o == 'x' && a == 0)) continue;
@@ -56,16 +62,16 @@ static int32_t operands(int32_t *out, int32_t a, char o, int32_t max, int want) 
 }
 
 static chain_op draw_op(rung_rng *r, int32_t a, const chain_opts *o) {
-    int32_t b[OPERAND_MAX + 1], b2[OPERAND_MAX + 1];
+    int32_t b[OPERAND_LIMIT + 1], b2[OPERAND_LIMIT + 1];
     int want = o->hard < 0 ? -1 : rung_rng_f64(r) < o->hard;
     if (want != 1 && rung_rng_f64(r) < TIMES_SHARE) {
-        int32_t n = operands(b, a, 'x', o->max, -1);
+        int32_t n = operands(b, a, 'x', o, -1);
         if (n > 0) return (chain_op){'x', b[rung_rng_below(r, (uint64_t)n)]};
     }
-    int32_t n_add = operands(b, a, '+', o->max, want), n_sub = operands(b2, a, '-', o->max, want);
+    int32_t n_add = operands(b, a, '+', o, want), n_sub = operands(b2, a, '-', o, want);
     if (n_add + n_sub == 0) { /* none of that class from here: any */
-        n_add = operands(b, a, '+', o->max, -1);
-        n_sub = operands(b2, a, '-', o->max, -1);
+        n_add = operands(b, a, '+', o, -1);
+        n_sub = operands(b2, a, '-', o, -1);
     }
     bool add = n_sub == 0 || (n_add > 0 && rung_rng_f64(r) < 0.5);
     return add ? (chain_op){'+', b[rung_rng_below(r, (uint64_t)n_add)]}

@@ -91,7 +91,7 @@ static void pair(rung_rng *r, const char **a, const char **b, const char *const 
 /* A number that no operation uses, so that using it is always wrong. */
 static int32_t draw_distract(const chain *c, rung_rng *r) {
     for (;;) {
-        int32_t d = (int32_t)rung_rng_between(r, OPERAND_MIN, OPERAND_MAX), t = 0;
+        int32_t d = (int32_t)rung_rng_between(r, OPERAND_MIN, DISTRACT_LIMIT), t = 0;
         while (t < c->n && c->op[t].b != d) t++;
         if (t == c->n) return d;
     }
