@@ -201,10 +201,10 @@ static rung_status train_all(tuner *w, rung_error *err) {
         t->epoch++;
         t->next = t->n_terms = 0;
         t->sum = 0.0;
-        RUNG_TRY(save_state(w, err));
         int stop = rung_event(w->log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", t->epoch),
                               RUNG_I("epochs", w->d.epochs), RUNG_D("loss", train_loss),
                               RUNG_D("held_loss", r.loss_held), RUNG_D("held_auc", r.auc_held));
+        RUNG_TRY(save_state(w, err)); /* told first: what is told is never behind the file */
         if (stop && t->epoch < w->d.epochs) {
             rung_fail(err, RUNG_E_CANCELLED, "training stopped after epoch %d", t->epoch);
             return rung_error_hint(err, "run the same command to go on");

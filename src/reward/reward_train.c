@@ -1,5 +1,6 @@
 /* Training a reward model: labelled set, split of problems, features or documents, file, figures.
  */
+#include "reward/reward_curve.h"
 #include "reward/reward_impl.h"
 #include "trace/flow.h"
 
@@ -222,7 +223,12 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
                RUNG_I("traces", set.n_examples), RUNG_I("labels", set.n_rows),
                RUNG_I("problems", set.n_problems), RUNG_I("held_out", set.n_held_problems));
     bool made = already_made(&report, o->out_path, keys);
-    if (!made) RUNG_GOTO(make(&report, keys, s, m, &set, o, log, err));
+    reward_curve curve;
+    reward_curve_init(&curve, s, run_id, log);
+    if (!made) {
+        st = make(&report, keys, s, m, &set, o, &curve.log, err);
+        RUNG_GOTO(reward_curve_check(&curve, st, err));
+    }
     RUNG_GOTO(put_figures(s, run_id, &report, made ? 0.0 : rung_now() - start, err));
     rung_event(log, RUNG_INFO, "reward.trained", RUNG_S("path", o->out_path),
                RUNG_I("n_train", report.n_train), RUNG_I("n_held", report.n_held),

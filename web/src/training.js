@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { figure, h, table } from "./dom.js";
-import { number } from "./format.js";
+import { count, number } from "./format.js";
 
 const palette = ["var(--c-prm)", "var(--c-orm)", "var(--c-confidence)", "var(--c-oracle)"];
 
@@ -32,15 +32,20 @@ function curve(family) {
 const colorKey = (family) => family.lines.length > 1 && h("ul", { class: "key", "aria-label": "Key" }, family.lines.map((l, i) => h("li", null,
   h("span", { style: { display: "inline-block", width: "1.4rem", height: ".25rem", background: palette[i % palette.length], marginRight: ".4rem", verticalAlign: "middle" }, "aria-hidden": "true" }), l.name)));
 
+// what was measured once, at the end
+const figures = (series) => Object.keys(series).length > 0 && table("Figures of the trained model", [{ name: "Figure", head: true }, { name: "Value", n: true }],
+  Object.entries(series).map(([name, values]) => [name, Number.isInteger(values[0][1]) ? count(values[0][1]) : number(values[0][1], 4)]));
 const thin = (values, most = 40) => values.filter((_, i) => i % Math.ceil(values.length / most) === 0 || i === values.length - 1);
 
 export function training(data) {
   const runs = data.training.filter((t) => Object.keys(t.series).length > 0);
+  const pick = (t, keep) => Object.fromEntries(Object.entries(t.series).filter(([, values]) => keep(values.length)));
   if (runs.length === 0) return null;
   return h("section", null, h("h2", null, "Training"),
     runs.map((t) => h("div", null, h("h3", null, t.name || `${t.kind} ${t.run}`),
-      h("div", { class: "pair" }, families(t.series).map((f) => figure(curve(f), `${f.lines.map((l) => l.name).join(" and ")} by training step`, f.lines.length > 1 ? null : f.lines[0].name,
+      h("div", { class: "pair" }, families(pick(t, (n) => n > 1)).map((f) => figure(curve(f), `${f.lines.map((l) => l.name).join(" and ")} by training step`, f.lines.length > 1 ? null : f.lines[0].name,
         table(`${f.name} by step`, [{ name: "Metric", head: true }, { name: "Step", n: true }, { name: "Value", n: true }],
           f.lines.flatMap((l) => thin(l.values).map((v) => [l.name, v[0], number(v[1], 4)]))),
-        colorKey(f)))))));
+        colorKey(f)))),
+      figures(pick(t, (n) => n === 1)))));
 }

@@ -183,6 +183,8 @@ static inline void fix_random_trace(fixture *f, const char *set, int64_t run, in
 }
 
 static inline void fix_metrics(fixture *f) {
+    FIX(rung_metric_put(f->store, f->train, 0, "n_train", 1234.0, err));
+    FIX(rung_metric_put(f->store, f->train, 0, "brier_at_end", 0.125, err));
     for (int i = 0; i <= 40; i++) {
         FIX(rung_metric_put(f->store, f->train, i * 25, "loss_train",
                             0.3 + 0.4 * exp(-i / 9.0) + 0.01 * sin(i * 3.0), err));

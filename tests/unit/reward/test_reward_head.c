@@ -229,7 +229,8 @@ static int stop_at_progress(void *ud, rung_level level, const char *name, const 
     return level == RUNG_PROGRESS && !strcmp(name, ud);
 }
 
-/* What training leaves in the store: the figures of the run. */
+/* What training leaves in the store: the figures of the run, and the points of its curves. */
+static int n_curve;
 static int figures(double out[16], char names[512], const char *store) {
     rung_store *s;
     OK(rung_store_open(&s, store, 0, err));
@@ -238,8 +239,13 @@ static int figures(double out[16], char names[512], const char *store) {
     const char *name;
     int n = 0;
     names[0] = 0;
+    n_curve = 0;
     OK(rung_metric_iter(&it, s, coin_run(s, "reward.train", "{}"), NULL, err));
     while (n < 16 && rung_metric_next(&step, &name, &out[n], it, NULL) == RUNG_OK) {
+        if (!strncmp(name, "epoch_", 6)) {
+            n_curve++;
+            continue;
+        }
         size_t at = strlen(names);
         snprintf(names + at, 512 - at, "%s ", name);
         n++;
@@ -279,7 +285,8 @@ static void killed_and_resumed(void **state) {
     double fig[16], whole_fig[16];
     pool_copy(path, "unkilled.db");
     work(path);
-    int n_figures = figures(whole_fig, whole_names, path), n_stopped = 0;
+    int n_figures = figures(whole_fig, whole_names, path), n_stopped = 0, whole_curve = n_curve;
+    assert_true(whole_curve >= 3);
     assert_non_null(strstr(whole_names, "held_auc"));
     for (int round = 0; round < 6; round++) {
         char name[32], out[460];
@@ -299,6 +306,7 @@ static void killed_and_resumed(void **state) {
         same_training(out, prm_path);
         assert_int_equal(figures(fig, names, path), n_figures);
         assert_string_equal(names, whole_names);
+        assert_int_equal(n_curve, whole_curve);
         for (int i = 0; i < n_figures; i++) assert_true(fabs(fig[i] - whole_fig[i]) < 1e-3);
     }
     printf("killed %d times of 20 within %.3f s\n", n_stopped, whole_s);
