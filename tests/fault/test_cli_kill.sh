@@ -9,7 +9,7 @@ RANDOM=$((SEED % 32768))
 
 cp "$MODEL" "$T/m.gguf"
 mkdir "$T/base" && cd "$T/base" || exit 1
-"$RUNG" problem generate total --splits train=40 --quiet || fail "generate"
+"$RUNG" problem generate total --splits train=24 --quiet || fail "generate"
 
 # One stage in folder $1; paths are the same in every folder, as they are part of the configuration.
 stage() {
@@ -17,9 +17,9 @@ stage() {
   shift
   (cd "$dir" && exec "$RUNG" "$@" --quiet --threads 1)
 }
-sample=(trace sample --policy ../m.gguf --n 8 --max-tokens 80 --name pool)
-mc=(label mc --run pool --policy ../m.gguf --k 6 --traces-per-problem 2 --max-tokens 80 --name mc)
-train=(reward train --kind prm_head --base ../m.gguf --run pool --source mc --out prm.gguf --epochs 60 --hidden 32 --patience 60 --held-share 0.3 --name prm)
+sample=(trace sample --policy ../m.gguf --n 6 --max-tokens 60 --name pool)
+mc=(label mc --run pool --policy ../m.gguf --k 4 --traces-per-problem 2 --max-tokens 60 --name mc)
+train=(reward train --kind prm_head --base ../m.gguf --run pool --source mc --out prm.gguf --epochs 40 --hidden 16 --patience 40 --held-share 0.3 --name prm)
 
 # Kills `stage` once after a random part of the time it takes, then lets it finish.
 killed() { # killed DIR SECONDS COMMAND...
