@@ -169,7 +169,10 @@ void cli_clean(rung_buf *out, const char *text, size_t n);
 rung_status cli_store(rung_store **out, cli_call *c, int flags, rung_error *err);
 /* Options -> config, run row. extra as in cli_config_text. name from --name. */
 rung_status cli_run_begin(rung_run *run, cli_call *c, const char *extra, rung_error *err);
-rung_status cli_run_end(cli_call *c, rung_run *run, double t0, rung_error *err);
+/* Result object (kind NULL: none), cost since t0 (0: the stage has counted it itself) and end of
+ * the run, all or nothing. */
+rung_status cli_run_end(cli_call *c, rung_run *run, const char *result_kind, double t0,
+                        rung_error *err);
 rung_status cli_filter(rung_filter *f, cli_call *c, rung_store *s, rung_error *err);
 
 #endif

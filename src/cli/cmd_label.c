@@ -169,7 +169,7 @@ rung_status cli_label_truth(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_filter(&f, c, s, err));
     RUNG_TRY(cli_run_begin(&run, c, NULL, err));
     RUNG_TRY(rung_label_truth(&n, s, run.id, &f, err));
-    RUNG_TRY(cli_run_end(c, &run, t0, err));
+    RUNG_TRY(cli_run_end(c, &run, NULL, t0, err));
     rung_buf_printf(&c->summary, "%lld steps labelled from known first errors", (long long)n);
     cli_result_open(c, &run);
     cli_result_int(c, "n_labels", n);

@@ -278,12 +278,7 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) st = rung_net_save(j.net, out, cli_str(c, "type"), err);
     if (st == RUNG_OK) st = report(&j, out, t0, err);
     if (st == RUNG_OK && !cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
-    if (st == RUNG_OK && j.store) {
-        st = rung_run_spend(j.store, j.run.id, 0, rung_now() - t0, err);
-        if (st == RUNG_OK)
-            st = rung_result_put(j.store, j.run.id, "model.train", c->result.data, err);
-        if (st == RUNG_OK) st = rung_run_finish(j.store, j.run.id, err);
-    }
+    if (st == RUNG_OK && j.store) st = cli_run_end(c, &j.run, "model.train", t0, err);
 out:
     rung_net_free(j.net);
     rung_model_free(j.vocab);

@@ -152,9 +152,7 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
     memset(&r, 0, sizeof r);
     RUNG_TRY(rung_reward_train(&r, s, run.id, &o, &c->app->log, err));
     train_result(c, &run, &r, t0);
-    RUNG_TRY(rung_buf_check(&c->result, err));
-    RUNG_TRY(rung_result_put(s, run.id, "reward.train", c->result.data, err));
-    return cli_run_end(c, &run, t0, err);
+    return cli_run_end(c, &run, "reward.train", 0, err);
 }
 
 /* ---- score */
@@ -194,7 +192,7 @@ rung_status cli_reward_score(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) st = rung_reward_open(&r, path, e.engine, err);
     if (st == RUNG_OK) st = cli_run_begin(&run, c, rung_reward_hash(r), err);
     if (st == RUNG_OK) st = rung_reward_score(&model, r, s, &f, &c->app->log, err);
-    if (st == RUNG_OK) st = cli_run_end(c, &run, t0, err);
+    if (st == RUNG_OK) st = cli_run_end(c, &run, NULL, t0, err);
     if (st == RUNG_OK) {
         rung_buf_printf(&c->summary, "scored with %s (%s), model %lld of the store", path,
                         rung_reward_kind_name(rung_reward_kind_of(r)), (long long)model);

@@ -271,10 +271,8 @@ rung_status cli_run(cli_call *c, rung_error *err) {
     RUNG_GOTO(open_all(&w, err));
     RUNG_GOTO(run_all(&w, err));
     closing_object(&w);
-    RUNG_GOTO(rung_buf_check(&c->result, err));
-    RUNG_GOTO(rung_result_put(c->app->store, w.run.id, "claim", c->result.data, err));
-    RUNG_GOTO(rung_run_spend(c->app->store, w.run.id, w.tokens, rung_now() - w.t0, err));
-    RUNG_GOTO(rung_run_finish(c->app->store, w.run.id, err));
+    c->tokens = w.tokens;
+    RUNG_GOTO(cli_run_end(c, &w.run, "claim", w.t0, err));
     RUNG_GOTO(write_report(&w, err));
     st = closing_table(&w, err);
 out:

@@ -50,9 +50,21 @@ out:
     return st;
 }
 
-rung_status cli_run_end(cli_call *c, rung_run *run, double t0, rung_error *err) {
-    RUNG_TRY(rung_run_spend(c->app->store, run->id, 0, rung_now() - t0, err));
-    return rung_run_finish(c->app->store, run->id, err);
+/* In one transaction: killed in between, a run would be measured again and hold two results. */
+rung_status cli_run_end(cli_call *c, rung_run *run, const char *result_kind, double t0,
+                        rung_error *err) {
+    rung_store *s = c->app->store;
+    RUNG_TRY(rung_buf_check(&c->result, err));
+    RUNG_TRY(rung_store_begin(s, err));
+    rung_status st = RUNG_OK;
+    if (result_kind) st = rung_result_put(s, run->id, result_kind, c->result.data, err);
+    if (st == RUNG_OK && t0 > 0) {
+        st = rung_run_spend(s, run->id, c->tokens, rung_now() - t0, err);
+    }
+    if (st == RUNG_OK) st = rung_run_finish(s, run->id, err);
+    if (st == RUNG_OK) return rung_store_commit(s, err);
+    rung_store_rollback(s);
+    return st;
 }
 
 rung_status cli_run_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
