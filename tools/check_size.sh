@@ -35,7 +35,9 @@ BEGIN {
 FNR == 1 {
     end_file()
     prev = FILENAME; n_file++; fn_start = 0; head = ""; n_wide = widest = 0
-    c = FILENAME ~ /\.[ch]$/; cols = c ? 100 : FILENAME ~ /js$/ ? 400 : 120   # prose in templates of the page
+    c = FILENAME ~ /\.[ch]$/; cols = c ? 100 : 120
+    if (FILENAME ~ /js$/) cols = 400                         # prose in templates of the page
+    if (FILENAME ~ /^tests\/.*sh$/) cols = 200               # lines of data
 }
 {
     n_line = FNR

@@ -200,25 +200,19 @@ static void math500(void **state) {
     "\",\"generator\":\"toy-1b\",\"problem\":\"3 bags of 4 nuts?\",\"steps\":" steps               \
     ",\"final_answer_correct\":" correct ",\"label\":" label "}"
 
-static const char
-    processbench_text[] = "[\n  " PB("g-0", "[\"3 bags.\",\"3 * 4 = 14.\",\"So \\\\boxed{14}.\"]", "false", "1") ",\n  " PB(
-        "g-1", "[\"3 * 4 = 12.\",\"So \\\\boxed{12}.\"]", "true",
-        "-1") ",\n" PB("g-2", "[]", "true",
-                       "-1") ",\n" PB("g-3", "[\"a\"]", "true",
-                                      "1") ",\n" PB("g-4", "[\"a\",\"\"]", "true",
-                                                    "0") ",\n" PB("g-5", "[\"a\",7]", "true",
-                                                                  "0") ",\n" PB("g-6", "[\"a\"]",
-                                                                                "1",
-                                                                                "0") ",\n" PB("g-7",
-                                                                                              "[\"a"
-                                                                                              "\"]",
-                                                                                              "tru"
-                                                                                              "e",
-                                                                                              "\"x"
-                                                                                              "\"") ",\n7,\n" PB("g-1",
-                                                                                                                 "[\"else\"]",
-                                                                                                                 "true",
-                                                                                                                 "-1") "]";
+/* a row a line */
+/* clang-format off */
+static const char processbench_text[] = "[\n  "
+    PB("g-0", "[\"3 bags.\",\"3 * 4 = 14.\",\"So \\\\boxed{14}.\"]", "false", "1") ",\n  "
+    PB("g-1", "[\"3 * 4 = 12.\",\"So \\\\boxed{12}.\"]", "true", "-1") ",\n"
+    PB("g-2", "[]", "true", "-1") ",\n"
+    PB("g-3", "[\"a\"]", "true", "1") ",\n"
+    PB("g-4", "[\"a\",\"\"]", "true", "0") ",\n"
+    PB("g-5", "[\"a\",7]", "true", "0") ",\n"
+    PB("g-6", "[\"a\"]", "1", "0") ",\n"
+    PB("g-7", "[\"a\"]", "true", "\"x\"") ",\n7,\n"
+    PB("g-1", "[\"else\"]", "true", "-1") "]";
+/* clang-format on */
 
 static void processbench(void **state) {
     (void)state;
