@@ -200,6 +200,9 @@ rung_sampling cli_sampling(const cli_call *c) {
 rung_status cli_can_write(const char *path, rung_error *err) {
     char folder[4096];
     struct stat sb;
+    if (strcmp(path, "-") == 0) {
+        return rung_fail(err, RUNG_E_INVAL, "this goes to a file, not to standard output");
+    }
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(n ? n : 1) : 1, slash ? path : ".");

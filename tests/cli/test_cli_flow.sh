@@ -71,6 +71,29 @@ check "the report is HTML" grep -qi '<!doctype html' "$T/report.html"
 
 expect 0 '' -- "$RUNG" store check $S --json
 jsonl '.ok == true and .rows.trace == 108'
+
+# the token model, and the baseline that needs no file
+expect 0 '' -- "$RUNG" reward train $S --kind prm_token --base "$MODEL" --run train --tag '<?>' --epochs 1 --out "$T/tok.gguf" --held-share 0.4 --json
+jsonl '.kind == "prm_token" and .n_train > 0'
+expect 0 '' -- "$RUNG" reward score "$T/tok.gguf" $S --run pool --json
+jsonl '.kind == "prm_token"'
+expect 0 '' -- "$RUNG" reward score confidence $S --policy "$MODEL" --run pool --json
+jsonl '.kind == "confidence"'
+expect 2 'not to standard output' -- "$RUNG" reward train $S --base "$MODEL" --run train --out -
+
+# foreign traces with human labels
+cat >"$T/pb.jsonl" <<'J'
+{"id":"g-0","generator":"x","problem":"Start at 3. +4. Total?","steps":["3+4=8","#### 8"],"final_answer_correct":false,"label":0}
+{"id":"g-1","generator":"x","problem":"Start at 5. +4. Total?","steps":["5+4=9","#### 9"],"final_answer_correct":true,"label":-1}
+{"id":"g-2","generator":"y","problem":"Start at 6. +2. Total?","steps":["6+2=8","#### 9"],"final_answer_correct":false,"label":1}
+J
+expect 0 '' -- "$RUNG" trace import processbench "$T/pb.jsonl" $S --set pb --json
+jsonl '.n_traces == 3 and .n_rejected == 0'
+expect 0 '' -- "$RUNG" reward score prm.gguf $S --policy "$MODEL" --set pb
+expect 0 '' -- "$RUNG" bench processbench $S --set pb --prm prm.gguf --boot 200 --json
+jsonl '.metric == "processbench" and .n == 3 and .f1 >= 0 and (.ci95 | length) == 2'
+expect 0 'f1' -- "$RUNG" bench processbench $S --set pb --prm prm.gguf --boot 200
+
 # export, import, the same export
 expect 0 '' -- "$RUNG" store export "$T/a.jsonl" $S
 expect 0 '' -- "$RUNG" store import "$T/a.jsonl" --store "$T/b.db"
