@@ -215,7 +215,8 @@ static rung_status keep_rollout(labeler *w, node_slot *s, const rung_gen_out *o,
     RUNG_TRY(rung_buf_check(&w->whole, err));
     rung_trace t = {.text = w->whole.data, .n_bytes = (int32_t)w->whole.n};
     RUNG_TRY(rung_trace_judge(&t, w->arena, &s->problem, err));
-    double logprob = o->logprob ? 0.0 : (double)NAN;
+    /* an empty local continuation has no list, but its sum is 0 */
+    double logprob = o->logprob || rung_engine_model(w->engine) ? 0.0 : (double)NAN;
     for (int32_t i = 0; o->logprob && i < o->n_tok; i++) logprob += (double)o->logprob[i];
     char *text = rung_arena_strndup(w->arena, o->text, (size_t)o->n_bytes);
     char *stop = rung_arena_strndup(w->arena, o->stop, strlen(o->stop));
@@ -289,7 +290,7 @@ static rung_status drive(labeler *w, rung_error *err) {
     rung_status st = fill(w, err);
     rung_engine_cb cb = {.on_gen = on_gen, .ud = w};
     if (st != RUNG_OK)
-        rung_engine_drop(w->engine, w->n_out);
+        rung_engine_clear(w->engine);
     else if (w->n_out)
         st = rung_engine_run(w->engine, &cb, err);
     rung_error late = RUNG_ERROR_INIT;

@@ -147,7 +147,7 @@ static rung_status gather(gatherer *g, const char key[33], rung_error *err) {
     rung_status st = fill(g, err);
     rung_engine_cb cb = {.on_eval = on_eval, .ud = g};
     if (st != RUNG_OK)
-        rung_engine_drop(g->engine, g->n_out);
+        rung_engine_clear(g->engine);
     else if (g->n_out)
         st = rung_engine_run(g->engine, &cb, err);
     if (fflush(g->file) != 0 && st == RUNG_OK)

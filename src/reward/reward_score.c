@@ -254,7 +254,7 @@ static rung_status score_all(scorer *w, rung_error *err) {
     rung_status st = fill(w, err);
     rung_engine_cb cb = {.on_eval = on_eval, .ud = w};
     if (st != RUNG_OK)
-        rung_engine_drop(w->r->engine, w->n_out);
+        rung_engine_clear(w->r->engine);
     else if (w->n_out)
         st = rung_engine_run(w->r->engine, &cb, err);
     return st;

@@ -53,7 +53,3 @@ const char *rung_engine_name(char buf[96], const rung_engine *e, const char *giv
 bool rung_gen_is_whole(const rung_gen_out *o) {
     return strcmp(o->stop, "error") != 0 && strcmp(o->stop, "cancelled") != 0;
 }
-
-void rung_engine_drop(rung_engine *e, int64_t n_queued) {
-    if (n_queued > 0) rung_engine_clear(e);
-}

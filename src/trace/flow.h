@@ -32,6 +32,4 @@ rung_status rung_problem_ids(rung_ids *out, rung_store *s, const rung_filter *f,
 const char *rung_engine_name(char buf[96], const rung_engine *e, const char *given);
 /* Is this a finished sample, or one that must be made again ("error", "cancelled")? */
 bool rung_gen_is_whole(const rung_gen_out *o);
-/* Empty the queue of an engine after a failure between submit and run: it holds our addresses. */
-void rung_engine_drop(rung_engine *e, int64_t n_queued);
 #endif

@@ -251,7 +251,7 @@ static rung_status drive(sampler *w, rung_error *err) {
     rung_engine_cb cb = {.on_gen = on_gen, .ud = w};
     rung_status st = fill(w, err);
     if (st != RUNG_OK)
-        rung_engine_drop(w->engine, w->n_out);
+        rung_engine_clear(w->engine);
     else if (w->n_out)
         st = rung_engine_run(w->engine, &cb, err);
     rung_error late = RUNG_ERROR_INIT;
