@@ -47,8 +47,10 @@ parse() {
 "$RUNG" help --man | sed -n 's/\\-/-/g; s/\\e/\\/g; s/^  rung /rung /p' >"$T/examples"
 [ "$(wc -l <"$T/examples")" -ge 30 ] || fail "only $(wc -l <"$T/examples") examples in the man page"
 for f in "$SRC/README.md" "$SRC"/docs/*.md; do
-  [ -f "$f" ] && awk '/^```/{on=!on; next} on && /^(\$ )?(build\/bin\/)?rung [a-z]/ && !/</{sub(/^\$ /,""); sub(/^build\/bin\//,""); print}' "$f"
+  [ -f "$f" ] && awk '/^```/{on=!on; next} on && /^(\$ )?(build\/bin\/|\$)?rung [a-z]/ && !/</{sub(/^\$ /,""); sub(/^build\/bin\//,""); sub(/^\$/,""); print}' "$f"
 done | sed 's/\[--[^]]*\]//g' >>"$T/examples"
+n_doc=$(($(wc -l <"$T/examples") - $(grep -c '^  rung' <("$RUNG" help --man))))
+[ "$n_doc" -ge 5 ] || fail "only $n_doc examples in the documents"
 while read -r line; do parse "$line"; done <"$T/examples"
 
 for r in "$SRC"/recipes/*.yaml; do
