@@ -28,9 +28,15 @@ function key(methods) {
   return h("ul", { class: "key", "aria-label": "Key" }, methods.map((m) => h("li", null, mark(m.name), methodName(m.name))));
 }
 
+// what the rows span, with air, and never less than ten points
+function spread(rows) {
+  const low = Math.min(...rows.map((r) => r.lo ?? r.acc)), high = Math.max(...rows.map((r) => r.hi ?? r.acc));
+  const air = Math.max(0.02, (0.1 - (high - low)) / 2);
+  return [Math.max(0, low - air), Math.min(1, high + air)];
+}
+
 function range(answer) {
-  const all = answer.methods.flatMap((m) => m.points.map(rowOf(m)));
-  return [Math.max(0, Math.min(...all.map((r) => r.lo ?? r.acc)) - 0.02), Math.min(1, Math.max(...all.map((r) => r.hi ?? r.acc)) + 0.02)];
+  return spread(answer.methods.flatMap((m) => m.points.map(rowOf(m))));
 }
 
 // All methods together. One sample is a level to read the others against; greedy stands at its own cost.
@@ -98,7 +104,7 @@ function endpoints(answer) {
     const above = width < 560; // no room for names at the side: put each over its row
     return Plot.plot({
       width, height: (above ? 46 : 32) * rows.length + 60, marginLeft: above ? 12 : 236, marginRight: 66, marginBottom: 40,
-      x: { tickFormat: asPercent, label: "problems answered right, all samples used", grid: true, nice: true, ticks: above ? 4 : 8 },
+      x: { domain: spread(rows), tickFormat: asPercent, label: "problems answered right, all samples used", grid: true, nice: true, ticks: above ? 4 : 8 },
       y: { domain: rows.map((r) => r.name), label: null, axis: null },
       color: { type: "identity" },
       marks: [

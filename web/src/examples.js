@@ -49,6 +49,6 @@ export function examples(data) {
   legend.append(`${scored}. Steps are counted from 0. MC 3/8: of 8 continuations from this step 3 reached the right answer. The problems are spread evenly over the set, right and wrong traces in turn; they were not picked by score.`);
   return h("section", null, h("h2", null, `${data.examples.length} solutions, step by step`), legend,
     data.examples.map((t, i) => h("article", { class: "example" },
-      h("h3", null, `${i + 1}. ${[t.set, t.key].filter(Boolean).join(" ")}`),
+      h("h3", null, `${i + 1}. ${t.key.startsWith(t.set) ? t.key : `${t.set} ${t.key}`}`),
       h("p", { class: "question" }, t.question), strip(t), h("p", { class: "outcome" }, outcome(t)))));
 }
