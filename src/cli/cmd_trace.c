@@ -145,7 +145,15 @@ static void step_text(viewer *v, const rung_trace *t, int32_t k, const mark *m) 
     }
     if (m->has_score) snprintf(score, sizeof score, "%.3f", m->score);
     rung_buf_printf(&v->b, "  %c %2d  %6s %6s  ", k == t->first_error ? 'x' : ' ', k, label, score);
-    cli_clean(&v->b, t->text + s->byte_begin, (size_t)n);
+    const char *p = t->text + s->byte_begin;
+    for (int32_t line = 0; n > 0; line++) { /* further lines of a step under its first */
+        const char *end = memchr(p, '\n', (size_t)n);
+        int32_t len = end ? (int32_t)(end - p) + 1 : n;
+        rung_buf_printf(&v->b, "%*s", line ? 23 : 0, "");
+        cli_clean(&v->b, p, (size_t)len);
+        p += len;
+        n -= len;
+    }
     rung_buf_str(&v->b, "\n");
 }
 
