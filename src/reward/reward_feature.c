@@ -31,6 +31,14 @@ typedef struct gatherer {
     double start;
 } gatherer;
 
+/* Rows that example e is read for: those that no earlier example has. */
+static int32_t n_own(const reward_example *e) {
+    return e->first + e->n - e->own;
+}
+static float *own_rows(const gatherer *g, const reward_example *e) {
+    return g->x + (size_t)e->own * (size_t)g->n_embd;
+}
+
 static uint64_t record_hash(int64_t example, const float *x, size_t n) {
     return rung_hash64(x, n * sizeof *x, (uint64_t)example);
 }
@@ -53,8 +61,8 @@ static rung_status read_cache(gatherer *g, const char key[33], rung_error *err) 
         uint64_t hash;
         if (fread(&i, sizeof i, 1, g->file) != 1 || i < 0 || i >= g->set->n_examples) break;
         const reward_example *e = &g->set->example[i];
-        size_t n = (size_t)e->n * (size_t)g->n_embd;
-        float *x = g->x + (size_t)e->first * (size_t)g->n_embd;
+        size_t n = (size_t)n_own(e) * (size_t)g->n_embd;
+        float *x = own_rows(g, e);
         if (fread(x, sizeof *x, n, g->file) != n || fread(&hash, sizeof hash, 1, g->file) != 1 ||
             hash != record_hash(i, x, n))
             break;
@@ -88,7 +96,7 @@ static rung_status submit(gatherer *g, int64_t i, rung_error *err) {
     rung_arena *a = rung_arena_new(0);
     rung_iter *it = NULL;
     reward_layout l = {0};
-    int32_t *at = rung_alloc((size_t)e->n * sizeof *at);
+    int32_t n = n_own(e), *at = rung_alloc((size_t)n * sizeof *at);
     rung_status st = RUNG_OK;
     if (!a || !at) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to read a trace"));
     const rung_trace *t;
@@ -100,11 +108,11 @@ static rung_status submit(gatherer *g, int64_t i, rung_error *err) {
                                  &p, t, err));
     g->n_spelled += spelled;
     g->n_by_step += by_step;
-    for (int32_t k = 0; k < e->n; k++) at[k] = l.at[g->set->step[e->first + k]];
+    for (int32_t k = 0; k < n; k++) at[k] = l.at[g->set->step[e->own + k]];
     rung_eval v = {.tok = l.tok,
-                   .n_tok = at[e->n - 1] + 1, /* nothing after the last read-out is needed */
+                   .n_tok = at[n - 1] + 1, /* nothing after the last read-out is needed */
                    .at = at,
-                   .n_at = e->n,
+                   .n_at = n,
                    .hidden = true,
                    .ud = (void *)(intptr_t)(i + 1)};
     RUNG_GOTO(rung_engine_eval(g->engine, &v, err));
@@ -120,7 +128,11 @@ out:
 static rung_status fill(gatherer *g, rung_error *err) {
     while (g->n_out < FEATURE_WINDOW && g->next < g->set->n_examples) {
         int64_t i = g->next++;
-        if (!g->have[i]) RUNG_TRY(submit(g, i, err));
+        if (g->have[i]) continue;
+        if (n_own(&g->set->example[i]) == 0)
+            g->n_done++;
+        else
+            RUNG_TRY(submit(g, i, err));
     }
     return RUNG_OK;
 }
@@ -129,10 +141,10 @@ static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
     gatherer *g = ud;
     int64_t i = (int64_t)(intptr_t)o->ud - 1;
     const reward_example *e = &g->set->example[i];
-    size_t n = (size_t)e->n * (size_t)g->n_embd;
-    float *x = g->x + (size_t)e->first * (size_t)g->n_embd;
+    size_t n = (size_t)n_own(e) * (size_t)g->n_embd;
+    float *x = own_rows(g, e);
     g->n_out--;
-    if (!o->hidden || o->n_at != e->n)
+    if (!o->hidden || o->n_at != n_own(e))
         return rung_fail(err, RUNG_E_MODEL, "the engine gave no hidden states");
     memcpy(x, o->hidden, n * sizeof *x);
     RUNG_TRY(append_cache(g, i, x, n, err));
@@ -156,6 +168,11 @@ static rung_status gather(gatherer *g, const char key[33], rung_error *err) {
                RUNG_I("traces", g->n_done), RUNG_I("rows", g->set->n_rows),
                RUNG_I("tokens", g->n_tok), RUNG_I("retokenised", g->n_spelled),
                RUNG_I("retokenised_by_step", g->n_by_step));
+    size_t row = (size_t)g->n_embd;
+    for (int64_t r = 0; st == RUNG_OK && r < g->set->n_rows; r++)
+        if (g->set->same[r] != r)
+            memcpy(g->x + (size_t)r * row, g->x + (size_t)g->set->same[r] * row,
+                   row * sizeof *g->x);
     return st;
 }
 

@@ -30,6 +30,7 @@ void reward_layout_clear(reward_layout *l);
 typedef struct reward_example {
     int64_t trace, problem;
     int32_t first, n; /* rows [first, first+n) of the set */
+    int32_t own;      /* rows before it are copies of earlier examples' rows */
     bool held;
 } reward_example;
 /* Rows in the store's order: by problem, trace, step. */
@@ -37,6 +38,8 @@ typedef struct reward_set {
     reward_example *example;
     int64_t n_examples, cap_examples;
     int32_t *step; /* which step of the trace a row reads */
+    int64_t *node; /* its node */
+    int32_t *same; /* the first row of that node: itself, or an earlier one with the same prefix */
     float *target; /* what is trained: 0..1 */
     bool *hard;    /* what is measured */
     int64_t n_rows, cap_rows, n_held_rows;

@@ -1,4 +1,5 @@
 /* Scores of stored traces: per step (prm) or at the leaf (orm), only what is missing. */
+#include "reward/reward_ids.h"
 #include "reward/reward_impl.h"
 #include "trace/flow.h"
 
@@ -25,6 +26,7 @@ typedef struct scorer {
     int64_t model;
     const rung_log *log;
     rung_ids traces;
+    reward_ids known; /* nodes in the store, or asked for in this call */
     size_t next;
     score_job job[SCORE_WINDOW];
     int32_t n_out;
@@ -75,17 +77,24 @@ static bool outcome_only(const rung_reward *r) {
     return r->kind == RUNG_REWARD_ORM_HEAD;
 }
 
-static rung_status is_missing(bool *missing, scorer *w, const rung_trace *t, rung_error *err) {
-    *missing = false;
-    for (int32_t k = outcome_only(w->r) ? t->n_steps - 1 : 0; k >= 0 && k < t->n_steps; k++) {
+static int32_t first_step(const rung_reward *r, const rung_trace *t) {
+    return outcome_only(r) && t->n_steps ? t->n_steps - 1 : 0;
+}
+
+/* First step of t whose score is neither stored nor asked for; n_steps when none. A node's
+ * descendants come after it, so all from there on are missing. */
+static rung_status first_missing(int32_t *first, scorer *w, const rung_trace *t, rung_error *err) {
+    int32_t k = first_step(w->r, t);
+    for (; k < t->n_steps; k++) {
+        int64_t node = t->step[k].node, one = 1;
         double value;
-        bool found = false;
-        RUNG_TRY(rung_score_get(&value, &found, w->store, t->step[k].node, w->model, err));
-        if (!found) {
-            *missing = true;
-            break;
-        }
+        bool found = reward_ids_has(&w->known, node), is_new;
+        if (found) continue;
+        RUNG_TRY(rung_score_get(&value, &found, w->store, node, w->model, err));
+        if (!found) break;
+        RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, node, err));
     }
+    *first = k;
     return RUNG_OK;
 }
 
@@ -95,10 +104,10 @@ static rung_status collect(scorer *w, const rung_filter *f, rung_error *err) {
     const rung_trace *t;
     rung_status st;
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
-        bool missing;
-        st = is_missing(&missing, w, t, err);
+        int32_t first;
+        st = first_missing(&first, w, t, err);
         w->n_total++;
-        if (st == RUNG_OK && missing) st = rung_ids_push(&w->traces, t->id, err);
+        if (st == RUNG_OK && first < t->n_steps) st = rung_ids_push(&w->traces, t->id, err);
         if (st != RUNG_OK) break;
     }
     rung_iter_free(it);
@@ -127,9 +136,10 @@ static rung_status score_confidence(scorer *w, rung_error *err) {
     return RUNG_OK;
 }
 
+/* Only what is missing is asked for: what traces of a problem share is computed once, and the
+ * engine takes the tokens before the first asked position from its cache. */
 static rung_status queue_eval(scorer *w, score_job *j, const reward_layout *l, const rung_trace *t,
-                              rung_error *err) {
-    int32_t first = outcome_only(w->r) ? l->n_at - 1 : 0;
+                              int32_t first, rung_error *err) {
     j->n = l->n_at - first;
     j->node = rung_alloc((size_t)j->n * sizeof *j->node);
     if (!j->node) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", j->n);
@@ -151,6 +161,11 @@ static rung_status queue_eval(scorer *w, score_job *j, const reward_layout *l, c
     }
     j->used = true;
     w->n_out++;
+    for (int32_t k = 0; k < j->n; k++) {
+        int64_t one = 1;
+        bool is_new;
+        RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, j->node[k], err));
+    }
     return RUNG_OK;
 }
 
@@ -165,6 +180,12 @@ static rung_status submit(scorer *w, score_job *j, int64_t id, rung_error *err) 
     const rung_trace *t;
     rung_problem p;
     RUNG_GOTO(reward_trace_get(&t, &it, w->store, id, err));
+    int32_t first;
+    RUNG_GOTO(first_missing(&first, w, t, err));
+    if (first == t->n_steps) {
+        st = trace_done(w, err);
+        goto out;
+    }
     RUNG_GOTO(rung_problem_get(w->store, &p, a, t->problem, err));
     bool spelled, by_step;
     rung_error e = RUNG_ERROR_INIT;
@@ -173,7 +194,7 @@ static rung_status submit(scorer *w, score_job *j, int64_t id, rung_error *err) 
     if (st == RUNG_OK) {
         w->n_spelled += spelled;
         w->n_by_step += by_step;
-        st = queue_eval(w, j, &l, t, &e);
+        st = queue_eval(w, j, &l, t, first, &e);
     }
     if (st == RUNG_E_FORMAT || st == RUNG_E_LIMIT) {
         w->n_skipped++;
@@ -285,6 +306,7 @@ rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
     for (int32_t k = 0; k < SCORE_WINDOW; k++) rung_free(w->job[k].node);
     rung_free(w->row);
     rung_ids_clear(&w->traces);
+    reward_ids_clear(&w->known);
     rung_free(w);
     if (model_id) *model_id = id;
     return st;

@@ -1,5 +1,6 @@
 /* The labelled set: which steps of which traces are trained on, with what target; the split of
  * problems; the figures on it. */
+#include "reward/reward_ids.h"
 #include "reward/reward_impl.h"
 #include "rung/stat.h"
 #include "trace/flow.h"
@@ -10,7 +11,7 @@
 
 enum { ECE_BINS = 10 };
 
-static rung_status push_row(reward_set *set, int32_t step, double target, bool hard,
+static rung_status push_row(reward_set *set, int32_t step, int64_t node, double target, bool hard,
                             rung_error *err) {
     if (set->n_rows == set->cap_rows) {
         int64_t cap = set->cap_rows ? set->cap_rows * 2 : 1024;
@@ -21,12 +22,18 @@ static rung_status push_row(reward_set *set, int32_t step, double target, bool h
         if (b) set->target = b;
         bool *c = rung_realloc(set->hard, n * sizeof *c);
         if (c) set->hard = c;
-        if (!a || !b || !c)
+        int64_t *d = rung_realloc(set->node, n * sizeof *d);
+        if (d) set->node = d;
+        int32_t *e = rung_realloc(set->same, n * sizeof *e);
+        if (e) set->same = e;
+        if (!a || !b || !c || !d || !e)
             return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld labels", (long long)cap);
         set->cap_rows = cap;
     }
     int64_t r = set->n_rows++;
     set->step[r] = step;
+    set->node[r] = node;
+    set->same[r] = (int32_t)r;
     set->target[r] = (float)target;
     set->hard[r] = hard;
     return RUNG_OK;
@@ -62,7 +69,7 @@ static rung_status read_steps(reward_set *set, rung_store *s, const rung_trace *
         if (!(target >= 0.0 && target <= 1.0))
             return rung_fail(err, RUNG_E_FORMAT, "trace %lld, step %d: label %g is not in [0,1]",
                              (long long)t->id, k, target);
-        RUNG_TRY(push_row(set, k, target, l.hard == 1, err));
+        RUNG_TRY(push_row(set, k, t->step[k].node, target, l.hard == 1, err));
         if (l.hard == 0 && !o->keep_after_error) break;
     }
     return RUNG_OK;
@@ -71,7 +78,8 @@ static rung_status read_steps(reward_set *set, rung_store *s, const rung_trace *
 static rung_status read_outcome(reward_set *set, const rung_trace *t, rung_error *err) {
     if (t->verdict == RUNG_VERDICT_UNKNOWN || t->n_steps == 0) return RUNG_OK;
     bool right = t->verdict == RUNG_VERDICT_CORRECT;
-    return push_row(set, t->n_steps - 1, right ? 1.0 : 0.0, right, err);
+    return push_row(set, t->n_steps - 1, t->step[t->n_steps - 1].node, right ? 1.0 : 0.0, right,
+                    err);
 }
 
 static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward_train_opts *o,
@@ -89,6 +97,25 @@ static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward
     }
     rung_iter_free(it);
     return st == RUNG_DONE ? RUNG_OK : st;
+}
+
+/* Rows of one node (traces that share a prefix) are read once. */
+static rung_status find_owners(reward_set *set, rung_error *err) {
+    reward_ids seen = {0};
+    rung_status st = RUNG_OK;
+    for (int64_t i = 0; i < set->n_examples && st == RUNG_OK; i++) {
+        reward_example *e = &set->example[i];
+        e->own = e->first + e->n;
+        for (int32_t r = e->first; r < e->first + e->n && st == RUNG_OK; r++) {
+            int64_t row = r;
+            bool is_new;
+            st = reward_ids_put(&row, &is_new, &seen, set->node[r], err);
+            set->same[r] = (int32_t)row;
+            if (st == RUNG_OK && is_new && r < e->own) e->own = r;
+        }
+    }
+    reward_ids_clear(&seen);
+    return st;
 }
 
 typedef struct ranked {
@@ -188,6 +215,7 @@ rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_tr
     if (st == RUNG_OK && out->n_rows > INT32_MAX)
         st = rung_fail(err, RUNG_E_LIMIT, "%lld labels are too many", (long long)out->n_rows);
     if (st == RUNG_OK) st = split_problems(out, s, o->seed, reward_defaults_of(o).held_share, err);
+    if (st == RUNG_OK) st = find_owners(out, err);
     if (st == RUNG_OK) {
         hash_set(out);
         return RUNG_OK;
@@ -199,6 +227,8 @@ rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_tr
 void reward_set_clear(reward_set *set) {
     rung_free(set->example);
     rung_free(set->step);
+    rung_free(set->node);
+    rung_free(set->same);
     rung_free(set->target);
     rung_free(set->hard);
     *set = (reward_set){0};

@@ -129,6 +129,32 @@ static void masked_after_the_first_error(void **state) {
     rung_store_close(s);
 }
 
+/* Rows of one prefix are read once: every row before `own` has an earlier owner, and no first row
+ * of a node is left out. */
+static void shared_prefixes_are_read_once(void **state) {
+    (void)state;
+    rung_store *s;
+    OK(rung_store_open(&s, pool_path, 0, err));
+    rung_reward_train_opts o = train_opts(RUNG_REWARD_PRM_HEAD, "x");
+    reward_set set;
+    OK(reward_set_read(&set, s, &o, err));
+    int64_t n_copies = 0;
+    for (int64_t i = 0; i < set.n_examples; i++) {
+        const reward_example *e = &set.example[i];
+        for (int32_t r = e->first; r < e->first + e->n; r++) {
+            int32_t first = 0;
+            while (set.node[first] != set.node[r]) first++;
+            assert_int_equal(set.same[r], first);
+            if (first == r) assert_true(r >= e->own);
+            if (r < e->own) n_copies++;
+            assert_true(set.hard[first] == set.hard[r]);
+        }
+    }
+    assert_true(n_copies > 50);
+    reward_set_clear(&set);
+    rung_store_close(s);
+}
+
 static void outcome_rows(void **state) {
     (void)state;
     rung_store *s;
@@ -255,9 +281,13 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layout),       cmocka_unit_test(masked_after_the_first_error),
-        cmocka_unit_test(outcome_rows), cmocka_unit_test(split_is_by_problem),
-        cmocka_unit_test(confidence),   cmocka_unit_test(kinds),
+        cmocka_unit_test(layout),
+        cmocka_unit_test(masked_after_the_first_error),
+        cmocka_unit_test(shared_prefixes_are_read_once),
+        cmocka_unit_test(outcome_rows),
+        cmocka_unit_test(split_is_by_problem),
+        cmocka_unit_test(confidence),
+        cmocka_unit_test(kinds),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -103,7 +103,7 @@ static void killed_and_resumed(void **state) {
         assert_memory_equal(got.data, want.data, want.n);
     }
     printf("stopped %d times of 7 within %.3f s\n", n_killed, whole_s);
-    assert_true(n_killed >= 3);
+    assert_true(n_killed >= 2);
     rung_buf_clear(&want);
     rung_buf_clear(&got);
 }
