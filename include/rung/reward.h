@@ -56,7 +56,9 @@ typedef struct rung_reward_train_opts {
     const char *system, *suffix, *tag; /* format: prompt as in sampling; tag: text put after each
                                           step before the read-out ("" none) */
     rung_filter traces;
-    bool read_before_tag;  /* read at the step's own last token although a tag follows it */
+    bool read_before_tag; /* read at the step's own last token although a tag follows it */
+    bool tag_first; /* the tag also stands before the first step: it says from the start what is
+                       asked */
     bool keep_after_error; /* train on steps after the first hard = 0, too (they are masked else:
                               labels.md 0.1) */
     rung_aggregate_id aggregate; /* written into the file: how to make one score of a trace */

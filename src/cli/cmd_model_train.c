@@ -9,6 +9,8 @@
 
 static const cli_opt train_opts[] = {
     OPT_PATH("out", "", CLI_NOTE, "the GGUF file to write"),
+    OPT_PATH("from", "", CLI_NOTE,
+             "go on from this file's weights (its shape wins), empty = from nothing"),
     OPT_INT("embd", "192", "D", 8, 8192, CLI_KEY, "width"),
     OPT_INT("layers", "4", "L", 1, 128, CLI_KEY, "layers"),
     OPT_INT("heads", "2", "H", 1, 128, CLI_KEY, "attention heads; few and wide sample faster"),
@@ -37,8 +39,8 @@ static const cli_opt train_opts[] = {
     OPT_REAL("distract", "0", "P", -1, 1, CLI_KEY,
              "chance per line of the distractor's number, 0 = 0.03, -1 = never"),
     OPT_REAL("check-weight", "1", "W", 0, 1000, CLI_KEY, "loss weight of a verdict"),
-    OPT_REAL("check-lm", "0", "W", 0, 1000, CLI_KEY,
-             "loss weight of the other tokens of checking text"),
+    OPT_REAL("check-lm", "0.3", "W", 0, 1000, CLI_KEY,
+             "loss weight of a line's true result in checking text"),
     OPT_INT("held", "512", "DOCUMENTS", 0, 1e6, CLI_KEY, "held-out documents for the last figure"),
     OPT_PATH("checkpoint", "", CLI_FREE, "empty = beside --out, removed at the end"),
     OPT_INT("checkpoint-every", "200", "STEPS", 1, 1e9, CLI_FREE, "steps between checkpoints"),
@@ -56,6 +58,7 @@ typedef struct job {
     cli_call *c;
     rung_store *store; /* NULL: no metrics kept */
     rung_run run;
+    const char *extra; /* hash of the file gone on from; NULL: none */
     char hash[33], checkpoint[4096], vocab_path[4096];
     rung_net *net;
     rung_model *vocab;
@@ -119,7 +122,10 @@ static rung_status make_net(job *j, const char *config, rung_error *err) {
         .rms_eps = 1e-5f,
         .tied = cli_flag(c, "tied"),
     };
-    rung_status st = rung_net_new(&j->net, &shape, (uint64_t)cli_int(c, "seed"), err);
+    const char *from = cli_str(c, "from");
+    rung_status st = from && from[0]
+                         ? rung_net_load(&j->net, from, err)
+                         : rung_net_new(&j->net, &shape, (uint64_t)cli_int(c, "seed"), err);
     if (st == RUNG_OK) st = train_text_set_vocab(j->net, v, err);
     rung_vocab_free(v);
     if (st != RUNG_OK) return st;
@@ -233,7 +239,11 @@ static rung_status prepare(job *j, const char *out, const char **config, rung_er
     cli_call *c = j->c;
     rung_buf text;
     rung_buf_init(&text, 1u << 20);
-    rung_status st = cli_config_text(&text, j->hash, c, NULL, err);
+    char from_hash[33] = "";
+    const char *from = cli_str(c, "from");
+    if (from && from[0]) RUNG_TRY(rung_hash_file(from_hash, from, err));
+    j->extra = from_hash[0] ? rung_arena_strndup(c->app->arena, from_hash, 32) : NULL;
+    rung_status st = cli_config_text(&text, j->hash, c, j->extra, err);
     *config = st == RUNG_OK ? rung_arena_strndup(c->app->arena, text.data, text.n) : NULL;
     rung_buf_clear(&text);
     if (st != RUNG_OK) return st;
@@ -246,7 +256,7 @@ static rung_status prepare(job *j, const char *out, const char **config, rung_er
     snprintf(j->vocab_path, sizeof j->vocab_path, "%.4000s.%.8s.vocab", out, j->hash);
     if (c->in_recipe || cli_is_set(c, "store")) {
         RUNG_TRY(cli_store(&j->store, c, RUNG_STORE_CREATE, err));
-        RUNG_TRY(cli_run_begin(&j->run, c, NULL, err));
+        RUNG_TRY(cli_run_begin(&j->run, c, j->extra, err));
     }
     return RUNG_OK;
 }

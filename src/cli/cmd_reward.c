@@ -27,6 +27,7 @@ static const cli_opt train_opts[] = {
     OPT_BOOL("soft", "false", CLI_KEY, "soft labels as targets, not hard ones"),
     OPT_STR("tag", "", "TEXT", CLI_KEY, "text put after each step before the read-out"),
     OPT_BOOL("read-before-tag", "false", CLI_KEY, "read at the step's own last token"),
+    OPT_BOOL("tag-first", "false", CLI_KEY, "the tag also stands before the first step"),
     OPT_BOOL("keep-after-error", "false", CLI_KEY, "train on steps after the first wrong one too"),
     OPT_NAMES("aggregate", "min", cli_names_aggregates, CLI_KEY,
               "how to make one score of a trace, written into the file"),
@@ -83,6 +84,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->suffix = cli_str(c, "suffix");
     o->tag = cli_str(c, "tag");
     o->read_before_tag = cli_flag(c, "read-before-tag");
+    o->tag_first = cli_flag(c, "tag-first");
     o->keep_after_error = cli_flag(c, "keep-after-error");
     o->patience = (int32_t)cli_int(c, "patience");
     o->save_type = cli_str(c, "save-type");

@@ -1,9 +1,13 @@
 /* Documents for rung model train.
  *
- * Solving text: loss on the solution and on <|eos|>. Checking text: each verdict is replaced by the
- * question <?>, at which the verdict is the target; that is also how the reward model is read. */
+ * Solving text: loss on the solution and on <|eos|>. Checking text: it opens with the question <?>,
+ * so that the model knows from the first line on what is asked; each verdict is replaced by <?>, at
+ * which the verdict is the target; that is also how the reward model is read. At a line's result
+ * the targets are the digits of the true result, whatever the line says: with the verdicts alone,
+ * one bit a line, a million-parameter model had learned 59% of them after 5 million tokens. */
 #include "cli/train_text.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 void train_text_init(train_text *t) {
@@ -59,20 +63,53 @@ static void aim_solve(train_text *t, int32_t n_prompt) {
     }
 }
 
+enum { TOK_BYTE = 4 }; /* id of byte 0: problem.h, the order of the vocabulary */
+
+static bool is_digit(int32_t tok) {
+    return tok >= TOK_BYTE + '0' && tok <= TOK_BYTE + '9';
+}
+
+/* The number whose first token is at *j; *j moves past it. False: there is none. */
+static bool read_number(int64_t *out, const train_text *t, int32_t *j) {
+    bool neg = *j < t->n && t->tok[*j] == TOK_BYTE + '-';
+    int32_t first = neg ? ++*j : *j;
+    for (*out = 0; *j < t->n && is_digit(t->tok[*j]) && *j - first < 9; ++*j)
+        *out = *out * 10 + (t->tok[*j] - TOK_BYTE - '0');
+    if (neg) *out = -*out;
+    return *j > first;
+}
+
+/* "aob=c" from token j on: at '=' and at each digit of c the target is the true result's next
+ * character, after its last one the line's end. Other lines are left alone. */
+static void aim_result(train_text *t, int32_t j) {
+    int64_t a, b;
+    if (!read_number(&a, t, &j) || j >= t->n) return;
+    int32_t op = t->tok[j++] - TOK_BYTE;
+    if (!read_number(&b, t, &j) || j >= t->n || t->tok[j] != TOK_BYTE + '=') return;
+    char truth[32];
+    int n = snprintf(truth, sizeof truth, "%lld\n",
+                     (long long)(op == '+'   ? a + b
+                                 : op == '-' ? a - b
+                                             : a * b));
+    for (int k = 0; k < n && j < t->n && t->tok[j] != TOK_BYTE + '\n'; k++, j++) {
+        t->target[j] = TOK_BYTE + truth[k];
+        t->weight[j] = t->check_lm;
+    }
+}
+
 static void aim_check(train_text *t, int32_t n_prompt) {
     for (int32_t j = 0; j < t->n; j++) {
+        t->target[j] = RUNG_VOCAB_EOS;
+        t->weight[j] = 0.0f;
+    }
+    for (int32_t j = n_prompt; j < t->n; j++) {
         bool verdict = t->tok[j] == RUNG_VOCAB_PLUS || t->tok[j] == RUNG_VOCAB_MINUS;
         if (verdict) {
             t->target[j] = t->tok[j];
             t->weight[j] = t->check_weight;
             t->tok[j] = RUNG_VOCAB_ASK;
-            continue;
         }
-        bool next = j + 1 < t->n && j + 1 >= n_prompt;
-        int32_t to = next ? t->tok[j + 1] : RUNG_VOCAB_EOS;
-        next = next && to != RUNG_VOCAB_PLUS && to != RUNG_VOCAB_MINUS;
-        t->target[j] = to;
-        t->weight[j] = next ? t->check_lm : 0.0f;
+        if (verdict || j == n_prompt) aim_result(t, j + 1);
     }
 }
 
@@ -84,8 +121,12 @@ static rung_status make(train_text *t, uint64_t i, rung_error *err) {
     RUNG_TRY(rung_corpus_make(&t->prompt, &t->doc, &t->corpus, i, err));
     RUNG_TRY(append(t, &t->prompt, false, err));
     int32_t n_prompt = t->n;
+    if (t->kind == RUNG_CORPUS_CHECK) {
+        RUNG_TRY(reserve(t, t->n + 1, err));
+        t->tok[t->n++] = RUNG_VOCAB_ASK;
+    }
     RUNG_TRY(append(t, &t->doc, t->kind == RUNG_CORPUS_CHECK, err));
-    if (t->n == n_prompt) {
+    if (t->doc.n == 0) {
         return rung_fail(err, RUNG_E_FORMAT, "document %llu is empty", (unsigned long long)i);
     }
     if (t->kind == RUNG_CORPUS_CHECK)
@@ -158,7 +199,7 @@ static void batch_row(held_batch *b, int32_t row, const train_text *t) {
         b->tok[at + (size_t)j] = t->tok[j];
         b->target[at + (size_t)j] = t->target[j];
         b->doc[at + (size_t)j] = 0;
-        bool asked = t->tok[j] == RUNG_VOCAB_ASK;
+        bool asked = t->tok[j] == RUNG_VOCAB_ASK && t->weight[j] > 0.0f;
         if (check && asked) b->w_check[at + (size_t)j] = 1.0f;
         if (!check && t->weight[j] > 0.0f) b->w_solve[at + (size_t)j] = 1.0f;
     }

@@ -10,7 +10,7 @@ typedef struct train_text {
     rung_corpus_opts corpus;
     const rung_model *vocab; /* tokenises as the trained model will */
     float check_weight;      /* of a verdict in checking text */
-    float check_lm;          /* of the ordinary next tokens there; 0 = only the verdicts count */
+    float check_lm;          /* of a line's true result there; 0 = only the verdicts count */
     uint64_t first;          /* number of the first document */
     rung_buf prompt, doc;
     int32_t *tok, *target;

@@ -58,6 +58,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.suffix", "%s", o->suffix ? o->suffix : "");
     reward_key_put(k, "rung.reward.tag", "%s", o->tag ? o->tag : "");
     reward_key_put(k, "rung.reward.read", "%s", o->read_before_tag ? "before_tag" : "tag");
+    reward_key_put(k, "rung.reward.tag_first", "%s", o->tag_first ? "yes" : "no");
     reward_key_put(
         k, "rung.reward.aggregate", "%s",
         rung_aggregate_name(o->kind == RUNG_REWARD_ORM_HEAD ? RUNG_AGGREGATE_LAST : o->aggregate));
@@ -206,7 +207,8 @@ static rung_status open_file(rung_reward *r, rung_engine *base, rung_error *err)
     const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
     r->format = (reward_format){
         system[0] ? system : NULL, rung_gguf_str(r->file, "rung.reward.suffix", ""),
-        rung_gguf_str(r->file, "rung.reward.tag", ""), strcmp(read, "before_tag") == 0};
+        rung_gguf_str(r->file, "rung.reward.tag", ""), strcmp(read, "before_tag") == 0,
+        strcmp(rung_gguf_str(r->file, "rung.reward.tag_first", "no"), "yes") == 0};
     RUNG_TRY(rung_hash_file(r->hash, r->path, err));
     return r->kind == RUNG_REWARD_PRM_TOKEN ? open_own_model(r, err) : open_on_base(r, base, err);
 }

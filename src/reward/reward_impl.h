@@ -10,6 +10,7 @@
 typedef struct reward_format {
     const char *system, *suffix, *tag;
     bool read_before_tag;
+    bool tag_first;
 } reward_format;
 
 /* Tokens of prompt + steps (+ tags), and for each step the position that is read. */

@@ -136,7 +136,7 @@ static rung_status lay(reward_layout *out, const rung_model *m, const reward_for
     if (!out->at) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", n_steps);
     if (f->tag && f->tag[0])
         RUNG_TRY(rung_model_tokenize(&tag, &n_tag, m, f->tag, strlen(f->tag), false, true, err));
-    rung_status st = RUNG_OK;
+    rung_status st = f->tag_first ? append(out, &cap, tag, n_tag, err) : RUNG_OK;
     for (int32_t k = 0; k < n_steps && st == RUNG_OK; k++) {
         st = append(out, &cap, tok + step[k].tok_begin, step[k].tok_end - step[k].tok_begin, err);
         if (st == RUNG_OK && f->read_before_tag) out->at[k] = out->n_tok - 1;

@@ -174,7 +174,7 @@ static rung_status put_figures(rung_store *s, int64_t run, const rung_reward_rep
 static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *s, rung_model *m,
                         const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
                         rung_error *err) {
-    reward_format f = {o->system, o->suffix, o->tag, o->read_before_tag};
+    reward_format f = {o->system, o->suffix, o->tag, o->read_before_tag, o->tag_first};
     if (o->kind == RUNG_REWARD_PRM_TOKEN)
         return reward_train_token(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;

@@ -52,6 +52,14 @@ static void layout(void **state) {
     for (int k = 0; k < 3; k++) assert_int_equal(l.tok[l.at[k]], tok[k]);
     assert_int_equal(l.tok[8], 2);
     reward_layout_clear(&l);
+    layout_of(&l, &spelled, &by_step, m, &(reward_format){.tag = "<?>", .tag_first = true}, &t);
+    assert_int_equal(l.n_tok, 14);
+    assert_int_equal(l.tok[l.n_prompt], 1);
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(l.at[k], 9 + 2 * k);
+        assert_int_equal(l.tok[l.at[k] - 1], tok[k]);
+    }
+    reward_layout_clear(&l);
     /* A foreign trace: no tokens; the same layout comes from its text. */
     rung_trace foreign = t;
     foreign.n_tok = 0;
