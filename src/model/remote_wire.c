@@ -190,22 +190,42 @@ static bool is_numbered(yyjson_val *choices) {
     return true;
 }
 
+/* usage is of all `got` choices together. llama-server leaves tokens that end inside a character
+ * out of its logprobs: a list that is short by more than the end tokens is not offered to the
+ * caller. */
+static void check_counts(wire_choice *out, int32_t n, int64_t used, int64_t got) {
+    int64_t with = 0;
+    bool any = false;
+    for (int32_t k = 0; k < n; k++) {
+        if (out[k].logprob) any = true, with += out[k].n_tok;
+    }
+    bool is_short = any && used - got > with;
+    for (int32_t k = 0; k < n; k++) {
+        if (!out[k].text) continue;
+        if (is_short) {
+            rung_free(out[k].logprob);
+            out[k].logprob = NULL;
+            out[k].n_tok = 0;
+        }
+        if (out[k].n_tok == 0 && used > 0) out[k].n_tok = (int32_t)(used / got);
+    }
+}
+
 static rung_status read_choices(wire_choice *out, yyjson_val *root, const rung_gen *g, int32_t n,
                                 rung_error *err) {
     yyjson_val *choices = yyjson_obj_get(root, "choices"), *c;
     bool numbered = is_numbered(choices), any = false;
-    int64_t used = rung_json_i64(yyjson_obj_get(root, "usage"), "completion_tokens", 0);
     size_t i, max;
     yyjson_arr_foreach(choices, i, max, c) {
         int32_t k = place_of(c, i, numbered, n);
         if (k < 0) continue;
         RUNG_TRY(read_choice(&out[k], c, g, err));
         any = true;
-        /* usage is of all choices together */
-        if (out[k].n_tok == 0 && used > 0) out[k].n_tok = (int32_t)(used / (int64_t)max);
     }
-    return any ? RUNG_OK
-               : rung_fail(err, RUNG_E_FORMAT, "reply holds no choice that was asked for");
+    if (!any) return rung_fail(err, RUNG_E_FORMAT, "reply holds no choice that was asked for");
+    int64_t used = rung_json_i64(yyjson_obj_get(root, "usage"), "completion_tokens", 0);
+    check_counts(out, n, used, (int64_t)max);
+    return RUNG_OK;
 }
 
 rung_status rung_wire_reply(wire_choice *out, const char *reply, size_t n_reply, const rung_gen *g,

@@ -158,8 +158,6 @@ static void greedy_completions_equal_the_local_engine(void **state) {
     assert_ok(rung_engine_open(&e, m, NULL, NULL, &terr));
     run(e, g, 2);
     for (int i = 0; i < 2; i++) {
-        print_message("local  [%s] %s lp %.3f\nremote [%s] %s lp %.3f\n", got[i].text, got[i].stop,
-                      got[i].lp, remote[i].text, remote[i].stop, remote[i].lp);
         size_t text = strspn(got[i].text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ "
                                           "0123456789.,:;!?()[]{}<>+-*/=_#$%&@^~|'\"\n");
         assert_true(bytes_equal(remote[i].text, got[i].text) >= (int)text);

@@ -448,6 +448,17 @@ static void replies(void **state) {
     assert_string_equal(c[1].stop, "stop");
     assert_null(c[1].logprob);
     for (int i = 0; i < 3; i++) rung_wire_choice_clear(&c[i]);
+    r = "{\"choices\":[{\"text\":\"a\",\"finish_reason\":\"length\",\"logprobs\":"
+        "{\"content\":[{\"logprob\":-1},{\"logprob\":-2}]}}],"
+        "\"usage\":{\"completion_tokens\":%d}}";
+    for (int used = 3; used < 5; used++) { /* 3: two and the end; 4: some are missing */
+        char text[256];
+        snprintf(text, sizeof text, r, used);
+        assert_ok(rung_wire_reply(c, text, strlen(text), &g, 1, &terr));
+        assert_int_equal(c[0].n_tok, used == 3 ? 2 : 4);
+        assert_true(!c[0].logprob == (used == 4));
+        rung_wire_choice_clear(&c[0]);
+    }
     char said[12];
     rung_wire_message(said, sizeof said, "{\"error\":{\"message\":\"too long a text\"}}", 39);
     assert_string_equal(said, "too long a ");
