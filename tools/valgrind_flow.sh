@@ -3,6 +3,7 @@
 # Build it with the preset "valgrind" (valgrind 3.19 does not know AVX-512).
 #   tools/valgrind_flow.sh path/to/rung     exit 0: no error, nothing lost
 set -euo pipefail
+export OMP_WAIT_POLICY=passive   # rung would start itself once more to set it, and leave valgrind
 rung=$(realpath "${1:?which rung?}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
