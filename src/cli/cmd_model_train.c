@@ -277,6 +277,8 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
         cli_result_open(c, j.store ? &j.run : NULL);
         cli_result_str(c, "out", out);
         cli_result_close(c, 0);
+        /* killed between the file and this line the last time */
+        if (!cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
         goto out;
     }
     if (st == RUNG_OK) st = make_net(&j, config, err);
