@@ -349,7 +349,7 @@ build_server() {
     local prefix=$1 work=$1.work
     mkdir -p "$work" "$prefix/bin"
     source_llama "$work/llama-src"
-    say "llama-server: building (3-5 minutes on 2 cores)"
+    say "llama-server: building (5 minutes on 2 cores with the ccache of the first build, else 9)"
     llama_configure "$work/llama-src" "$work/server-build" ON || die 4 "llama-server: cmake failed"
     run_build "$work/server-build.log" ninja -C "$work/server-build" -j"$(jobs)" llama-server ||
         die 4 "llama-server: the build failed"
