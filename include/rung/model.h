@@ -153,7 +153,9 @@ typedef struct rung_engine_cb {
     void *ud;
 } rung_engine_cb;
 rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
-void rung_engine_clear(rung_engine *e); /* forget what is queued; not from a callback */
+/* Forget what is queued and, local, every cached prefix: what follows does not depend on what came
+ * before, to the last bit. Not from a callback. */
+void rung_engine_clear(rung_engine *e);
 typedef struct rung_engine_stats {
     int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
         n_cache_hits, n_evicted;

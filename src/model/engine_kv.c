@@ -147,6 +147,15 @@ void rung_kv_clear(kv *k, int32_t s) {
     k->stream[s].used = 0;
 }
 
+void rung_kv_forget(kv *k) {
+    if (k->mem) llama_memory_clear(k->mem, false);
+    for (int32_t s = 0; k->stream && s < k->n_stream; s++) {
+        k->stream[s].n = 0;
+        k->stream[s].used = 0;
+    }
+    k->clock = 0;
+}
+
 void rung_kv_fork(kv *k, int32_t dst, int32_t src) {
     kv_stream *d = &k->stream[dst], *s = &k->stream[src];
     rung_kv_clear(k, dst);

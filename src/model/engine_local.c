@@ -114,6 +114,7 @@ static void local_clear(rung_engine *base) {
         rung_job_free(j);
     }
     e->tail = &e->head;
+    rung_kv_forget(&e->kv);
 }
 
 static void local_close(rung_engine *base) {

@@ -1,8 +1,12 @@
 /* Hidden states of the labelled steps from the frozen base, one pass per trace.
  *
  * They are the costly part of training a head, so they go into a file beside the result as they
- * come: magic, embedding size, what they belong to; then records (example, n, f32[n][D], hash64 of
- * the three). A record that a kill cut short is cut off and made again. */
+ * come: magic, embedding size, what they belong to; then records (example, f32[n][D], hash64 of
+ * both). A record that a kill cut short is cut off and made again.
+ *
+ * The last bits of a hidden state depend on how much of its text was still cached, so the engine
+ * starts every problem with nothing cached and a problem that a kill cut short is read again whole:
+ * a killed and resumed training reads the same numbers as one that was not. */
 #include "reward/reward_impl.h"
 #include "trace/flow.h"
 
@@ -11,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEATURE_WINDOW = 64, FEATURE_FLUSH = 64 };
+enum { FEATURE_FLUSH = 64 };
 /* 16 GiB of features is a mistake in the options, not a training set for a small head. */
 #define FEATURE_MAX_BYTES (16.0 * 1024 * 1024 * 1024)
 static const char MAGIC[8] = "RUNGFT1";
@@ -27,7 +31,7 @@ typedef struct gatherer {
     bool *have;
     FILE *file;
     const char *path;
-    int64_t next, n_out, n_done, n_tok, n_unflushed, n_spelled, n_by_step;
+    int64_t n_done, n_tok, n_unflushed, n_spelled, n_by_step;
     double start;
 } gatherer;
 
@@ -116,7 +120,6 @@ static rung_status submit(gatherer *g, int64_t i, rung_error *err) {
                    .hidden = true,
                    .ud = (void *)(intptr_t)(i + 1)};
     RUNG_GOTO(rung_engine_eval(g->engine, &v, err));
-    g->n_out++;
 out:
     rung_iter_free(it);
     rung_arena_free(a);
@@ -125,16 +128,11 @@ out:
     return st;
 }
 
-static rung_status fill(gatherer *g, rung_error *err) {
-    while (g->n_out < FEATURE_WINDOW && g->next < g->set->n_examples) {
-        int64_t i = g->next++;
-        if (g->have[i]) continue;
-        if (n_own(&g->set->example[i]) == 0)
-            g->n_done++;
-        else
-            RUNG_TRY(submit(g, i, err));
-    }
-    return RUNG_OK;
+/* One past the last example of the problem that example i begins. */
+static int64_t problem_end(const reward_set *set, int64_t i) {
+    int64_t end = i + 1;
+    while (end < set->n_examples && set->example[end].problem == set->example[i].problem) end++;
+    return end;
 }
 
 static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
@@ -143,25 +141,40 @@ static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
     const reward_example *e = &g->set->example[i];
     size_t n = (size_t)n_own(e) * (size_t)g->n_embd;
     float *x = own_rows(g, e);
-    g->n_out--;
     if (!o->hidden || o->n_at != n_own(e))
         return rung_fail(err, RUNG_E_MODEL, "the engine gave no hidden states");
     memcpy(x, o->hidden, n * sizeof *x);
     RUNG_TRY(append_cache(g, i, x, n, err));
     g->n_done++;
     g->n_tok += o->n_new;
-    RUNG_TRY(fill(g, err));
     return rung_progress(g->log, "features", g->n_done, g->set->n_examples, g->n_tok, err);
+}
+
+/* Examples [i, end) are one problem's. */
+static rung_status gather_problem(gatherer *g, int64_t i, int64_t end, rung_error *err) {
+    bool whole = true;
+    for (int64_t k = i; k < end; k++) whole = whole && (g->have[k] || !n_own(&g->set->example[k]));
+    for (int64_t k = i; k < end; k++) g->n_done += whole ? !g->have[k] : -(int64_t)g->have[k];
+    if (whole) return RUNG_OK;
+    rung_engine_cb cb = {.on_eval = on_eval, .ud = g};
+    rung_engine_clear(g->engine);
+    for (int64_t k = i; k < end; k++) {
+        if (n_own(&g->set->example[k]) == 0)
+            g->n_done++;
+        else
+            RUNG_TRY(submit(g, k, err));
+    }
+    return rung_engine_run(g->engine, &cb, err);
 }
 
 static rung_status gather(gatherer *g, const char key[33], rung_error *err) {
     RUNG_TRY(read_cache(g, key, err));
-    rung_status st = fill(g, err);
-    rung_engine_cb cb = {.on_eval = on_eval, .ud = g};
-    if (st != RUNG_OK)
-        rung_engine_clear(g->engine);
-    else if (g->n_out)
-        st = rung_engine_run(g->engine, &cb, err);
+    rung_status st = RUNG_OK;
+    for (int64_t i = 0, end; st == RUNG_OK && i < g->set->n_examples; i = end) {
+        end = problem_end(g->set, i);
+        st = gather_problem(g, i, end, err);
+    }
+    rung_engine_clear(g->engine);
     if (fflush(g->file) != 0 && st == RUNG_OK)
         st = rung_fail_errno(err, "could not write \"%s\"", g->path);
     rung_event(g->log, g->n_by_step ? RUNG_WARN : RUNG_INFO, "reward.features",
