@@ -12,9 +12,10 @@ static const cli_opt run_opts[] = {
     OPT_BOOL("quick", "false", CLI_KEY, "the small setting: the recipe's quick: values"),
     {"set", CLI_LIST, "", "KEY=VALUE", 0, 0, NULL, CLI_KEY,
      "another value for a variable of the recipe; may be given again", NULL},
-    OPT_PATH("out", "", CLI_NOTE,
-             "folder for the report and the models, empty = out/NAME of the recipe; the store is "
-             "OUT/rung.db unless --store names one"),
+    OPT_PATH(
+        "out", "", CLI_NOTE,
+        "folder for the report and the models, empty = out/NAME of the recipe, out/NAME-quick with "
+        "--quick; the store is OUT/rung.db unless --store names one"),
     OPT_BOOL("report", "true", CLI_FREE, "write OUT/report.html at the end"),
     OPT_BOOL("check", "false", CLI_FREE, "read and check the recipe, run nothing"),
 };
@@ -226,7 +227,8 @@ static rung_status name_folder(show *w, rung_error *err) {
     } else { /* by the file's name, so that ${out} is known before the recipe is read */
         const char *slash = strrchr(cli_str(w->c, "recipe"), '/');
         const char *base = slash ? slash + 1 : cli_str(w->c, "recipe");
-        snprintf(w->out, sizeof w->out, "out/%.*s", (int)strcspn(base, "."), base);
+        snprintf(w->out, sizeof w->out, "out/%.*s%s", (int)strcspn(base, "."), base,
+                 cli_flag(w->c, "quick") ? "-quick" : ""); /* another size is other work */
     }
     size_t n = strlen(w->out);
     while (n > 1 && w->out[n - 1] == '/') w->out[--n] = 0;
