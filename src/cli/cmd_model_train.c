@@ -199,12 +199,8 @@ static rung_status train(job *j, rung_error *err) {
         .metric_ud = j,
     };
     rung_status st = rung_sft_train(j->net, &o, &c->app->log, err);
-    rung_error late = RUNG_ERROR_INIT;
-    rung_status kept = flush_metrics(j, &late);
-    if (st == RUNG_OK && kept != RUNG_OK) {
-        if (err) *err = late;
-        st = kept;
-    }
+    rung_status kept = flush_metrics(j, st == RUNG_OK ? err : NULL); /* the first failure is told */
+    if (st == RUNG_OK) st = kept;
     return st;
 }
 

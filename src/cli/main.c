@@ -146,12 +146,8 @@ static int run_command(cli_app *app, const cli_cmd *cmd, int argc, char **argv) 
         globals_from(app, &c);
         if (computes(cmd)) settle_threads(app);
         st = app->dry_run ? cli_print_values(&c, true, &err) : cli_call_run(&c, &err);
-        rung_error late = RUNG_ERROR_INIT;
-        rung_status st2 = print_outcome(&c, &late);
-        if (st == RUNG_OK && st2 != RUNG_OK) {
-            st = st2;
-            err = late;
-        }
+        rung_status st2 = print_outcome(&c, st == RUNG_OK ? &err : NULL); /* the first is told */
+        if (st == RUNG_OK) st = st2;
     }
     rung_store_close(app->store);
     app->store = NULL;

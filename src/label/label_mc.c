@@ -289,22 +289,10 @@ static rung_status drive(labeler *w, rung_error *err) {
                RUNG_I("prefixes", w->plan.n), RUNG_I("k", w->o->k), RUNG_I("total", w->n_total));
     rung_status st = fill(w, err);
     rung_engine_cb cb = {.on_gen = on_gen, .ud = w};
-    if (st != RUNG_OK)
-        rung_engine_clear(w->engine);
-    else if (w->n_out)
-        st = rung_engine_run(w->engine, &cb, err);
-    rung_error late = RUNG_ERROR_INIT;
-    rung_status kept = flush(w, &late);
-    if (st == RUNG_OK && kept != RUNG_OK) {
-        if (err) *err = late;
-        st = kept;
-    }
-    if (st == RUNG_OK && w->n_failed) {
-        rung_status code = rung_engine_model(w->engine) ? RUNG_E_MODEL : RUNG_E_REMOTE;
-        st = rung_fail(err, code, "%lld rollouts failed and are not in the store",
-                       (long long)w->n_failed);
-        rung_error_hint(err, "run the same command again: only these are asked for");
-    }
+    st = rung_engine_drain(w->engine, &cb, st, w->n_out, err);
+    rung_status kept = flush(w, st == RUNG_OK ? err : NULL); /* the first failure is told */
+    if (st == RUNG_OK) st = kept;
+    if (st == RUNG_OK) st = rung_failed_samples(w->engine, w->n_failed, "rollouts", err);
     return st;
 }
 

@@ -42,8 +42,7 @@ void rung_kv_close(kv *k);
  * tokens of it; stream[].n says how many. */
 int32_t rung_kv_acquire(kv *k, const int32_t *tok, int32_t limit);
 void rung_kv_fork(kv *k, int32_t dst, int32_t src); /* dst becomes a copy of src */
-/* Every stream empty, as after opening. */
-void rung_kv_forget(kv *k);
+void rung_kv_forget(kv *k);                         /* every stream empty, as after opening */
 void rung_kv_clear(kv *k, int32_t s);
 /* Start a batch; add the next token of stream s (returns its index in the batch); decode. */
 void rung_kv_begin(kv *k);

@@ -70,7 +70,7 @@ static rung_status read_cache(gatherer *g, const char key[33], rung_error *err) 
         if (fread(x, sizeof *x, n, g->file) != n || fread(&hash, sizeof hash, 1, g->file) != 1 ||
             hash != record_hash(i, x, n))
             break;
-        if (!g->have[i]) g->have[i] = true, g->n_done++;
+        g->have[i] = true;
         good = ftell(g->file);
     }
     clearerr(g->file);
@@ -154,8 +154,10 @@ static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
 static rung_status gather_problem(gatherer *g, int64_t i, int64_t end, rung_error *err) {
     bool whole = true;
     for (int64_t k = i; k < end; k++) whole = whole && (g->have[k] || !n_own(&g->set->example[k]));
-    for (int64_t k = i; k < end; k++) g->n_done += whole ? !g->have[k] : -(int64_t)g->have[k];
-    if (whole) return RUNG_OK;
+    if (whole) {
+        g->n_done += end - i;
+        return RUNG_OK;
+    }
     rung_engine_cb cb = {.on_eval = on_eval, .ud = g};
     rung_engine_clear(g->engine);
     for (int64_t k = i; k < end; k++) {

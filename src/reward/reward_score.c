@@ -274,11 +274,7 @@ static rung_status score_all(scorer *w, rung_error *err) {
     if (w->r->kind == RUNG_REWARD_CONFIDENCE) return score_confidence(w, err);
     rung_status st = fill(w, err);
     rung_engine_cb cb = {.on_eval = on_eval, .ud = w};
-    if (st != RUNG_OK)
-        rung_engine_clear(w->r->engine);
-    else if (w->n_out)
-        st = rung_engine_run(w->r->engine, &cb, err);
-    return st;
+    return rung_engine_drain(w->r->engine, &cb, st, w->n_out, err);
 }
 
 rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
@@ -292,12 +288,8 @@ rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
     rung_status st = register_model(&id, w, err);
     if (st == RUNG_OK) st = collect(w, f, err);
     if (st == RUNG_OK) st = score_all(w, err);
-    rung_error late = RUNG_ERROR_INIT;
-    rung_status kept = flush(w, &late);
-    if (st == RUNG_OK && kept != RUNG_OK) {
-        if (err) *err = late;
-        st = kept;
-    }
+    rung_status kept = flush(w, st == RUNG_OK ? err : NULL); /* the first failure is told */
+    if (st == RUNG_OK) st = kept;
     bool odd = w->n_by_step || w->n_skipped;
     rung_event(log, odd ? RUNG_WARN : RUNG_INFO, "reward.score",
                RUNG_S("kind", rung_reward_kind_name(r->kind)), RUNG_I("traces", w->n_total),

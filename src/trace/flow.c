@@ -53,3 +53,21 @@ const char *rung_engine_name(char buf[96], const rung_engine *e, const char *giv
 bool rung_gen_is_whole(const rung_gen_out *o) {
     return strcmp(o->stop, "error") != 0 && strcmp(o->stop, "cancelled") != 0;
 }
+
+rung_status rung_engine_drain(rung_engine *e, const rung_engine_cb *cb, rung_status queued,
+                              int64_t n_out, rung_error *err) {
+    if (queued != RUNG_OK) {
+        rung_engine_clear(e);
+        return queued;
+    }
+    return n_out ? rung_engine_run(e, cb, err) : RUNG_OK;
+}
+
+rung_status rung_failed_samples(const rung_engine *e, int64_t n_failed, const char *what,
+                                rung_error *err) {
+    if (n_failed == 0) return RUNG_OK;
+    rung_status code = rung_engine_model(e) ? RUNG_E_MODEL : RUNG_E_REMOTE;
+    rung_fail(err, code, "%lld %s failed and are not in the store", (long long)n_failed, what);
+    rung_error_hint(err, "run the same command again: only these are asked for");
+    return code;
+}

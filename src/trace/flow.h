@@ -32,4 +32,12 @@ rung_status rung_problem_ids(rung_ids *out, rung_store *s, const rung_filter *f,
 const char *rung_engine_name(char buf[96], const rung_engine *e, const char *given);
 /* Is this a finished sample, or one that must be made again ("error", "cancelled")? */
 bool rung_gen_is_whole(const rung_gen_out *o);
+
+/* Runs what was queued, if anything (n_out); when queueing had failed, forgets it and returns that
+ * failure. */
+rung_status rung_engine_drain(rung_engine *e, const rung_engine_cb *cb, rung_status queued,
+                              int64_t n_out, rung_error *err);
+/* E_MODEL or E_REMOTE when n_failed > 0: how many ("samples") are missing, and how to go on. */
+rung_status rung_failed_samples(const rung_engine *e, int64_t n_failed, const char *what,
+                                rung_error *err);
 #endif
