@@ -103,7 +103,10 @@ typedef struct rung_eval {
     const int32_t *at;
     int32_t n_at;                  /* ascending positions; copied */
     bool hidden, logits, logprobs; /* last-layer hidden state (after the final norm) f32[n_embd],
-                                      logits f32[n_vocab], ln p(tok[p] | before) for all p >= 1 */
+                                      logits f32[n_vocab], ln p(tok[p] | before) for p > from */
+    int32_t from; /* of logprobs: the first token that must be read; 0 = from the start. What comes
+                     before is taken from the cache, and the last token, whose successor nobody asks
+                     for, is not read: a text that grows is read once */
     void *ud;
 } rung_eval;
 typedef struct rung_eval_out {
@@ -111,7 +114,7 @@ typedef struct rung_eval_out {
     int32_t n_at;
     const float *hidden;  /* [n_at][n_embd] or NULL */
     const float *logits;  /* [n_at][n_vocab] or NULL */
-    const float *logprob; /* [n_tok], [0] = 0, or NULL */
+    const float *logprob; /* [n_tok], [0..from] = 0, or NULL */
     int32_t n_new;        /* tokens computed (the rest came from the cache) */
 } rung_eval_out;
 

@@ -71,6 +71,9 @@ rung_status rung_engine_eval(rung_engine *e, const rung_eval *v, rung_error *err
                          "evaluation of %d tokens at %d positions asks for nothing", v->n_tok,
                          v->n_at);
     }
+    if (v->from < 0 || v->from >= v->n_tok) {
+        return rung_fail(err, RUNG_E_INVAL, "logprobs after token %d of %d", v->from, v->n_tok);
+    }
     for (int32_t i = 0; i < v->n_at; i++) {
         if (v->at[i] < 0 || v->at[i] >= v->n_tok || (i > 0 && v->at[i] <= v->at[i - 1])) {
             return rung_fail(err, RUNG_E_INVAL,

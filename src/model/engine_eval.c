@@ -69,7 +69,7 @@ static rung_status read_row(reading *r, const local *e, const job *j, int32_t b,
             if (z[t] != z[t]) return not_finite(e, p, err);
         }
     }
-    if (v->logprobs && p + 1 < j->n_tok) {
+    if (v->logprobs && p >= v->from && p + 1 < j->n_tok) {
         double lp = rung_logprob_of(logits, r->n_vocab, j->tok[p + 1]);
         if (!(lp <= 0.0)) return not_finite(e, p, err);
         r->logprob[p + 1] = (float)lp;
@@ -82,7 +82,7 @@ static rung_status read_row(reading *r, const local *e, const job *j, int32_t b,
 static bool wanted(const job *j, int32_t p, int32_t *i) {
     bool asked = *i < j->eval.n_at && j->at[*i] == p && (j->eval.hidden || j->eval.logits);
     while (*i < j->eval.n_at && j->at[*i] <= p) ++*i;
-    return asked || (j->eval.logprobs && p + 1 < j->n_tok);
+    return asked || (j->eval.logprobs && p >= j->eval.from && p + 1 < j->n_tok);
 }
 
 static rung_status read_chunk(reading *r, local *e, const job *j, int32_t s, int32_t end,
@@ -107,8 +107,9 @@ rung_status rung_local_eval(local *e, job *j, rung_error *err) {
     const rung_eval *v = &j->eval;
     kv *k = &e->kv;
     bool at = v->n_at > 0 && (v->hidden || v->logits);
-    int32_t begin = v->logprobs ? 0 : at ? j->at[0] : 0;
-    int32_t end = v->logprobs ? j->n_tok : at ? j->at[v->n_at - 1] + 1 : 0;
+    int32_t begin = at ? j->at[0] : v->from, end = at ? j->at[v->n_at - 1] + 1 : 0;
+    if (v->logprobs && v->from < begin) begin = v->from;
+    if (v->logprobs && j->n_tok - 1 > end) end = j->n_tok - 1;
     int32_t n_new = 0;
     reading r;
     rung_status st = reading_init(&r, e, j, err);

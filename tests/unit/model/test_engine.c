@@ -370,7 +370,7 @@ static void logprobs_of_samples_and_texts_agree(void **state) {
         memcpy(all + n, results[i].tok, sizeof *tok * (size_t)results[i].n);
         int32_t n_all = n + results[i].n;
         read_now(e, (rung_eval){.tok = all, .n_tok = n_all, .logprobs = true});
-        assert_int_equal(last.n_new, n_all);
+        assert_int_equal(last.n_new, n_all - 1); /* nobody asks what follows the last token */
         assert_float_equal(last.lp[0], 0.0f, 0);
         double a = 0, b = 0;
         for (int t = 0; t < results[i].n; t++)
@@ -389,6 +389,29 @@ static void logprobs_of_samples_and_texts_agree(void **state) {
         }
     }
     rung_free(tok);
+    rung_engine_close(e);
+}
+
+/* A text read piece by piece: each token is computed once, its logprob is that of one pass. */
+static void logprobs_of_a_text_that_grows(void **state) {
+    (void)state;
+    rung_engine *e = open_engine(4, 0);
+    int32_t tok[120];
+    for (int i = 0; i < 120; i++) tok[i] = (i * 37 + i * i) % 250 + 1;
+    read_now(e, (rung_eval){.tok = tok, .n_tok = 120, .logprobs = true});
+    seen whole = last;
+    rung_engine_clear(e);
+    static const int32_t end[] = {17, 18, 60, 120};
+    for (int i = 0, from = 0; i < 4; from = end[i++] - 1) {
+        read_now(e, (rung_eval){.tok = tok, .n_tok = end[i], .logprobs = true, .from = from});
+        assert_int_equal(last.n_new, end[i] - 1 - from);
+        for (int p = 0; p <= from; p++) assert_float_equal(last.lp[p], 0.0f, 0);
+        for (int p = from + 1; p < end[i]; p++)
+            assert_float_equal(last.lp[p], whole.lp[p], 1e-2f); /* as hidden states */
+    }
+    rung_error err = RUNG_ERROR_INIT;
+    rung_eval v = {.tok = tok, .n_tok = 5, .logprobs = true, .from = 5};
+    assert_int_equal(rung_engine_eval(e, &v, &err), RUNG_E_INVAL);
     rung_engine_close(e);
 }
 
@@ -539,6 +562,7 @@ int main(void) {
         cmocka_unit_test(cancel_by_callback),
         cmocka_unit_test(callbacks_may_submit),
         cmocka_unit_test(logprobs_of_samples_and_texts_agree),
+        cmocka_unit_test(logprobs_of_a_text_that_grows),
         cmocka_unit_test(hidden_states_from_the_cache_are_fresh_ones),
         cmocka_unit_test(bad_requests),
         cmocka_unit_test(nan_weights_are_an_error),
