@@ -66,9 +66,10 @@ typedef struct rung_corpus_opts {
     const char *worlds;   /* "total,word"; NULL or "" = every world, equal shares */
     double hard;          /* share of hard operations in SOLVE; <= 0 = as they fall (about 8%) */
     double distract;      /* word: chance per line of the distractor number; 0 = .03, < 0 = never */
+    double bare;          /* share of CHECK that is lines alone, without a problem; < 0 = .5 */
 } rung_corpus_opts;
 #define RUNG_CORPUS_OPTS_INIT                                                                      \
-    { 0, -1.0, -1.0, -1.0, -1.0, NULL, 0.0, 0.0 }
+    { 0, -1.0, -1.0, -1.0, -1.0, NULL, 0.0, 0.0, -1.0 }
 rung_corpus_kind rung_corpus_kind_at(const rung_corpus_opts *o, uint64_t i);
 rung_status rung_corpus_make(rung_buf *prompt, rung_buf *doc, const rung_corpus_opts *o, uint64_t i,
                              rung_error *err);

@@ -30,6 +30,8 @@ static const cli_opt train_opts[] = {
     OPT_SEED,
     OPT_STR("worlds", "total,word", "LIST", CLI_KEY, "worlds of the text"),
     OPT_REAL("share-check", "-1", "SHARE", -1, 1, CLI_KEY, "share of checking text, -1 = 0.3"),
+    OPT_REAL("share-bare", "-1", "SHARE", -1, 1, CLI_KEY,
+             "share of checking text that is lines without a problem, -1 = 0.5"),
     OPT_REAL("misconception", "-1", "P", -1, 1, CLI_KEY,
              "chance to forget carry or borrow at a hard operation, -1 = 0.6"),
     OPT_REAL("slip", "-1", "P", -1, 1, CLI_KEY, "random slips per line, -1 = drawn per document"),
@@ -159,6 +161,7 @@ static void fill_text(job *j) {
     rung_corpus_opts corpus = RUNG_CORPUS_OPTS_INIT;
     corpus.seed = (uint64_t)cli_int(c, "seed");
     corpus.share_check = cli_real(c, "share-check");
+    corpus.bare = cli_real(c, "share-bare");
     corpus.slip = cli_real(c, "slip");
     corpus.repair = cli_real(c, "repair");
     corpus.misconception = cli_real(c, "misconception");

@@ -82,13 +82,17 @@ static bool read_number(int64_t *out, const train_text *t, int32_t *j) {
 /* "aob=c" from token j on: at '=' and at each digit of c the target is the true result's next
  * character, after its last one the line's end. Other lines are left alone. */
 static void aim_result(train_text *t, int32_t j) {
-    int64_t a, b;
+    int64_t a, b = 0;
     if (!read_number(&a, t, &j) || j >= t->n) return;
-    int32_t op = t->tok[j++] - TOK_BYTE;
-    if (!read_number(&b, t, &j) || j >= t->n || t->tok[j] != TOK_BYTE + '=') return;
+    int32_t op = t->tok[j] - TOK_BYTE;
+    if (op != '=') {
+        j++;
+        if (!read_number(&b, t, &j) || j >= t->n || t->tok[j] != TOK_BYTE + '=') return;
+    }
     char truth[32];
     int n = snprintf(truth, sizeof truth, "%lld\n",
-                     (long long)(op == '+'   ? a + b
+                     (long long)(op == '='   ? a
+                                 : op == '+' ? a + b
                                  : op == '-' ? a - b
                                              : a * b));
     for (int k = 0; k < n && j < t->n && t->tok[j] != TOK_BYTE + '\n'; k++, j++) {

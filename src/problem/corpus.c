@@ -12,7 +12,9 @@ enum { N_SLIP_RATES = sizeof SLIP_RATES / sizeof *SLIP_RATES };
 static const double CHECK_ERROR = 0.4;    /* wrong lines in checking text, hard or not */
 static const double CHECK_HARD = 0.35;    /* share of hard operations there */
 static const double CHECK_DISTRACT = 0.1; /* distractor's number used (the line itself may hold) */
-static const double CHECK_RESTART = 0.5;  /* after a wrong total, back to the true one */
+enum { BARE_LINES = 12 };
+static const double BARE_SAME = 0.25, BARE_ANY = 0.4;
+static const double CHECK_RESTART = 0.5; /* after a wrong total, back to the true one */
 
 typedef struct writer {
     rung_rng r;
@@ -96,6 +98,34 @@ static void check(rung_buf *doc, writer *w) {
                     verdict(holds));
 }
 
+/* Any other number of 0..99. */
+static int64_t wrong_any(writer *w, int64_t v) {
+    int64_t c = (int64_t)rung_rng_below(&w->r, 99);
+    return c + (c >= v);
+}
+
+/* Lines that do not hang together, no problem before them: per token of text three to four times
+ * the verdicts of a checked solution, and nothing but arithmetic to tell by. */
+static void check_bare(rung_buf *doc, writer *w, chain_opts co) {
+    co.steps_min = co.steps_max = 1;
+    for (int t = 0; t < BARE_LINES; t++) {
+        chain c;
+        chain_draw(&c, &w->r, &co);
+        int64_t a = c.start, v = chain_apply(a, c.op[0].o, c.op[0].b);
+        bool holds = !chance(&w->r, CHECK_ERROR), same = chance(&w->r, BARE_SAME);
+        if (same) v = a;
+        int64_t said = holds                     ? v
+                       : chance(&w->r, BARE_ANY) ? wrong_any(w, v)
+                                                 : spoil(w, c.op[0].o, v);
+        if (same) {
+            rung_buf_printf(doc, "%lld=%lld\n%s", (long long)a, (long long)said, verdict(holds));
+        } else {
+            rung_buf_printf(doc, "%lld%c%d=%lld\n%s", (long long)a, c.op[0].o, c.op[0].b,
+                            (long long)said, verdict(holds));
+        }
+    }
+}
+
 /* Address of document i: column 0 its kind, world and writer; column 1 + attempt its problem. */
 rung_corpus_kind rung_corpus_kind_at(const rung_corpus_opts *o, uint64_t i) {
     static const rung_corpus_opts dflt = RUNG_CORPUS_OPTS_INIT;
@@ -146,7 +176,7 @@ rung_status rung_corpus_make(rung_buf *prompt, rung_buf *doc, const rung_corpus_
     static const rung_corpus_opts dflt = RUNG_CORPUS_OPTS_INIT;
     if (!o) o = &dflt;
     if (!(o->share_check <= 1 && o->slip <= 1 && o->repair <= 1 && o->misconception <= 1 &&
-          o->hard <= 1 && o->distract <= 1))
+          o->hard <= 1 && o->distract <= 1 && o->bare <= 1))
         return rung_fail(err, RUNG_E_INVAL, "corpus options: every share must be at most 1");
     bool checking = rung_corpus_kind_at(o, i) == RUNG_CORPUS_CHECK;
     writer w = {.r = rung_rng_at(o->seed, RUNG_STREAM_CORPUS, i, 0),
@@ -163,6 +193,10 @@ rung_status rung_corpus_make(rung_buf *prompt, rung_buf *doc, const rung_corpus_
     co.seed = o->seed;
     if (checking) co.hard = CHECK_HARD;
     if (!checking && o->hard > 0) co.hard = o->hard;
+    if (checking && chance(&w.r, o->bare < 0 ? 0.5 : o->bare)) {
+        check_bare(doc, &w, co);
+        return rung_buf_check(doc, err);
+    }
     chain c;
     draw_problem(&c, prompt, world, &co, i);
     w.c = &c;

@@ -173,6 +173,7 @@ static void checking_text_is_exact_and_balanced(void **state) {
     rung_buf_init(&p, 1 << 16), rung_buf_init(&d, 1 << 16);
     rung_corpus_opts o = RUNG_CORPUS_OPTS_INIT;
     o.share_check = 1;
+    o.bare = 0;
     int64_t n[3] = {0}, wrong[3] = {0}, tens[2] = {0}; /* easy, hard, final */
     for (uint64_t i = 0; i < N_DOCS; i++) {
         make(&p, &d, &o, i);
@@ -213,22 +214,58 @@ static void checking_text_is_exact_and_balanced(void **state) {
     rung_buf_clear(&p), rung_buf_clear(&d);
 }
 
+static void bare_lines(void **state) {
+    (void)state;
+    rung_buf p, d;
+    rung_buf_init(&p, 1 << 16), rung_buf_init(&d, 1 << 16);
+    rung_corpus_opts o = RUNG_CORPUS_OPTS_INIT;
+    o.share_check = 1;
+    int64_t n_bare = 0, n = 0, n_same = 0, wrong = 0, wrong_same = 0;
+    for (uint64_t i = 0; i < N_DOCS; i++) {
+        make(&p, &d, &o, i);
+        if (p.n) continue;
+        n_bare++;
+        for (char *s = d.data; *s; s = strchr(s, '\n') + 4) {
+            char *end;
+            int64_t a = strtoll(s, &end, 10);
+            bool same = *end == '=';
+            line l = same ? (line){LINE_OP, a, 0, strtoll(end + 1, &end, 10), '+'}
+                          : line_parse(s, strcspn(s, "\n"));
+            assert_int_equal(l.kind, LINE_OP);
+            bool plus = memcmp(strchr(s, '\n') + 1, "<+>", 3) == 0;
+            assert_int_equal(plus, l.c == chain_apply(l.a, l.o, l.b));
+            n++, n_same += same;
+            wrong += !plus, wrong_same += same && !plus;
+        }
+    }
+    within("documents of bare lines", n_bare, N_DOCS, 0.5);
+    within("a number and itself", n_same, n, 0.25);
+    within("wrong lines", wrong, n, 0.4);
+    within("wrong among the equalities", wrong_same, n_same, 0.4);
+    o.bare = 1.5;
+    rung_error err = RUNG_ERROR_INIT;
+    assert_int_equal(rung_corpus_make(&p, &d, &o, 0, &err), RUNG_E_INVAL);
+    rung_buf_clear(&p), rung_buf_clear(&d);
+}
+
 static void kinds_worlds_and_no_held_out_question(void **state) {
     (void)state;
     rung_buf p, d;
     rung_buf_init(&p, 1 << 16), rung_buf_init(&d, 1 << 16);
     rung_corpus_opts o = RUNG_CORPUS_OPTS_INIT;
-    int64_t n_check = 0, n_total = 0;
+    int64_t n_check = 0, n_total = 0, n_bare = 0;
     for (uint64_t i = 0; i < N_DOCS; i++) {
         make(&p, &d, &o, i);
         bool check = strstr(d.data, "<+>") || strstr(d.data, "<->");
         assert_int_equal(check, rung_corpus_kind_at(&o, i) == RUNG_CORPUS_CHECK);
         n_check += check;
+        n_bare += p.n == 0;
+        if (p.n == 0) continue;
         n_total += memcmp(p.data, "Start at", 8) == 0;
         assert_true(rung_world_bucket(p.data, p.n) > 1);
     }
     within("checking text", n_check, N_DOCS, 0.3);
-    within("world total", n_total, N_DOCS, 0.5);
+    within("world total", n_total, N_DOCS - n_bare, 0.5);
     rung_error err = RUNG_ERROR_INIT;
     o.worlds = "total,nope";
     assert_int_equal(rung_corpus_make(&p, &d, &o, 0, &err), RUNG_E_NOT_FOUND);
@@ -248,7 +285,7 @@ static void same_address_same_document(void **state) {
     for (uint64_t i = 0; i < 100; i++) {
         make(&p, &d, &o, i);
         make(&p2, &d2, &o, i + 1);
-        assert_string_not_equal(p.data, p2.data);
+        assert_string_not_equal(d.data, d2.data);
         make(&p2, &d2, &o, i);
         assert_string_equal(p.data, p2.data);
         assert_string_equal(d.data, d2.data);
@@ -374,6 +411,7 @@ int main(void) {
         cmocka_unit_test(hard_slip_is_off_by_ten),
         cmocka_unit_test(word_uses_the_distractor),
         cmocka_unit_test(checking_text_is_exact_and_balanced),
+        cmocka_unit_test(bare_lines),
         cmocka_unit_test(kinds_worlds_and_no_held_out_question),
         cmocka_unit_test(same_address_same_document),
         cmocka_unit_test(vocabulary),
