@@ -56,24 +56,48 @@ rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok,
                                int32_t *n_header /* tokens before prefix */, const rung_model *m,
                                const rung_prompt *p, rung_error *err);
 
+/* How a token is drawn from logits z. In this order, which is that of llama.cpp's own chain:
+ *   bias               z += bias (-inf bans)
+ *   repeat_penalty r   tokens seen in the window: z = z > 0 ? z / r : z * r
+ *   frequency, presence_penalty   ... and z -= times seen * frequency + presence
+ *   top_k              the k largest
+ *   top_p              the smallest head of the rest, largest first, whose share reaches p
+ *   min_p              those whose p is at least min_p times the largest
+ *   temperature T      z / T; with temperature_first before top_k, as vLLM and transformers do
+ * then one draw by inverse transform, kept tokens in order of their ids. Equal logits: the lower id
+ * is the larger. All zero but temperature and top_p = off, as RUNG_SAMPLING_INIT has it. */
+typedef struct rung_logit_bias {
+    int32_t tok;
+    float bias; /* finite or -INFINITY */
+} rung_logit_bias;
 typedef struct rung_sampling {
-    double temperature;  /* 0 = argmax, lowest id on a tie */
+    double temperature;  /* 0 (and below 1e-6) = argmax, lowest id on a tie */
     int32_t top_k;       /* 0 = off */
     double top_p, min_p; /* 1 / 0 = off */
+    bool temperature_first;
+    double repeat_penalty; /* 0 and 1 = off */
+    double presence_penalty, frequency_penalty;
+    int32_t penalty_last_n; /* the window: that many tokens of prompt and continuation; 0 = 64, -1 =
+                               all */
+    const rung_logit_bias *bias;
+    int32_t n_bias;
 } rung_sampling;
 #define RUNG_SAMPLING_INIT                                                                         \
-    { 1.0, 0, 1.0, 0.0 }
-/* One token from logits f32[n]; u in [0,1) is the draw. logprob: ln p at T = 1 over all tokens.
- * -1 when a logit is NaN or +inf or none is finite. Pure but for scratch (f32[n] + i32[n]). */
-int32_t rung_sample_token(double *logprob, const float *logits, int32_t n, const rung_sampling *s,
+    { .temperature = 1.0, .top_p = 1.0 }
+/* One token from logits f32[n]; u in [0,1) is the draw. logprob (NULL: not wanted): ln p at T = 1
+ * over all tokens, and ln p under what was drawn from (0 for an argmax). -1 when a logit is NaN or
+ * +inf or none is finite, -2 when the biases leave none. Penalties need what came before:
+ * engines apply them, this does not. Pure but for scratch, rung_sample_scratch(n) bytes. */
+int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, const rung_sampling *s,
                           double u, void *scratch);
+size_t rung_sample_scratch(int32_t n);
 
 /* n continuations of one prompt. */
 typedef struct rung_gen {
-    rung_prompt prompt; /* copied by submit */
-    rung_sampling sampling;
-    int32_t n, i0;    /* samples i0 .. i0+n-1 */
-    const bool *skip; /* NULL, or bool[n]: samples already in the store, not made again */
+    rung_prompt prompt;     /* copied by submit */
+    rung_sampling sampling; /* copied, with its lists */
+    int32_t n, i0;          /* samples i0 .. i0+n-1 */
+    const bool *skip;       /* NULL, or bool[n]: samples already in the store, not made again */
     int32_t max_tok;
     const char *stop[4]; /* end strings, across token borders; the text keeps them and goes to the
                             end of the last token, so that text = tokens; NULL ends the list; EOS
@@ -90,8 +114,9 @@ typedef struct rung_gen_out {
     const char *text;
     int32_t n_bytes; /* borrowed for the call */
     const int32_t *tok;
-    const float *logprob;
-    int32_t n_tok;        /* without EOS; remote: tok NULL, logprob when offered */
+    const float *logprob;      /* under the model: T = 1, all tokens */
+    const float *logprob_draw; /* under what it was drawn from (penalties, filters, temperature) */
+    int32_t n_tok;        /* without EOS; remote: tok, logprob_draw NULL, logprob when offered */
     const char *stop;     /* "eos" "stop" "length" "context" "cancelled" "error" */
     int32_t n_prompt_new; /* prompt tokens computed for this sample (0 when forked) */
 } rung_gen_out;

@@ -93,7 +93,8 @@ typedef struct rung_trace {
     int32_t n_bytes; /* what the policy wrote, without the prompt */
     const int32_t *tok;
     const float *logprob;
-    int32_t n_tok; /* sampled tokens, ln p under the model at T = 1; may be empty */
+    int32_t n_tok;             /* sampled tokens, ln p under the model at T = 1; may be empty */
+    const float *logprob_draw; /* ln p under what they were drawn from; NULL not known */
     const rung_step *step;
     int32_t n_steps;
     const char *answer;     /* extracted; "" none */

@@ -1,5 +1,6 @@
 /* rung_engine: checks that both backends share, then the backend. */
 #include "model/engine.h"
+#include "model/sampler.h"
 
 #include <string.h>
 
@@ -45,19 +46,11 @@ const rung_model *rung_engine_model(const rung_engine *e) {
 }
 
 rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err) {
-    const rung_sampling *s = &g->sampling;
     if (g->n < 0 || g->i0 < 0 || g->max_tok < 1) {
         return rung_fail(err, RUNG_E_INVAL, "n %d, i0 %d, max_tok %d: out of range", g->n, g->i0,
                          g->max_tok);
     }
-    if (!(s->temperature >= 0.0) || s->temperature > 100.0 || !(s->top_p > 0.0) || s->top_p > 1.0 ||
-        s->top_k < 0 || !(s->min_p >= 0.0) || s->min_p > 1.0) {
-        rung_fail(err, RUNG_E_INVAL,
-                  "sampling out of range: temperature %g, top_k %d, top_p %g, min_p %g",
-                  s->temperature, s->top_k, s->top_p, s->min_p);
-        return rung_error_hint(err,
-                               "temperature 0..100, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1");
-    }
+    RUNG_TRY(rung_sampling_check(&g->sampling, err));
     return e->ops->gen(e, g, err);
 }
 

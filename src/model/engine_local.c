@@ -10,6 +10,7 @@ void rung_job_free(job *j) {
     rung_free(j->tok);
     rung_free(j->skip);
     for (int i = 0; i < 4; i++) rung_free(j->stop[i]);
+    rung_plan_free(j->plan);
     rung_free(j->logits);
     rung_free(j->at);
     rung_free(j);
@@ -61,6 +62,7 @@ static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *e
     job *j = rung_calloc(1, sizeof *j);
     if (!j) return no_memory(err);
     rung_status st = fill_gen(j, g, err);
+    if (st == RUNG_OK) st = rung_plan_new(&j->plan, base->model, &g->sampling, err);
     if (st == RUNG_OK) {
         st = rung_prompt_tokens(&j->tok, &j->n_tok, NULL, base->model, &g->prompt, err);
     }
@@ -123,9 +125,12 @@ static void local_close(rung_engine *base) {
     for (int32_t s = 0; e->live && s < e->kv.n_seq; s++) {
         rung_free(e->live[s].tok);
         rung_free(e->live[s].logprob);
+        rung_free(e->live[s].logprob_draw);
+        rung_seq_clear(&e->live[s].seq);
         rung_buf_clear(&e->live[s].text);
     }
     rung_free(e->live);
+    rung_free(e->draw);
     rung_free(e->scratch);
     rung_kv_close(&e->kv);
     rung_llama_log(NULL);
@@ -166,8 +171,11 @@ rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine
     rung_status st = rung_kv_open(&e->kv, m, &o, &e->base.stats, err);
     if (st == RUNG_OK) {
         e->live = rung_calloc((size_t)e->kv.n_seq, sizeof *e->live);
-        e->scratch = rung_alloc((size_t)m->info.n_vocab * (sizeof(float) + sizeof(int32_t)));
-        if (!e->live || !e->scratch) st = rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
+        e->draw = rung_calloc((size_t)e->kv.n_seq, sizeof *e->draw);
+        e->n_sampler = e->kv.n_threads[0] < e->kv.n_seq ? e->kv.n_threads[0] : e->kv.n_seq;
+        e->scratch = rung_alloc((size_t)e->n_sampler * rung_sample_scratch(m->info.n_vocab));
+        if (!e->live || !e->draw || !e->scratch)
+            st = rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     }
     if (st != RUNG_OK) {
         local_close(&e->base);

@@ -9,6 +9,7 @@
 #define RUNG_SRC_ENGINE_LOCAL_H
 #include "model/engine.h"
 #include "model/model_impl.h"
+#include "model/sampler.h"
 
 typedef struct kv_stream {
     int32_t *tok; /* what the cells hold: tok[0..n) at positions 0..n-1 */
@@ -61,6 +62,7 @@ typedef struct job {
     int32_t n_tok;
     int32_t stream, n_new; /* prompt's stream; tokens computed for it, not yet reported */
     rung_gen gen;          /* prompt strings not kept; skip and stop are copies */
+    sampler_plan *plan;
     bool *skip;
     char *stop[4];
     size_t stop_max;
@@ -75,8 +77,9 @@ typedef struct live {
     job *j; /* NULL: free */
     int32_t i, last;
     rung_rng rng;
+    sampler_seq seq;
     int32_t *tok;
-    float *logprob;
+    float *logprob, *logprob_draw;
     int32_t n, cap, n_prompt_new;
     rung_buf text;
 } live;
@@ -87,7 +90,9 @@ typedef struct local {
     job *head, **tail;
     live *live; /* [n_seq]; live[s] occupies stream s */
     int32_t n_live;
-    void *scratch;
+    rung_draw *draw;   /* [n_seq] */
+    void *scratch;     /* n_sampler times rung_sample_scratch */
+    int32_t n_sampler; /* threads that draw */
     const rung_engine_cb *cb;
 } local;
 

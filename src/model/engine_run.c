@@ -15,15 +15,28 @@ static rung_status bad_logits(const local *e, rung_error *err) {
     return rung_error_hint(err, "its weights are damaged or overflow: fetch or train it again");
 }
 
-static rung_status sample(local *e, live *l, const float *logits, int32_t *tok, double *logprob,
-                          rung_error *err) {
+/* Prepare live continuation l's next draw from logits. */
+static rung_status aim(rung_draw *d, const live *l, const float *logits, rung_error *err) {
     if (!logits) return rung_fail(err, RUNG_E_MODEL, "libllama gave no logits");
-    double t0 = rung_now(), u = rung_rng_f64_at(&l->rng, (uint64_t)l->n);
-    *tok = rung_sample_token(logprob, logits, e->base.model->info.n_vocab, &l->j->gen.sampling, u,
-                             e->scratch);
+    double u = rung_rng_f64_at(&l->rng, (uint64_t)l->n);
+    *d = (rung_draw){.logits = logits, .seq = &l->seq, .u = u};
+    return RUNG_OK;
+}
+
+/* Draw for e->draw[0..n); the threads that decode also draw. */
+static rung_status sample(local *e, int32_t n, rung_error *err) {
+    const kv *k = &e->kv;
+    int32_t n_threads = k->n_threads[k->with] < e->n_sampler ? k->n_threads[k->with] : e->n_sampler;
+    double t0 = rung_now();
+    rung_draw_many(e->draw, n, e->base.model->info.n_vocab, n_threads, e->scratch);
     e->base.stats.sample_s += rung_now() - t0;
-    if (*tok < 0) return bad_logits(e, err);
-    e->base.stats.n_generated++;
+    e->base.stats.n_generated += n;
+    for (int32_t i = 0; i < n; i++) {
+        if (e->draw[i].tok == DRAW_BAD_LOGITS) return bad_logits(e, err);
+        if (e->draw[i].tok >= 0) continue;
+        rung_fail(err, RUNG_E_INVAL, "the logit biases leave no token to draw");
+        return rung_error_hint(err, "ban fewer tokens");
+    }
     return RUNG_OK;
 }
 
@@ -34,7 +47,9 @@ static bool grow(live *l) {
     if (tok) l->tok = tok;
     float *lp = rung_realloc(l->logprob, (size_t)cap * sizeof *lp);
     if (lp) l->logprob = lp;
-    if (!tok || !lp) return false;
+    float *lq = rung_realloc(l->logprob_draw, (size_t)cap * sizeof *lq);
+    if (lq) l->logprob_draw = lq;
+    if (!tok || !lp || !lq) return false;
     l->cap = cap;
     return true;
 }
@@ -50,8 +65,9 @@ static bool hit_stop(const job *j, const rung_buf *text, size_t old) {
 
 /* Take the sampled token; *stop says why the continuation ends, NULL when it goes on. `used` cells
  * are taken: the token needs one more to be decoded. */
-static rung_status accept(local *e, live *l, int32_t tok, double logprob, int32_t used,
-                          const char **stop, rung_error *err) {
+static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, const char **stop,
+                          rung_error *err) {
+    int32_t tok = d->tok;
     *stop = NULL;
     if (rung_model_is_eog(e->base.model, tok)) {
         *stop = "eos";
@@ -59,7 +75,9 @@ static rung_status accept(local *e, live *l, int32_t tok, double logprob, int32_
     }
     if (!grow(l)) return rung_fail(err, RUNG_E_NOMEM, "no memory for a continuation");
     l->tok[l->n] = l->last = tok;
-    l->logprob[l->n++] = (float)logprob;
+    l->logprob[l->n] = (float)d->logprob;
+    l->logprob_draw[l->n++] = (float)d->logprob_draw;
+    RUNG_TRY(rung_seq_accept(&l->seq, tok, err));
     size_t old = l->text.n;
     rung_model_piece(&l->text, e->base.model, tok, false);
     RUNG_TRY(rung_buf_check(&l->text, err));
@@ -86,6 +104,7 @@ static rung_status report(local *e, live *l, const char *stop, rung_error *err) 
                       .n_bytes = (int32_t)l->text.n,
                       .tok = l->tok,
                       .logprob = l->logprob,
+                      .logprob_draw = l->logprob_draw,
                       .n_tok = l->n,
                       .stop = stop,
                       .n_prompt_new = l->n_prompt_new};
@@ -116,11 +135,11 @@ static rung_status start(local *e, job *j, int32_t s, rung_error *err) {
     j->n_live++;
     e->n_live++;
     if (j->n_tok > e->kv.n_cells) return report(e, l, "context", err);
-    int32_t tok;
-    double lp;
     const char *stop;
-    RUNG_TRY(sample(e, l, j->logits, &tok, &lp, err));
-    RUNG_TRY(accept(e, l, tok, lp, j->n_tok, &stop, err));
+    RUNG_TRY(rung_seq_begin(&l->seq, j->plan, j->tok, j->n_tok, err));
+    RUNG_TRY(aim(e->draw, l, j->logits, err));
+    RUNG_TRY(sample(e, 1, err));
+    RUNG_TRY(accept(e, l, e->draw, j->n_tok, &stop, err));
     if (stop) return report(e, l, stop, err);
     rung_kv_fork(&e->kv, s, j->stream);
     return RUNG_OK;
@@ -228,13 +247,13 @@ static rung_status step(local *e, rung_error *err) {
     double t0 = rung_now();
     RUNG_TRY(rung_kv_decode(k, err));
     rung_kv_note_time(k, rung_now() - t0);
+    for (int32_t s = 0; s < n; s++)
+        RUNG_TRY(aim(&e->draw[s], &e->live[s], llama_get_logits_ith(k->ctx, s), err));
+    RUNG_TRY(sample(e, n, err));
     for (int32_t s = 0; s < n; s++) {
         live *l = &e->live[s];
-        int32_t tok;
-        double lp;
         const char *stop;
-        RUNG_TRY(sample(e, l, llama_get_logits_ith(k->ctx, s), &tok, &lp, err));
-        RUNG_TRY(accept(e, l, tok, lp, k->stream[s].n, &stop, err));
+        RUNG_TRY(accept(e, l, &e->draw[s], k->stream[s].n, &stop, err));
         if (stop) RUNG_TRY(report(e, l, stop, err));
     }
     return RUNG_OK;

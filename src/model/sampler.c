@@ -1,300 +1,435 @@
-/* One token from logits: exact truncation, no full sort, draws addressed by the caller.
+/* One token from logits: exact cuts, no full sort, draws addressed by the caller.
  *
- * With z_i the logits and m their maximum, w_i = exp((z_i - m) / T). In this order (that of the
- * common Python samplers): temperature, then top_k (the k largest), then top_p (the smallest head
- * of the sorted survivors whose share of the survivors' weight reaches p), then min_p (w_i >=
- * min_p). The token is the one where the running sum of the kept weights passes u * total; kept
- * tokens are walked in id order when nothing is cut, from the last id down with min_p alone, else
- * from the largest down (ties: lower id first).
- *
- * Only what a cut needs is ordered: candidates are collected by a threshold on the logits that is
- * lowered until they hold enough weight, then popped from a heap; the k largest come from one pass.
- */
-#include "model/model_impl.h"
+ * The row is read once, in blocks of 256 (sampler_kernel.h): maximum and sum of exp(z) of each. The
+ * sums give the model's logprob and, at T = 1 or with their twins at T, the block that an uncut
+ * draw falls into; only that block is looked at again. What a cut keeps is always "all that is not
+ * after (z, id)" in the order larger logit, then lower id. Candidates come from blocks whose
+ * maximum reaches a threshold, and the border among them from a partition by weight or by count,
+ * not a sort. Biases and penalties change copies of the blocks that they touch. */
+#include "model/sampler.h"
+#include "model/sampler_kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The compilers' own vectors (gcc, clang), as wide as a register of the machine built for. */
-#ifdef __AVX__
-#define LANES 8
-#else
-#define LANES 4
+#if defined(_OPENMP)
+#include <omp.h>
 #endif
-typedef float vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
-typedef double dvec __attribute__((vector_size(8 * LANES)));
 
-static inline vec load(const float *p) {
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
+#define T_ARGMAX 1e-6 /* no colder: logits in f32 differ by more than that or not at all */
+
+typedef struct border {
+    float z;
+    int32_t id; /* kept: z larger, or equal and no higher id */
+} border;
+
+typedef struct item {
+    float z;
+    int32_t id;
+    double w;
+} item;
+
+typedef struct row {
+    const sampler_kernel *k;
+    int32_t n, n_blocks;
+    sampler_block *b;
+    float *own; /* [n_blocks][256]: copies of blocks that are changed or cut short */
+    int32_t *id;
+    float *z; /* candidates, in id order */
+    item *item;
+    float max; /* of the row as it is drawn from */
+    double temperature;
+} row;
+
+static size_t padded(int32_t n) {
+    return ((size_t)n + SAMPLER_BLOCK - 1) / SAMPLER_BLOCK * SAMPLER_BLOCK;
 }
 
-static inline vec select_vec(ivec mask, vec a, vec b) {
-    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
+size_t rung_sample_scratch(int32_t n) {
+    size_t m = padded(n);
+    return m * (sizeof(item) + 2 * sizeof(float) + sizeof(int32_t)) +
+           m / SAMPLER_BLOCK * sizeof(sampler_block) + 64;
 }
 
-static inline vec all(float x) {
-    return (vec){0} + x;
-}
-
-/* exp(x) for x <= 0 to a few units in the last place of f32. Below -87 f32 has only subnormals
- * left: 0. */
-#define EXP_FLOOR (-87.0f)
-
-static inline vec exp_neg(vec x) {
-    ivec tiny = x < all(EXP_FLOOR);
-    vec c = select_vec(tiny, all(EXP_FLOOR), x);
-    vec k = (c * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
-    vec f = (c - k * 0.693359375f) - k * -2.12194440e-4f;  /* ln 2 in two parts */
-    vec p = f * 1.9875691e-4f + 1.3981999e-3f;
-    p = p * f + 8.3334519e-3f;
-    p = p * f + 4.1665796e-2f;
-    p = p * f + 1.6666666e-1f;
-    p = p * f + 5.0e-1f;
-    p = p * (f * f) + f + 1.0f;
-    ivec scale = (__builtin_convertvector(k, ivec) + 127) << 23;
-    return select_vec(tiny, all(0.0f), p * (vec)scale);
-}
-
-/* The last, partial lanes: what is missing reads as `fill`. */
-static inline vec load_tail(const float *p, int32_t n, float fill) {
-    vec v = all(fill);
-    memcpy(&v, p, (size_t)n * sizeof *p);
-    return v;
-}
-
-/* Maximum; false when a logit is NaN or none is finite or one is +inf. */
-static bool find_max(float *max, const float *z, int32_t n) {
-    vec best = all(-INFINITY);
-    ivec bad = {0};
-    for (int32_t i = 0; i < n; i += LANES) {
-        vec v = i + LANES <= n ? load(z + i) : load_tail(z + i, n - i, -INFINITY);
-        bad |= v != v;
-        best = select_vec(v > best, v, best);
+static void row_init(row *r, const float *logits, int32_t n, const sampler_kernel *k,
+                     void *scratch) {
+    size_t m = padded(n);
+    *r = (row){.k = k, .n = n, .n_blocks = (int32_t)(m / SAMPLER_BLOCK)};
+    r->item = scratch;
+    r->b = (sampler_block *)(void *)(r->item + m);
+    r->own = (float *)(void *)(r->b + r->n_blocks);
+    r->z = r->own + m;
+    r->id = (int32_t *)(void *)(r->z + m);
+    for (int32_t i = 0; i < r->n_blocks; i++) r->b[i].z = logits + (size_t)i * SAMPLER_BLOCK;
+    if (m > (size_t)n) { /* the last block is short: a copy filled up */
+        int32_t last = r->n_blocks - 1, from = last * SAMPLER_BLOCK;
+        float *own = r->own + from;
+        for (int32_t i = 0; i < SAMPLER_BLOCK; i++)
+            own[i] = from + i < n ? logits[from + i] : -INFINITY;
+        r->b[last].z = own;
     }
-    float m = best[0];
-    int32_t any = bad[0];
-    for (int j = 1; j < LANES; j++) {
-        m = best[j] > m ? best[j] : m;
-        any |= bad[j];
+}
+
+/* Sum over the blocks relative to max; NaN when a logit is. */
+static double total_of(const row *r, double max, double t, bool hot) {
+    double sum = 0.0, scale = 0.0;
+    float ref = NAN;
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        const sampler_block *b = &r->b[i];
+        if (b->ref != ref) scale = exp(((double)(ref = b->ref) - max) / t);
+        sum += (double)(hot ? b->sum_t : b->sum) * scale;
     }
-    *max = m;
-    return !any && m > -INFINITY && m < INFINITY;
+    return sum;
 }
 
-/* Sum of exp((z - max) * inv_t), in f64 over fixed lanes; the terms go to w when it is not NULL. */
-static double sum_exp(float *w, const float *z, int32_t n, float max, float inv_t) {
-    dvec acc = {0};
-    for (int32_t i = 0; i < n; i += LANES) {
-        int32_t left = n - i;
-        vec v = left >= LANES ? load(z + i) : load_tail(z + i, left, -INFINITY);
-        vec e = exp_neg((v - max) * inv_t);
-        acc += __builtin_convertvector(e, dvec);
-        if (w) memcpy(w + i, &e, (size_t)(left < LANES ? left : LANES) * sizeof *w);
+/* --- what a cut keeps ------------------------------------------------------------------------- */
+
+static bool before(const item *a, const item *b) {
+    return a->z > b->z || (a->z == b->z && a->id < b->id);
+}
+
+static void swap(item *a, item *b) {
+    item t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void sort_few(item *x, int32_t n) {
+    for (int32_t i = 1; i < n; i++) {
+        item v = x[i];
+        int32_t j = i;
+        for (; j > 0 && before(&v, &x[j - 1]); j--) x[j] = x[j - 1];
+        x[j] = v;
     }
-    double s = 0.0;
-    for (int j = 0; j < LANES; j++) s += acc[j];
-    return s;
 }
 
-/* a before b in the order of the cuts: larger logit, then lower id. */
-static bool before(const float *z, int32_t a, int32_t b) {
-    return z[a] > z[b] || (z[a] == z[b] && a < b);
-}
-
-/* Restores the heap below node i; on top lies the first in order, or with `last` the last. */
-static void sift_down(int32_t *heap, int32_t n, int32_t i, const float *z, bool last) {
-    int32_t item = heap[i];
-    for (;;) {
-        int32_t c = 2 * i + 1;
-        if (c >= n) break;
-        if (c + 1 < n && before(z, heap[c + 1], heap[c]) != last) c++;
-        if (before(z, heap[c], item) == last) break;
-        heap[i] = heap[c];
-        i = c;
+/* Puts those before the pivot first; returns the pivot's place. */
+static int32_t partition(item *x, int32_t n) {
+    int32_t mid = n / 2;
+    if (before(&x[mid], &x[0])) swap(&x[mid], &x[0]);
+    if (before(&x[n - 1], &x[0])) swap(&x[n - 1], &x[0]);
+    if (before(&x[n - 1], &x[mid])) swap(&x[n - 1], &x[mid]);
+    swap(&x[mid], &x[n - 1]);
+    int32_t to = 0;
+    for (int32_t i = 0; i < n - 1; i++) {
+        if (before(&x[i], &x[n - 1])) swap(&x[i], &x[to++]);
     }
-    heap[i] = item;
+    swap(&x[to], &x[n - 1]);
+    return to;
 }
 
-static void make_heap(int32_t *heap, int32_t n, const float *z, bool last) {
-    for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(heap, n, i, z, last);
-}
-
-/* The top of heap[0..n) moves to its end: popped ids fill the array from the back. */
-static int32_t pop(int32_t *heap, int32_t *n, const float *z, bool last) {
-    int32_t top = heap[0];
-    heap[0] = heap[--*n];
-    if (*n > 0) sift_down(heap, *n, 0, z, last);
-    heap[*n] = top;
-    return top;
-}
-
-static inline bool none_at_least(const float *z, float floor) {
-    ivec in = load(z) >= all(floor);
-    int64_t half[LANES / 2], any = 0;
-    memcpy(half, &in, sizeof half);
-    for (int j = 0; j < LANES / 2; j++) any |= half[j];
-    return any == 0;
-}
-
-/* The k first in order, first at id[0]: a heap with the worst of the best on top. */
-static void top_k(int32_t *id, const float *z, int32_t n, int32_t k) {
-    int32_t i = 0, left = k;
-    for (; i < k; i++) id[i] = i;
-    make_heap(id, k, z, true);
-    while (i < n) {
-        if (i + LANES <= n && none_at_least(z + i, z[id[0]])) {
-            i += LANES;
-            continue;
-        }
-        int32_t end = i + LANES < n ? i + LANES : n;
-        for (; i < end; i++) {
-            if (!before(z, i, id[0])) continue;
-            id[0] = i;
-            sift_down(id, k, 0, z, true);
+/* The last item of the smallest head whose weight reaches goal (of all when none does). */
+static border head(item *x, int32_t n, double goal) {
+    enum { FEW = 24 };
+    double sum = 0.0;
+    while (n > FEW) {
+        int32_t p = partition(x, n);
+        double left = sum;
+        for (int32_t i = 0; i < p; i++) left += x[i].w;
+        if (left >= goal) {
+            n = p;
+        } else if (left + x[p].w >= goal || p + 1 == n) {
+            return (border){x[p].z, x[p].id};
+        } else {
+            sum = left + x[p].w;
+            x += p + 1;
+            n -= p + 1;
         }
     }
-    while (left > 0) (void)pop(id, &left, z, true);
+    sort_few(x, n);
+    int32_t i = 0;
+    while (i + 1 < n && (sum += x[i].w) < goal) i++;
+    return (border){x[i].z, x[i].id};
 }
 
-/* Ids with z >= floor, in id order; their weight in *mass. */
-static int32_t collect(int32_t *id, double *mass, const float *z, const float *w, int32_t n,
-                       float floor) {
+/* Candidates with z >= floor, in id order. */
+static int32_t collect(row *r, float floor) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        if (!(r->b[i].max >= floor)) continue;
+        n += r->k->collect(r->id + n, r->z + n, r->b[i].z, i * SAMPLER_BLOCK, floor);
+    }
+    while (n > 0 && r->id[n - 1] >= r->n) n--; /* floor -inf takes the filling, too */
+    return n;
+}
+
+static int32_t keep(row *r, int32_t n, border b) {
     int32_t m = 0;
-    double s = 0.0;
-    for (int32_t i = 0; i < n; i += LANES) {
-        int32_t end = i + LANES < n ? i + LANES : n;
-        if (end - i == LANES && none_at_least(z + i, floor)) continue;
-        for (int32_t j = i; j < end; j++) {
-            if (z[j] >= floor) id[m++] = j, s += (double)w[j];
-        }
+    for (int32_t i = 0; i < n; i++) {
+        if (r->z[i] < b.z || (r->z[i] == b.z && r->id[i] > b.id)) continue;
+        r->id[m] = r->id[i];
+        r->z[m++] = r->z[i];
     }
-    *mass = s;
     return m;
 }
 
-static void reverse(int32_t *id, int32_t n) {
-    for (int32_t i = 0, j = n - 1; i < j; i++, j--) {
-        int32_t t = id[i];
-        id[i] = id[j];
-        id[j] = t;
+/* Items of the n candidates with weights at temperature t; returns their sum. */
+static double weigh(row *r, int32_t n, double t) {
+    exp_scale c = rung_exp_scale(t);
+    float in[SAMPLER_BLOCK], w[SAMPLER_BLOCK];
+    double sum = 0.0;
+    for (int32_t i = 0; i < n; i += SAMPLER_BLOCK) {
+        int32_t m = n - i < SAMPLER_BLOCK ? n - i : SAMPLER_BLOCK;
+        memcpy(in, r->z + i, (size_t)m * sizeof *in);
+        for (int32_t j = m; j < SAMPLER_BLOCK; j++) in[j] = -INFINITY;
+        r->k->weights(w, in, r->max, &c);
+        for (int32_t j = 0; j < m; j++) {
+            r->item[i + j] = (item){r->z[i + j], r->id[i + j], (double)w[j]};
+            sum += (double)w[j];
+        }
     }
+    return sum;
 }
 
-/* The smallest head of the order whose weight reaches goal, first at id[0]; returns its length.
- * Candidates are those above a threshold that sinks until they weigh enough. 8 units below the
- * maximum a token has 1/3000 of its weight: the first try suffices unless the distribution is flat.
- */
-static int32_t top_p(int32_t *id, const float *z, const float *w, int32_t n, float max, double t,
-                     double goal) {
-    int32_t m = 0, left, kept = 0;
-    double mass = 0.0, sum = 0.0;
+static int by_size(float *x, int32_t n, int32_t k) { /* x[k] as if sorted, largest first */
+    int32_t lo = 0, hi = n - 1;
+    while (lo < hi) {
+        float p = x[lo + (hi - lo) / 2];
+        int32_t i = lo, j = hi;
+        while (i <= j) {
+            while (x[i] > p) i++;
+            while (x[j] < p) j--;
+            if (i > j) break;
+            float t = x[i];
+            x[i++] = x[j];
+            x[j--] = t;
+        }
+        if (k <= j)
+            hi = j;
+        else if (k >= i)
+            lo = i;
+        else
+            break;
+    }
+    return k;
+}
+
+/* The k largest. k blocks whose maxima reach a threshold hold k tokens that do. */
+static int32_t cut_top_k(row *r, int32_t k) {
+    int32_t n = 0;
+    if (k <= r->n_blocks) {
+        for (int32_t i = 0; i < r->n_blocks; i++) r->z[i] = r->b[i].max;
+        n = collect(r, r->z[by_size(r->z, r->n_blocks, k - 1)]);
+    } else {
+        for (float depth = 4.0f; n < k; depth *= 1.5f)
+            n = collect(r, depth > 512.0f ? -INFINITY : r->max - depth);
+    }
+    if (n <= k) return n;
+    for (int32_t i = 0; i < n; i++) r->item[i] = (item){r->z[i], r->id[i], 1.0};
+    return keep(r, n, head(r->item, n, (double)k));
+}
+
+/* The head of weight p. 8 T below the maximum a token has 1/3000 of its weight: the first threshold
+ * suffices unless the distribution is flat. */
+static int32_t cut_top_p(row *r, double p, double t, double total) {
+    int32_t n;
     for (double depth = 8.0;; depth *= 1.5) {
-        float floor = depth > 512.0 ? -INFINITY : (float)((double)max - depth * t);
-        m = collect(id, &mass, z, w, n, floor);
-        if (floor == -INFINITY || mass >= goal) break;
+        float floor = depth > 512.0 ? -INFINITY : (float)((double)r->max - depth * t);
+        n = collect(r, floor);
+        double sum = weigh(r, n, t);
+        if (floor == -INFINITY || sum >= p * total) break;
     }
-    make_heap(id, m, z, false);
-    for (left = m; left > 0 && sum < goal; kept++) sum += (double)w[pop(id, &left, z, false)];
-    reverse(id, m);
-    return kept;
+    return keep(r, n, head(r->item, n, p * total));
 }
 
-/* What the cuts of s keep: id[0..returned), in order (with min_p alone in id order). */
-static int32_t cut(int32_t *id, const float *z, const float *w, int32_t n, float max, double total,
-                   const rung_sampling *s) {
-    bool by_k = s->top_k > 0 && s->top_k < n, by_p = s->top_p < 1.0;
-    double t = s->temperature, sum = 0.0, run = 0.0;
-    /* w_i >= min_p, in the logits; the maximum always stays */
-    float floor = s->min_p > 0.0 ? (float)((double)max + t * log(s->min_p)) : -INFINITY;
-    int32_t kept;
-    if (by_k) {
-        kept = s->top_k;
-        top_k(id, z, n, kept);
-        for (int32_t i = 0; i < kept; i++) sum += (double)w[id[i]];
-        if (by_p) { /* share of the k survivors */
-            int32_t i = 0;
-            while (i < kept && run < s->top_p * sum) run += (double)w[id[i++]];
-            kept = i;
+/* The cuts of s; returns how many candidates stay. `hot`: the blocks' sums at the temperature of
+ * the cuts are in sum_t. */
+static int32_t cut(row *r, const rung_sampling *s, double t, bool hot) {
+    /* p >= min_p * largest p, in the logits; the largest itself always stays */
+    float floor = s->min_p > 0.0 ? (float)((double)r->max + t * log(s->min_p)) : -INFINITY;
+    if (floor > r->max) floor = r->max;
+    int32_t n;
+    if (s->top_k > 0 && s->top_k < r->n) {
+        n = cut_top_k(r, s->top_k);
+        if (s->top_p < 1.0) {
+            double sum = weigh(r, n, t);
+            n = keep(r, n, head(r->item, n, s->top_p * sum));
         }
-    } else if (by_p) {
-        kept = top_p(id, z, w, n, max, t, s->top_p * total);
+    } else if (s->top_p < 1.0) {
+        n = cut_top_p(r, s->top_p, t, total_of(r, (double)r->max, t, hot));
     } else {
-        return collect(id, &sum, z, w, n, floor);
+        return collect(r, floor);
     }
-    while (kept > 1 && z[id[kept - 1]] < floor) kept--;
-    return kept;
+    return keep(r, n, (border){floor, INT32_MAX});
 }
 
-static int32_t argmax(const float *z, int32_t n, float max) {
-    for (int32_t i = 0; i < n; i++) {
-        if (z[i] == max) return i;
-    }
-    return n - 1;
-}
+/* --- draws ------------------------------------------------------------------------------------ */
 
-/* First id at which the running sum of w passes `goal`; sums of 256 at a time skip ahead. */
-static int32_t draw_all(const float *w, int32_t n, double goal) {
-    double run = 0.0;
-    int32_t last = 0, i = 0;
-    for (; i + 256 <= n; i += 256) {
-        dvec acc = {0};
-        for (int j = 0; j < 256; j += LANES) acc += __builtin_convertvector(load(w + i + j), dvec);
-        double sum = 0.0;
-        for (int j = 0; j < LANES; j++) sum += acc[j];
-        if (run + sum > goal) break;
-        run += sum;
-    }
-    int32_t from = i;
-    for (; i < n; i++) {
-        if (!(w[i] > 0.0f)) continue;
-        run += (double)w[i];
-        last = i;
-        if (run > goal) return i;
-    }
-    for (i = from - 1; last < from && i > last; i--) { /* rounding ate the end: last that can be */
-        if (w[i] > 0.0f) last = i;
-    }
-    return last;
-}
-
-int32_t rung_sample_token(double *logprob, const float *logits, int32_t n, const rung_sampling *s,
-                          double u, void *scratch) {
-    float *w = scratch, max;
-    int32_t *id = (int32_t *)(void *)(w + n), tok;
-    if (n < 1 || !find_max(&max, logits, n)) return -1;
-    double z1 = 0.0;
-    if (s->temperature <= 0.0) {
-        tok = argmax(logits, n, max);
-    } else {
-        double total = sum_exp(w, logits, n, max, (float)(1.0 / s->temperature));
-        if (s->temperature == 1.0) z1 = total;
-        bool cuts = (s->top_k > 0 && s->top_k < n) || s->top_p < 1.0 || s->min_p > 0.0;
-        if (!cuts) {
-            tok = draw_all(w, n, u * total);
-        } else {
-            int32_t kept = cut(id, logits, w, n, max, total, s);
-            double sum = 0.0, run = 0.0;
-            for (int32_t i = 0; i < kept; i++) sum += (double)w[id[i]];
-            tok = id[0];
-            for (int32_t i = 0; i < kept && !(run > u * sum); i++) {
-                if (w[id[i]] > 0.0f) tok = id[i];
-                run += (double)w[id[i]];
-            }
+static int32_t argmax(const row *r) {
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        if (r->b[i].max != r->max) continue;
+        for (int32_t j = 0; j < SAMPLER_BLOCK; j++) {
+            if (r->b[i].z[j] == r->max) return i * SAMPLER_BLOCK + j;
         }
     }
-    if (logprob) {
-        if (z1 == 0.0) z1 = sum_exp(NULL, logits, n, max, 1.0f);
-        *logprob = ((double)logits[tok] - (double)max) - log(z1);
+    return 0;
+}
+
+/* Where the running sum over all tokens, in id order, passes goal. The block is found by the sums;
+ * when rounding takes the end of its walk, the last token of it that can be drawn is. */
+static int32_t draw_uncut(const row *r, double goal, bool hot) {
+    double run = 0.0, scale = 0.0;
+    float ref = NAN, w[SAMPLER_BLOCK];
+    exp_scale c = rung_exp_scale(r->temperature);
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        const sampler_block *b = &r->b[i];
+        if (b->ref != ref) {
+            scale = exp(((double)(ref = b->ref) - (double)r->max) / r->temperature);
+        }
+        double sum = (double)(hot ? b->sum_t : b->sum) * scale;
+        if (!(run + sum > goal)) {
+            run += sum;
+            continue;
+        }
+        int32_t last = -1;
+        r->k->weights(w, b->z, b->ref, &c);
+        for (int32_t j = 0; j < SAMPLER_BLOCK && !(run > goal); j++) {
+            if (w[j] > 0.0f) last = i * SAMPLER_BLOCK + j;
+            run += (double)w[j] * scale;
+        }
+        if (last >= 0) return last;
+    }
+    return argmax(r);
+}
+
+static int32_t draw_kept(row *r, int32_t n, double u, double *sum) {
+    *sum = weigh(r, n, r->temperature);
+    double goal = u * *sum, run = 0.0;
+    int32_t tok = argmax(r);
+    for (int32_t i = 0; i < n && !(run > goal); i++) {
+        if (r->item[i].w > 0.0) tok = r->item[i].id;
+        run += r->item[i].w;
     }
     return tok;
 }
 
+/* --- biases and penalties --------------------------------------------------------------------- */
+
+static float *own_cell(row *r, int32_t id) {
+    int32_t i = id / SAMPLER_BLOCK;
+    float *own = r->own + (size_t)i * SAMPLER_BLOCK;
+    if (r->b[i].z != own) {
+        memcpy(own, r->b[i].z, SAMPLER_BLOCK * sizeof *own);
+        r->b[i].z = own;
+    }
+    r->b[i].ref = NAN; /* its sums no longer hold */
+    return own + id % SAMPLER_BLOCK;
+}
+
+static void penalize(row *r, const rung_sampling *s, const tok_count *c, int32_t n) {
+    float rep = s->repeat_penalty > 0.0 ? (float)s->repeat_penalty : 1.0f;
+    for (int32_t i = 0; i < n; i++) {
+        if (c[i].tok < 0 || c[i].tok >= r->n) continue;
+        float *z = own_cell(r, c[i].tok);
+        *z = *z <= 0.0f ? *z * rep : *z / rep;
+        *z -= (float)c[i].n * (float)s->frequency_penalty + (float)s->presence_penalty;
+    }
+}
+
+/* Changed blocks are read again. */
+static void refresh(row *r, const exp_scale *one, const exp_scale *hot) {
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        if (r->b[i].ref == r->b[i].ref) continue;
+        float ref = -INFINITY;
+        r->k->pass(&r->b[i], 1, &ref, one, hot);
+    }
+    r->max = -INFINITY;
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        if (r->b[i].max > r->max) r->max = r->b[i].max;
+    }
+}
+
+/* --- one token -------------------------------------------------------------------------------- */
+
+static void draw(rung_draw *d, row *r, const rung_sampling *s, const sampler_seq *seq) {
+    bool greedy = s->temperature < T_ARGMAX;
+    bool cuts = (s->top_k > 0 && s->top_k < r->n) || s->top_p < 1.0 || s->min_p > 0.0;
+    bool by_mass = !cuts || (s->temperature_first && s->top_p < 1.0);
+    bool hot = !greedy && by_mass && s->temperature != 1.0;
+    exp_scale one = rung_exp_scale(1.0), at_t = rung_exp_scale(greedy ? 1.0 : s->temperature);
+    float max = -INFINITY;
+    d->tok = DRAW_BAD_LOGITS;
+    r->k->pass(r->b, r->n_blocks, &max, &one, hot ? &at_t : NULL);
+    double z1 = total_of(r, (double)max, 1.0, false);
+    if (!(max > -INFINITY && max < INFINITY) || z1 != z1) return;
+    r->max = max;
+    r->temperature = greedy ? 1.0 : s->temperature;
+    bool changed = s->n_bias > 0 || (seq && seq->n_count > 0);
+    for (int32_t i = 0; i < s->n_bias; i++) *own_cell(r, s->bias[i].tok) += s->bias[i].bias;
+    if (seq) penalize(r, s, seq->count, seq->n_count);
+    if (changed) refresh(r, &one, hot ? &at_t : NULL);
+    d->tok = DRAW_NOTHING_LEFT;
+    if (!(r->max > -INFINITY)) return;
+    double sum = 1.0;
+    if (greedy) {
+        d->tok = argmax(r);
+    } else if (cuts) {
+        int32_t n = cut(r, s, s->temperature_first ? s->temperature : 1.0, hot);
+        d->tok = draw_kept(r, n, d->u, &sum);
+    } else {
+        sum = total_of(r, (double)r->max, r->temperature, hot);
+        d->tok = draw_uncut(r, d->u * sum, hot);
+    }
+    const sampler_block *b = &r->b[d->tok / SAMPLER_BLOCK];
+    double z = (double)b->z[d->tok % SAMPLER_BLOCK];
+    d->logprob_draw = greedy ? 0.0 : (z - (double)r->max) / r->temperature - log(sum);
+    d->logprob = ((double)d->logits[d->tok] - (double)max) - log(z1);
+}
+
+int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, const rung_sampling *s,
+                          double u, void *scratch) {
+    if (n < 1) return DRAW_BAD_LOGITS;
+    rung_draw d = {.logits = logits, .u = u};
+    row r;
+    row_init(&r, logits, n, rung_sampler_kernel(), scratch);
+    draw(&d, &r, s, NULL);
+    if (logprob && d.tok >= 0) {
+        logprob[0] = d.logprob;
+        logprob[1] = d.logprob_draw;
+    }
+    return d.tok;
+}
+
+void rung_draw_one(rung_draw *d, void *scratch) {
+    const sampler_plan *p = d->seq->plan;
+    row r;
+    row_init(&r, d->logits, p->n_vocab, rung_sampler_kernel(), scratch);
+    draw(d, &r, &p->s, d->seq);
+}
+
+void rung_draw_many(rung_draw *d, int32_t n, int32_t n_vocab, int32_t n_threads, void *scratch) {
+    size_t each = rung_sample_scratch(n_vocab);
+#if defined(_OPENMP)
+    if (n_threads > n) n_threads = n;
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic) if (n_threads > 1)
+    for (int32_t i = 0; i < n; i++)
+        rung_draw_one(&d[i], (char *)scratch + (size_t)omp_get_thread_num() * each);
+#else
+    (void)n_threads, (void)each;
+    for (int32_t i = 0; i < n; i++) rung_draw_one(&d[i], scratch);
+#endif
+}
+
 double rung_logprob_of(const float *logits, int32_t n, int32_t tok) {
-    float max;
-    if (n < 1 || !find_max(&max, logits, n)) return (double)NAN;
-    double z = sum_exp(NULL, logits, n, max, 1.0f);
-    return ((double)logits[tok] - (double)max) - log(z);
+    if (n < 1) return (double)NAN;
+    const sampler_kernel *k = rung_sampler_kernel();
+    exp_scale one = rung_exp_scale(1.0);
+    float tail[SAMPLER_BLOCK], ref = -INFINITY;
+    double sum = 0.0, at = -HUGE_VAL; /* sum relative to exp(at) */
+    for (int32_t i = 0; i < n; i += SAMPLER_BLOCK) {
+        sampler_block b = {.z = logits + i};
+        if (n - i < SAMPLER_BLOCK) {
+            for (int32_t j = 0; j < SAMPLER_BLOCK; j++)
+                tail[j] = i + j < n ? logits[i + j] : -INFINITY;
+            b.z = tail;
+        }
+        k->pass(&b, 1, &ref, &one, NULL);
+        if ((double)ref > at) {
+            if (at > -HUGE_VAL) sum *= exp(at - (double)ref);
+            at = (double)ref;
+        }
+        sum += (double)b.sum;
+    }
+    if (!(at > -HUGE_VAL && at < HUGE_VAL)) return (double)NAN;
+    return ((double)logits[tok] - at) - log(sum);
 }

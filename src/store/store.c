@@ -151,11 +151,13 @@ static int bind_va(sqlite3_stmt *st, const char *kinds, va_list ap) {
             rc = sqlite3_bind_text64(st, i, text ? text : "", n, SQLITE_STATIC, SQLITE_UTF8);
             break;
         }
-        case 'b': {
+        case 'b':
+        case 'B': {
             const void *p = va_arg(ap, const void *);
             size_t n = va_arg(ap, size_t);
-            rc = n ? sqlite3_bind_blob64(st, i, p, n, SQLITE_STATIC)
-                   : sqlite3_bind_zeroblob(st, i, 0);
+            rc = !p && *kinds == 'B' ? sqlite3_bind_null(st, i)
+                 : n                 ? sqlite3_bind_blob64(st, i, p, n, SQLITE_STATIC)
+                                     : sqlite3_bind_zeroblob(st, i, 0);
             break;
         }
         default: rc = SQLITE_MISUSE;

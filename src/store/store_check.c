@@ -42,7 +42,9 @@ static const struct {
      " IS NOT CAST(n.text AS BLOB) OR n.problem<>t.problem OR n.depth<>s.k",
      true},
     {"tokens_with_other_count",
-     "SELECT count(*) FROM trace WHERE length(tok)<>4*n_tok OR length(logprob)<>4*n_tok", true},
+     "SELECT count(*) FROM trace WHERE length(tok)<>4*n_tok OR length(logprob)<>4*n_tok"
+     " OR coalesce(length(logprob_draw)<>4*n_tok, 0)",
+     true},
     {"nodes_unused",
      "SELECT count(*) FROM node n WHERE NOT EXISTS(SELECT 1 FROM trace_step WHERE node=n.id)"
      " AND NOT EXISTS(SELECT 1 FROM rollout WHERE node=n.id)"

@@ -132,6 +132,7 @@ typedef struct importer {
     rung_store *s;
     const char *path;
     rung_jsonl *in;
+    int schema;   /* of the file */
     bool compare; /* the store has rows: every line must be there already */
     sqlite3_stmt *stmt[32];
     int64_t n_rows[32];
@@ -165,8 +166,9 @@ static rung_status bind_base64(importer *im, sqlite3_stmt *st, size_t i, yyjson_
 static rung_status bind_value(importer *im, sqlite3_stmt *st, size_t i, yyjson_val *v,
                               const store_col *col, rung_error *err) {
     int at = (int)i + 1, rc = SQLITE_OK;
-    if (!v) return bad_line(im, err, "missing key", col->name);
-    if (yyjson_is_null(v)) {
+    bool later = col->since > im->schema;
+    if (!v && !later) return bad_line(im, err, "missing key", col->name);
+    if (!v || yyjson_is_null(v)) {
         rc = sqlite3_bind_null(st, at);
     } else if (col->kind == COL_BLOB) {
         return bind_base64(im, st, i, v, col, err);
@@ -261,12 +263,15 @@ static rung_status import_row(importer *im, yyjson_val *row, size_t table, rung_
     return bad_line(im, err, why, NULL);
 }
 
-static rung_status check_schema_line(const importer *im, yyjson_val *row, rung_error *err) {
+static rung_status check_schema_line(importer *im, yyjson_val *row, rung_error *err) {
     int64_t schema = rung_json_i64(row, "schema", -1);
-    if (schema == store_n_migrations) return RUNG_OK;
+    if (schema >= 1 && schema <= store_n_migrations) {
+        im->schema = (int)schema;
+        return RUNG_OK;
+    }
     rung_fail(err, RUNG_E_FORMAT, "%s:%lld: written by schema version %lld, this rung knows %d",
               im->path, (long long)rung_jsonl_line(im->in), (long long)schema, store_n_migrations);
-    return rung_error_hint(err, "export it again with this version");
+    return rung_error_hint(err, "import it with the newer rung that wrote it");
 }
 
 static rung_status import_line(importer *im, yyjson_val *row, rung_error *err) {
@@ -311,7 +316,7 @@ static rung_status import_lines(importer *im, rung_error *err) {
 
 rung_status rung_store_import(int64_t *n_rows, rung_store *s, const char *path, rung_error *err) {
     _Static_assert(sizeof((importer *)0)->stmt / sizeof(void *) == 32, "as n_rows and before");
-    importer im = {.s = s, .path = path};
+    importer im = {.s = s, .path = path, .schema = store_n_migrations};
     if (n_rows) *n_rows = 0;
     for (size_t i = 0; i < 32; i++) rung_buf_init(&im.bytes[i], DUMP_MAX_LINE);
     RUNG_TRY(rung_jsonl_open(&im.in, path, DUMP_MAX_LINE, err));

@@ -60,10 +60,11 @@ typedef enum { COL_INT, COL_REAL, COL_TEXT, COL_BLOB } store_col_kind;
 typedef struct store_col {
     const char *name;
     store_col_kind kind;
+    int since; /* the schema version that brought it; NULL in what older ones exported */
 } store_col;
 typedef struct store_table {
     const char *name, *order; /* order: columns of its key */
-    store_col col[20];
+    store_col col[24];
 } store_table;
 extern const store_table store_tables[]; /* parents before children */
 extern const size_t store_n_tables;

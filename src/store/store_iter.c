@@ -199,6 +199,17 @@ static rung_status read_tokens(rung_trace *t, rung_arena *a, sqlite3_stmt *st, r
         (size_t)sqlite3_column_bytes(st, 7) != 4 * n)
         return rung_fail(err, RUNG_E_STORE, "trace %lld: token bytes and token count differ",
                          (long long)t->id);
+    const unsigned char *drawn = NULL;
+    if (n && sqlite3_column_type(st, 18) != SQLITE_NULL) drawn = sqlite3_column_blob(st, 18);
+    if (drawn && (size_t)sqlite3_column_bytes(st, 18) != 4 * n)
+        return rung_fail(err, RUNG_E_STORE, "trace %lld: token bytes and token count differ",
+                         (long long)t->id);
+    if (drawn) {
+        float *out = rung_arena_alloc(a, 4 * n);
+        if (!out) return no_memory(err);
+        store_unpack_f32(out, drawn, n);
+        t->logprob_draw = out;
+    }
     int32_t *tok_out = rung_arena_alloc(a, 4 * n);
     float *lp_out = rung_arena_alloc(a, 4 * n);
     if (!tok_out || !lp_out) return no_memory(err);
@@ -267,7 +278,7 @@ static rung_status read_trace(rung_trace *t, rung_arena *a, rung_store *s, int64
     RUNG_TRY(store_sql(&st, s,
                        "SELECT run, problem, i, generator, text, n_tok, tok, logprob, n_steps,"
                        " answer, answer_key, verdict, verifier, rule, reason, stop, first_error,"
-                       " first_error_source FROM trace WHERE id=?",
+                       " first_error_source, logprob_draw FROM trace WHERE id=?",
                        err));
     sqlite3_bind_int64(st, 1, id);
     rung_status code = store_step(s, st, err, "read a trace");

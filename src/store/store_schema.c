@@ -84,17 +84,20 @@ static const char schema_1[] =
 
     "CREATE TABLE cache(key TEXT PRIMARY KEY, reply BLOB NOT NULL) STRICT;";
 
-const char *const store_migrations[] = {schema_1};
+/* Tokens drawn before have no such value: NULL. */
+static const char schema_2[] = "ALTER TABLE trace ADD COLUMN logprob_draw BLOB;";
+
+const char *const store_migrations[] = {schema_1, schema_2};
 const int store_n_migrations = (int)(sizeof store_migrations / sizeof store_migrations[0]);
 
 #define I(name)                                                                                    \
-    { name, COL_INT }
+    { name, COL_INT, 1 }
 #define R(name)                                                                                    \
-    { name, COL_REAL }
+    { name, COL_REAL, 1 }
 #define T(name)                                                                                    \
-    { name, COL_TEXT }
+    { name, COL_TEXT, 1 }
 #define B(name)                                                                                    \
-    { name, COL_BLOB }
+    { name, COL_BLOB, 1 }
 const store_table store_tables[] = {
     {"run",
      "id",
@@ -108,9 +111,26 @@ const store_table store_tables[] = {
     {"node", "id", {I("id"), I("problem"), I("parent"), I("depth"), B("path"), T("text")}},
     {"trace",
      "id",
-     {I("id"), I("run"), I("problem"), I("i"), T("generator"), T("text"), I("n_tok"), B("tok"),
-      B("logprob"), I("n_steps"), T("answer"), T("answer_key"), I("verdict"), T("verifier"),
-      T("rule"), T("reason"), T("stop"), I("first_error"), T("first_error_source")}},
+     {I("id"),
+      I("run"),
+      I("problem"),
+      I("i"),
+      T("generator"),
+      T("text"),
+      I("n_tok"),
+      B("tok"),
+      B("logprob"),
+      I("n_steps"),
+      T("answer"),
+      T("answer_key"),
+      I("verdict"),
+      T("verifier"),
+      T("rule"),
+      T("reason"),
+      T("stop"),
+      I("first_error"),
+      T("first_error_source"),
+      {"logprob_draw", COL_BLOB, 2}}},
     {"trace_step",
      "trace, k",
      {I("trace"), I("k"), I("node"), I("byte_begin"), I("byte_end"), I("tok_begin"), I("tok_end")}},

@@ -180,25 +180,29 @@ static rung_status insert_trace(rung_store *s, rung_trace *t, rung_error *err) {
     size_t n = (size_t)t->n_tok;
     rung_status st = RUNG_OK;
     unsigned char *tok = rung_alloc(4 * n), *logprob = rung_alloc(4 * n);
-    if (!tok || !logprob) {
+    unsigned char *drawn = t->logprob_draw ? rung_alloc(4 * n) : NULL;
+    if (!tok || !logprob || (t->logprob_draw && !drawn)) {
         st = rung_fail(err, RUNG_E_NOMEM, "out of memory");
         goto out;
     }
     store_pack_i32(tok, t->tok, n);
     store_pack_f32(logprob, t->logprob, n);
+    if (drawn) store_pack_f32(drawn, t->logprob_draw, n);
     st = store_run(NULL, s, err, "put a trace",
                    "INSERT INTO trace(run, problem, i, generator, text, n_tok, tok, logprob,"
                    " n_steps, answer, answer_key, verdict, verifier, rule, reason, stop,"
-                   " first_error, first_error_source)"
-                   " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   "iiitTibbittittttit", t->run, t->problem, (int64_t)t->i, t->generator, t->text,
+                   " first_error, first_error_source, logprob_draw)"
+                   " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "iiitTibbittittttitB", t->run, t->problem, (int64_t)t->i, t->generator, t->text,
                    (size_t)t->n_bytes, (int64_t)t->n_tok, tok, 4 * n, logprob, 4 * n,
                    (int64_t)t->n_steps, t->answer, t->answer_key, (int64_t)t->verdict, t->verifier,
-                   t->rule, t->reason, t->stop, (int64_t)t->first_error, t->first_error_source);
+                   t->rule, t->reason, t->stop, (int64_t)t->first_error, t->first_error_source,
+                   drawn, 4 * n);
     if (st == RUNG_OK) t->id = sqlite3_last_insert_rowid(s->db);
 out:
     rung_free(tok);
     rung_free(logprob);
+    rung_free(drawn);
     return st;
 }
 

@@ -397,7 +397,7 @@ static void bodies(void **state) {
                 "\"n\":3,\"max_tokens\":9,\"temperature\":0.5,\"top_p\":1.0,\"seed\":%lld,"
                 "\"stream\":false,\"logprobs\":true}");
     g.prompt.prefix = NULL;
-    g.sampling = (rung_sampling){1.0, 20, 0.5, 0.25};
+    g.sampling = (rung_sampling){.temperature = 1.0, .top_k = 20, .top_p = 0.5, .min_p = 0.25};
     g.stop[0] = "\n\n";
     g.stop[1] = "#";
     expect_body(&g, true,

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-static uint8_t scratch[200000 * 8];
+static uint8_t scratch[16 << 20];
 
 /* Straight from the definition in sampler.c, with a full sort and f64. Returns how many are kept.
  */
@@ -46,10 +46,12 @@ static void random_logits(float *z, int n, uint64_t seed, double sd) {
     for (int i = 0; i < n; i++) z[i] = (float)(sd * rung_rng_normal(&r));
 }
 
+#define OPT(t, k, p, m)                                                                            \
+    { .temperature = t, .top_k = k, .top_p = p, .min_p = m, .temperature_first = true }
 static const rung_sampling options[] = {
-    {1.0, 0, 1.0, 0},     {0.7, 0, 1.0, 0},   {1.6, 0, 1.0, 0},   {1.0, 5, 1.0, 0},
-    {0.8, 0, 0.9, 0},     {1.0, 0, 0.5, 0},   {1.0, 0, 1.0, 0.1}, {0.6, 12, 0.95, 0},
-    {1.3, 20, 0.8, 0.05}, {1.0, 0, 0.999, 0}, {1.0, 1, 1.0, 0},   {0.01, 0, 1.0, 0},
+    OPT(1.0, 0, 1.0, 0),     OPT(0.7, 0, 1.0, 0),   OPT(1.6, 0, 1.0, 0),   OPT(1.0, 5, 1.0, 0),
+    OPT(0.8, 0, 0.9, 0),     OPT(1.0, 0, 0.5, 0),   OPT(1.0, 0, 1.0, 0.1), OPT(0.6, 12, 0.95, 0),
+    OPT(1.3, 20, 0.8, 0.05), OPT(1.0, 0, 0.999, 0), OPT(1.0, 1, 1.0, 0),   OPT(0.01, 0, 1.0, 0),
 };
 enum { N_OPTIONS = sizeof options / sizeof *options };
 
@@ -68,8 +70,8 @@ static void distribution_is_exact(void **state) {
         int count[N] = {0};
         rung_rng r = rung_rng_at(9, RUNG_STREAM_TEST, (uint64_t)o, 0);
         for (int d = 0; d < DRAWS; d++) {
-            double lp;
-            int32_t t = rung_sample_token(&lp, z, N, &options[o], rung_rng_f64(&r), scratch);
+            double lp[2];
+            int32_t t = rung_sample_token(lp, z, N, &options[o], rung_rng_f64(&r), scratch);
             assert_in_range(t, 0, N - 1);
             count[t]++;
         }
@@ -144,13 +146,13 @@ static void support_is_libllamas(void **state) {
 
 static void edges(void **state) {
     (void)state;
-    rung_sampling s = {0, 0, 1.0, 0};
+    rung_sampling s = OPT(0, 0, 1.0, 0);
     float tie[5] = {1, 3, 2, 3, 3};
-    double lp;
-    assert_int_equal(rung_sample_token(&lp, tie, 5, &s, 0.99, scratch), 1); /* lowest id */
+    double lp[2];
+    assert_int_equal(rung_sample_token(lp, tie, 5, &s, 0.99, scratch), 1); /* lowest id */
     /* by hand: ln(e^3 / (e + 3e^3 + e^2)) = -ln(3 + e^-1 + e^-2) = -1.25396... */
-    assert_true(fabs(lp + log(3 + exp(-1) + exp(-2))) < 1e-6);
-    s = (rung_sampling){1.0, 2, 1.0, 0}; /* two of three equals: the lower ids */
+    assert_true(fabs(lp[0] + log(3 + exp(-1) + exp(-2))) < 1e-6);
+    s = (rung_sampling)OPT(1.0, 2, 1.0, 0); /* two of three equals: the lower ids */
     for (int i = 0; i < 50; i++) {
         int32_t t = rung_sample_token(NULL, tie, 5, &s, i / 50.0, scratch);
         assert_true(t == 1 || t == 3);
@@ -165,15 +167,15 @@ static void edges(void **state) {
     for (int t = 0; t < 2; t++) {
         s.temperature = t;
         bad[17] = NAN;
-        assert_int_equal(rung_sample_token(&lp, bad, 20, &s, 0.5, scratch), -1);
+        assert_int_equal(rung_sample_token(lp, bad, 20, &s, 0.5, scratch), -1);
         bad[17] = INFINITY;
-        assert_int_equal(rung_sample_token(&lp, bad, 20, &s, 0.5, scratch), -1);
+        assert_int_equal(rung_sample_token(lp, bad, 20, &s, 0.5, scratch), -1);
         bad[17] = 0;
         for (int i = 0; i < 20; i++) bad[i] = -INFINITY;
-        assert_int_equal(rung_sample_token(&lp, bad, 20, &s, 0.5, scratch), -1);
+        assert_int_equal(rung_sample_token(lp, bad, 20, &s, 0.5, scratch), -1);
         bad[4] = -3;
-        assert_int_equal(rung_sample_token(&lp, bad, 20, &s, 0.5, scratch), 4);
-        assert_true(fabs(lp) < 1e-12);
+        assert_int_equal(rung_sample_token(lp, bad, 20, &s, 0.5, scratch), 4);
+        assert_true(fabs(lp[0]) < 1e-12);
         memset(bad, 0, sizeof bad);
     }
 }
@@ -191,10 +193,10 @@ static void logprob_and_cost_at_152k(void **state) {
     for (int o = 0; o < N_OPTIONS; o++) {
         clock_t t0 = clock();
         for (int i = 0; i < 20; i++) {
-            double lp;
-            int32_t t = rung_sample_token(&lp, z, N, &options[o], rung_rng_f64(&r), scratch);
+            double lp[2];
+            int32_t t = rung_sample_token(lp, z, N, &options[o], rung_rng_f64(&r), scratch);
             assert_in_range(t, 0, N - 1);
-            assert_true(fabs(lp - ((double)z[t] - m - log(sum))) < 1e-6);
+            assert_true(fabs(lp[0] - ((double)z[t] - m - log(sum))) < 1e-6);
         }
         double ms = 1e3 * (double)(clock() - t0) / CLOCKS_PER_SEC / 20;
         print_message("T %.2f top_k %d top_p %.3f min_p %.2f: %.2f CPU ms a token\n",

@@ -69,6 +69,10 @@ static rung_store *second_store(void) {
 static void round_trip(void **state) {
     (void)state;
     rung_store *s = full_store(), *t = second_store();
+    assert_int_equal(sqlite3_exec(rung_store_sqlite(s), /* of one trace; the others have none */
+                                  "UPDATE trace SET logprob_draw=logprob WHERE i=0", NULL, NULL,
+                                  NULL),
+                     SQLITE_OK);
     char *a = fx_export(s);
     for (const char *table = "run\0model\0problem\0node\0trace\0trace_step\0rollout\0label\0score\0"
                              "critique\0metric\0result\0cache\0";
@@ -88,6 +92,29 @@ static void round_trip(void **state) {
     assert_int_equal(n, 0);
     rung_free(a);
     rung_free(b);
+    rung_store_close(s);
+    rung_store_close(t);
+}
+
+/* What version 1 exported has no logprob_draw: NULL then. A version-2 line must have it. */
+static void older_exports_come_in(void **state) {
+    (void)state;
+    rung_store *s = full_store(), *t = second_store();
+    rung_error err = RUNG_ERROR_INIT;
+    char *now = fx_export(s), *old = strdup(now), *at;
+    while ((at = strstr(old, ",\"logprob_draw\":null"))) memmove(at, at + 20, strlen(at + 20) + 1);
+    assert_null(strstr(old, "logprob_draw"));
+    assert_int_equal(rung_store_import(NULL, t, dump_to_file(old), &err), RUNG_E_FORMAT);
+    assert_non_null(strstr(err.what, "missing key \"logprob_draw\""));
+    at = strstr(old, "\"schema\":2");
+    assert_non_null(at);
+    at[9] = '1';
+    fx_ok(rung_store_import(NULL, t, dump_to_file(old), e));
+    char *back = fx_export(t);
+    assert_string_equal(back, now);
+    free(old);
+    rung_free(now);
+    rung_free(back);
     rung_store_close(s);
     rung_store_close(t);
 }
@@ -120,7 +147,7 @@ static void unequal_stores_are_refused_untouched(void **state) {
 static void bad_dumps_name_their_line(void **state) {
     (void)state;
     static const char ok[] =
-        "{\"table\":\"store\",\"v\":1,\"schema\":1}\n"
+        "{\"table\":\"store\",\"v\":1,\"schema\":2}\n"
         "{\"table\":\"problem\",\"id\":1,\"set\":\"a\",\"split\":\"\",\"key\":\"k\",\"question\":"
         "\"q\","
         "\"answer\":\"\",\"solution\":\"\",\"world\":\"\",\"meta\":\"\",\"verifier\":\"\"}\n";
@@ -160,7 +187,7 @@ static void bad_dumps_name_their_line(void **state) {
     assert_int_equal(rung_store_import(NULL, s, dump_to_file(text), &err), RUNG_E_FORMAT);
     assert_int_equal(rung_store_import(NULL, s, "/tmp/rung/none", &err), RUNG_E_NOT_FOUND);
     char *all = fx_export(s); /* nothing of any of them stayed */
-    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":1}\n");
+    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":2}\n");
     rung_free(all);
     rung_store_close(s);
 }
@@ -212,6 +239,7 @@ static void base64_vectors(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(round_trip, fx_setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(older_exports_come_in, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(unequal_stores_are_refused_untouched, fx_setup,
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(bad_dumps_name_their_line, fx_setup, fx_teardown),

@@ -111,34 +111,82 @@ static void table_list_matches_the_schema(void **state) {
     rung_store_close(s);
 }
 
+/* A store as version 1 left it, with a trace: opened by this version its rows are whole. */
+static void schema_1_is_taken_over(void **state) {
+    (void)state;
+    const float lp[2] = {-0.5f, -1.0f}, drawn[2] = {-0.25f, -0.125f};
+    rung_store *s = fx_open(fx_db, RUNG_STORE_CREATE);
+    int64_t run = fx_run(s, "trace.sample"), p = fx_problem(s, "a", "test", 1);
+    fx_trace(s, run, p, 0, 1, 1, NULL);
+    assert_int_equal(sqlite3_exec(rung_store_sqlite(s),
+                                  "ALTER TABLE trace DROP COLUMN logprob_draw;"
+                                  "PRAGMA user_version=1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    rung_store_close(s);
+    s = fx_open(fx_db, RUNG_STORE_CREATE);
+    assert_int_equal(pragma(s, "PRAGMA user_version"), store_n_migrations);
+    int32_t tok[2] = {1, 2};
+    rung_step step = {.byte_end = 2, .tok_end = 2};
+    rung_trace t = {.run = run,
+                    .problem = p,
+                    .i = 1,
+                    .text = "ab",
+                    .n_bytes = 2,
+                    .tok = tok,
+                    .logprob = lp,
+                    .logprob_draw = drawn,
+                    .n_tok = 2,
+                    .n_steps = 1,
+                    .first_error = -1};
+    fx_ok(rung_trace_put(s, &t, &step, NULL, e));
+    rung_iter *it = NULL;
+    const rung_trace *r = NULL;
+    fx_ok(rung_trace_iter(&it, s, NULL, e));
+    fx_ok(rung_trace_next(&r, it, e));
+    assert_int_equal(r->n_tok, 2);
+    assert_null(r->logprob_draw);
+    fx_ok(rung_trace_next(&r, it, e));
+    assert_memory_equal(r->logprob_draw, drawn, sizeof drawn);
+    rung_iter_free(it);
+    fx_check_ok(s);
+    rung_store_close(s);
+}
+
 static void migrations(void **state) {
     (void)state;
-    const char *steps[3] = {store_migrations[0], NULL, NULL};
+    enum { MAX = 16 };
+    const char *steps[MAX];
+    const int n = store_n_migrations; /* what this build writes, then two made-up ones */
+    assert_true(n + 2 <= MAX);
+    memcpy(steps, store_migrations, sizeof *steps * (size_t)n);
     rung_error err = RUNG_ERROR_INIT;
     rung_store *s = fx_open(fx_db, RUNG_STORE_CREATE);
     int64_t p = fx_problem(s, "a", "test", 1);
-    /* a step that fails in its middle leaves version 1 whole */
-    steps[1] = "ALTER TABLE problem ADD COLUMN level INTEGER; CREATE TABLE problem(x)";
+    /* a step that fails in its middle leaves the version before whole */
+    steps[n] = "ALTER TABLE problem ADD COLUMN level INTEGER; CREATE TABLE problem(x)";
     assert_int_equal(rung_store_begin(s, &err), RUNG_OK);
     rung_store_rollback(s);
-    assert_int_equal(store_migrate(s, steps, 2, &err), RUNG_E_STORE);
-    assert_int_equal(pragma(s, "PRAGMA user_version"), 1);
+    assert_int_equal(store_migrate(s, steps, n + 1, &err), RUNG_E_STORE);
+    assert_int_equal(pragma(s, "PRAGMA user_version"), n);
     assert_int_equal(
         pragma(s, "SELECT count(*) FROM pragma_table_info('problem') WHERE name='level'"), 0);
-    /* 1 -> 3 in one go */
-    steps[1] = "ALTER TABLE problem ADD COLUMN level INTEGER NOT NULL DEFAULT 7";
-    steps[2] = "UPDATE problem SET level=level*2";
-    fx_ok(store_migrate(s, steps, 3, e));
-    assert_int_equal(pragma(s, "PRAGMA user_version"), 3);
+    /* two steps in one go */
+    steps[n] = "ALTER TABLE problem ADD COLUMN level INTEGER NOT NULL DEFAULT 7";
+    steps[n + 1] = "UPDATE problem SET level=level*2";
+    fx_ok(store_migrate(s, steps, n + 2, e));
+    assert_int_equal(pragma(s, "PRAGMA user_version"), n + 2);
     assert_int_equal(pragma(s, "SELECT level FROM problem"), 14);
-    fx_ok(store_migrate(s, steps, 3, e)); /* and once only */
+    fx_ok(store_migrate(s, steps, n + 2, e)); /* and once only */
     assert_int_equal(pragma(s, "SELECT level FROM problem"), 14);
     rung_arena *a = rung_arena_new(0);
     rung_problem q;
     fx_ok(rung_problem_get(s, &q, a, p, e));
     rung_arena_free(a);
     rung_store_close(s);
-    expect_refused(fx_db, 0, RUNG_E_STORE, "has schema version 3");
+    char newer[48];
+    snprintf(newer, sizeof newer, "has schema version %d", n + 2);
+    expect_refused(fx_db, 0, RUNG_E_STORE, newer);
 }
 
 static void read_only_handle(void **state) {
@@ -310,6 +358,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(newer_schema, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(settings, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(table_list_matches_the_schema, fx_setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(schema_1_is_taken_over, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(migrations, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(read_only_handle, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(read_only_file, fx_setup, fx_teardown),
