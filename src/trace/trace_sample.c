@@ -115,17 +115,20 @@ static rung_status copy_sample(sampler *w, pending *row, const slot *s, const ru
         char *stop = rung_arena_strndup(w->arena, o->stop, strlen(o->stop));
         int32_t *tok = rung_arena_alloc(w->arena, n_tok * sizeof *tok + 1);
         float *logprob = rung_arena_alloc(w->arena, n_tok * sizeof *logprob + 1);
+        float *drawn = rung_arena_alloc(w->arena, n_tok * sizeof *drawn + 1);
         row->step = rung_arena_alloc(w->arena, (size_t)n_steps * sizeof *step + 1);
-        if (!text || !stop || !tok || !logprob || !row->step) {
+        if (!text || !stop || !tok || !logprob || !drawn || !row->step) {
             st = rung_fail(err, RUNG_E_NOMEM, "no memory for a trace of %d bytes", o->n_bytes);
         } else {
             if (n_tok) memcpy(tok, o->tok, n_tok * sizeof *tok);
             if (n_tok && o->logprob) memcpy(logprob, o->logprob, n_tok * sizeof *logprob);
+            if (n_tok && o->logprob_draw) memcpy(drawn, o->logprob_draw, n_tok * sizeof *drawn);
             if (n_steps) memcpy(row->step, step, (size_t)n_steps * sizeof *step);
             t->text = text;
             t->stop = stop;
             t->tok = tok;
             t->logprob = o->logprob ? logprob : NULL;
+            t->logprob_draw = o->logprob_draw ? drawn : NULL;
             t->n_tok = (int32_t)n_tok;
             t->step = row->step;
             t->n_steps = n_steps;
