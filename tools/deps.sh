@@ -17,6 +17,8 @@ tools/deps.sh [option...]    get and build what rung needs
   --test           also what `make check` needs (cmocka, valgrind, chromium, python3)
   --ci             also what .ci/run needs (clang); implies --test
   --llama-server   also build llama-server from the same pinned source into the prefix (tests of the remote backend)
+  --bench          also build what benchmarks/ compares with, from the same source and with the same switches:
+                   llama-server, llama-bench, llama-batched-bench, llama-quantize
   --portable       build for any x86-64 machine with AVX2 (RUNG_PORTABLE=1 does the same); default: this machine
   --list           print the packages by name and whether each is here; change nothing
   --print-dir      print the prefix of the built libraries; change nothing
@@ -345,28 +347,35 @@ build_prefix() {               # into WORK/stage, then one rename: a killed buil
     say "built into $prefix"
 }
 
-build_server() {
-    local prefix=$1 work=$1.work
+missing_tools() {              # missing_tools PREFIX TOOL...: those that are not there yet
+    local prefix=$1 t; shift
+    for t; do [ -x "$prefix/bin/$t" ] || echo "$t"; done
+}
+
+build_tools() {                # build_tools PREFIX TOOL...: llama.cpp's own programs, one build for all of them
+    local prefix=$1 work=$1.work t; shift
     mkdir -p "$work" "$prefix/bin"
     source_llama "$work/llama-src"
-    say "llama-server: building (5 minutes on 2 cores with the ccache of the first build, else 9)"
-    llama_configure "$work/llama-src" "$work/server-build" ON || die 4 "llama-server: cmake failed"
-    run_build "$work/server-build.log" ninja -C "$work/server-build" -j"$(jobs)" llama-server ||
-        die 4 "llama-server: the build failed"
-    cp "$work/server-build/bin/llama-server" "$prefix/bin/llama-server.tmp"
-    mv "$prefix/bin/llama-server.tmp" "$prefix/bin/llama-server"
+    say "$*: building (5 minutes on 2 cores with the ccache of the first build, else 9)"
+    llama_configure "$work/llama-src" "$work/tools-build" ON || die 4 "$*: cmake failed"
+    run_build "$work/tools-build.log" ninja -C "$work/tools-build" -j"$(jobs)" "$@" || die 4 "$*: the build failed"
+    for t; do
+        cp "$work/tools-build/bin/$t" "$prefix/bin/$t.tmp"
+        mv "$prefix/bin/$t.tmp" "$prefix/bin/$t"
+        say "built $prefix/bin/$t"
+    done
     rm -rf "$work"
-    say "built $prefix/bin/llama-server"
 }
 
 main() {
-    local tiers=(base) server=0 mode=do prefix
+    local tiers=(base) tools=() todo=() mode=do prefix
     portable=${RUNG_PORTABLE:-0}
     while [ $# -gt 0 ]; do
         case $1 in
         --test) tiers+=(test) ;;
         --ci) tiers+=(test ci) ;;
-        --llama-server) server=1 ;;
+        --llama-server) tools+=(llama-server) ;;
+        --bench) tools+=(llama-server llama-bench llama-batched-bench llama-quantize) ;;
         --portable) portable=1 ;;
         --list) mode=list ;;
         --print-dir) mode=dir ;;
@@ -380,13 +389,15 @@ main() {
     [ $mode != dir ] || { echo "$prefix"; exit 0; }
     [ $mode != list ] || { print_list; exit 0; }
     install_packages "${tiers[@]}"
-    if prefix_ok "$prefix" && { [ $server = 0 ] || [ -x "$prefix/bin/llama-server" ]; }; then exit 0; fi
+    mapfile -t todo < <(missing_tools "$prefix" "${tools[@]}" | LC_ALL=C sort -u)
+    if prefix_ok "$prefix" && [ ${#todo[@]} -eq 0 ]; then exit 0; fi
     mkdir -p "$cache" "$(dirname "$prefix")"
     exec 9>"$cache/lock"
     flock -n 9 || { say "another tools/deps.sh is at work; waiting for it"; flock 9; }
     mkdir -p "$prefix.work"
     prefix_ok "$prefix" || build_prefix "$prefix"
-    [ $server = 0 ] || [ -x "$prefix/bin/llama-server" ] || build_server "$prefix"
+    mapfile -t todo < <(missing_tools "$prefix" "${tools[@]}" | LC_ALL=C sort -u)   # another may have built them
+    [ ${#todo[@]} -eq 0 ] || build_tools "$prefix" "${todo[@]}"
     rmdir "$prefix.work" 2>/dev/null || true
 }
 main "$@"
