@@ -188,6 +188,7 @@ typedef struct rung_engine_stats {
     int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
         n_cache_hits, n_evicted;
     double decode_s, sample_s, wall_s;
+    int64_t kv_bytes; /* local: what the cells of the cache take, used or not */
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);
 

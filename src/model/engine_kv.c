@@ -117,6 +117,7 @@ rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
     int64_t rows = LOGITS_BYTES_MAX / ((int64_t)m->info.n_vocab * 4);
     k->n_out_max = max32(k->n_seq, min32(k->n_batch, max32(1, rows)));
     RUNG_TRY(make_context(k, m, o, err));
+    stats->kv_bytes = bytes_per_cell(&m->info) * (int64_t)llama_n_ctx(k->ctx);
     k->batch = llama_batch_init(k->n_batch, 0, 1);
     k->stream = rung_calloc((size_t)k->n_stream, sizeof *k->stream);
     k->hidden = rung_calloc((size_t)k->n_out_max * (size_t)k->n_embd, sizeof *k->hidden);
