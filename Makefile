@@ -20,7 +20,7 @@ help:  ## this list
 	@echo
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo '  QUICK=1 small demo   B=name one benchmark   PORTABLE=1 any machine with AVX2   JOBS=n   PREFIX=dir'
+	@echo '  QUICK=1 small demo or bench   B=name one benchmark   OUT=raw.csv   PORTABLE=1 any machine with AVX2   JOBS=n   PREFIX=dir'
 
 rung:  ## build build/bin/rung
 	@$(DEPS)
@@ -36,9 +36,9 @@ check:  ## build and run all tests
 	@cmake --build $(BUILD) -j $(JOBS)
 	cd $(BUILD) && ctest --output-on-failure -LE long -j $(JOBS)
 
-bench: rung  ## speed and accuracy against peers (B=name: one of benchmarks/)
-	@ls benchmarks/$(or $(B),*).sh >/dev/null 2>&1 || { echo 'make bench: no such benchmark: $(or $(B),any)' >&2; exit 2; }
-	@set -e; for b in benchmarks/$(or $(B),*).sh; do bash $$b; done
+bench: rung  ## speed against peers, side by side (B=name: one of benchmarks/; QUICK=1: small sizes)
+	@$(DEPS) --bench
+	@RUNG_DEPS_DIR="$$($(DEPS) --print-dir)" benchmarks/all.sh $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(B)
 
 install: rung  ## install the command, librung.a, headers, rung.pc, man page, completion (PREFIX, DESTDIR)
 	@cmake --build $(BUILD) -j $(JOBS) --target librung rung_manual

@@ -1,4 +1,4 @@
-/* rung/bench.h: measure: answers at equal budget, ProcessBench, the report. */
+/* rung/bench.h: measure: answers at equal budget, ProcessBench, speed, the report. */
 #ifndef RUNG_BENCH_H
 #define RUNG_BENCH_H
 #include "rung/search.h"
@@ -54,6 +54,51 @@ rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb
  */
 rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,
                              const rung_filter *traces, uint64_t seed, rung_error *err);
+/* Speed of a local engine on the work of this library: docs/design/bench-engine.md says what is
+ * timed and how peers are given the same. Each appends one JSON object; nothing is written to the
+ * store. Reading, tokenizing and opening are outside the timed span; the engine should be fresh.
+ * All fail with E_INVAL on a remote engine, whose tokens are not known, and E_NOT_FOUND when no row
+ * fits. */
+typedef struct rung_load_opts {
+    size_t struct_size;
+    rung_filter what;
+    const char *system, *suffix; /* as in sampling */
+    /* rollouts: n continuations of every step prefix but the last of the traces in `what`, or of
+     * the problems themselves */
+    bool problems;
+    int32_t n, max_tok; /* 0 = 8, 64 */
+    rung_sampling sampling;
+    uint64_t seed;
+    const char
+        *prompts_out; /* NULL, or a file for what a peer is to be given: a JSON object a line */
+    /* score */
+    bool per_step; /* one evaluation a step from an empty cache, as scorers without a cache do it */
+    bool logits;   /* read logits at step ends; else hidden states */
+} rung_load_opts;
+#define RUNG_LOAD_OPTS_INIT                                                                        \
+    { .struct_size = sizeof(rung_load_opts), .sampling = RUNG_SAMPLING_INIT }
+rung_status rung_bench_rollouts(rung_buf *json, rung_store *s, rung_engine *e,
+                                const rung_load_opts *o, rung_error *err);
+rung_status rung_bench_score(rung_buf *json, rung_store *s, rung_engine *e, const rung_load_opts *o,
+                             rung_error *err);
+/* n_tok tokens decoded and sampled for each of n_seq continuations of one prompt of n_prompt
+ * tokens, for every n_seq in the list. The prompt is computed before the timed span; a
+ * continuation's first token comes from the prompt's logits and is not counted. A continuation that
+ * meets the end token stops early: tokens are those that were decoded. */
+typedef struct rung_decode_opts {
+    size_t struct_size;
+    const int32_t *n_seq;
+    int32_t n_points, n_prompt, n_tok;
+    rung_sampling sampling;
+    uint64_t seed;
+} rung_decode_opts;
+#define RUNG_DECODE_OPTS_INIT                                                                      \
+    {                                                                                              \
+        .struct_size = sizeof(rung_decode_opts), .n_prompt = 256, .n_tok = 64,                     \
+        .sampling = RUNG_SAMPLING_INIT                                                             \
+    }
+rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_opts *o,
+                              rung_error *err);
 /* One self-contained HTML file from what the store holds: results of kind "answer", "steps",
  * "processbench" (newest of each), traces, scores, labels, metrics, runs. `command`: what the
  * reader types to make it again. E_NOT_FOUND when there is no "answer" result. */

@@ -117,7 +117,7 @@ static void value_cell(cli_table *t, yyjson_val *v) {
     }
 }
 
-static rung_status print_flat(cli_call *c, rung_error *err) {
+rung_status cli_print_flat(cli_call *c, rung_error *err) {
     static const char *const head[] = {"figure", "value"};
     cli_table t;
     yyjson_doc *doc = yyjson_read(c->result.data, c->result.n, 0);
@@ -154,7 +154,7 @@ rung_status cli_bench_processbench(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
     RUNG_TRY(rung_bench_processbench(&c->result, m.store, &o, err));
     RUNG_TRY(end(&m, c, "processbench", err));
-    return c->app->json ? RUNG_OK : print_flat(c, err);
+    return c->app->json ? RUNG_OK : cli_print_flat(c, err);
 }
 
 rung_status cli_bench_steps(cli_call *c, rung_error *err) {
@@ -168,7 +168,7 @@ rung_status cli_bench_steps(cli_call *c, rung_error *err) {
     RUNG_TRY(rung_bench_steps(&c->result, m.store, model, cli_str(c, "source"), &m.filter,
                               (uint64_t)cli_int(c, "seed"), err));
     RUNG_TRY(end(&m, c, "steps", err));
-    return c->app->json ? RUNG_OK : print_flat(c, err);
+    return c->app->json ? RUNG_OK : cli_print_flat(c, err);
 }
 
 rung_status cli_report(cli_call *c, rung_error *err) {

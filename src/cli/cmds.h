@@ -21,6 +21,9 @@
     X(bench_answer)                                                                                \
     X(bench_processbench)                                                                          \
     X(bench_steps)                                                                                 \
+    X(bench_rollouts)                                                                              \
+    X(bench_decode)                                                                                \
+    X(bench_score)                                                                                 \
     X(run)                                                                                         \
     X(report)                                                                                      \
     X(store_check)                                                                                 \

@@ -65,6 +65,17 @@ static const cli_cmd commands[] = {
     ROW("bench", "steps", bench_steps, "",
         "step scores against labels: AUROC, Brier, ECE, reliability",
         "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
+    ROW("bench", "rollouts", bench_rollouts, "",
+        "speed of rollouts from every step prefix: tokens, seconds, memory; nothing is stored",
+        "bench rollouts --policy models/tiny.gguf --set pb --limit 6 --k 8 --max-tokens 64", true,
+        OWN(bench_rollouts) FILTER DRAWS ENGINE)
+    ROW("bench", "decode", bench_decode, "",
+        "speed of decoding and sampling many sequences from one prompt",
+        "bench decode --policy models/tiny.gguf --sizes 1,4,16,64 --max-tokens 64", true,
+        OWN(bench_decode) DRAWS &cli_engine_group,)
+    ROW("bench", "score", bench_score, "",
+        "speed of reading traces with a read-out at each step's end",
+        "bench score --policy models/tiny.gguf --set pb", true, OWN(bench_score) FILTER ENGINE)
     ROW("run", "", run, "recipe",
         "run a recipe: its stages in order, each resumable, then the report",
         "run recipes/demo.yaml --out out/demo", true, OWN(run))
