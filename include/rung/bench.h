@@ -83,8 +83,8 @@ rung_status rung_bench_score(rung_buf *json, rung_store *s, rung_engine *e, cons
                              rung_error *err);
 /* n_tok tokens decoded and sampled for each of n_seq continuations of one prompt of n_prompt
  * tokens, for every n_seq in the list. The prompt is computed before the timed span; a
- * continuation's first token comes from the prompt's logits and is not counted. A continuation that
- * meets the end token stops early: tokens are those that were decoded. */
+ * continuation's first token comes from the prompt's logits and is not counted. End tokens are
+ * banned, so that none ends early; a bias list of the caller's is not used. */
 typedef struct rung_decode_opts {
     size_t struct_size;
     const int32_t *n_seq;

@@ -1,6 +1,8 @@
 /* Decoding and sampling n sequences from one prompt, as llama-batched-bench does it (which does not
  * sample). */
 #include "bench/load.h"
+#include "bench/pool.h"
+#include <math.h>
 #include <string.h>
 
 #define LINES_MAX 4096
@@ -75,6 +77,21 @@ static rung_status on_gen(void *ud, const rung_gen_out *o, rung_error *err) {
     return RUNG_OK;
 }
 
+/* The tokens that would end a continuation, banned: batched-bench does not stop at them either. */
+static rung_status ban_ends(rung_sampling *s, void **list, const rung_model *m, rung_error *err) {
+    rung_model_info info;
+    int64_t cap = 0;
+    rung_model_get_info(&info, m);
+    s->n_bias = 0;
+    for (int32_t t = 0; t < info.n_vocab; t++) {
+        if (!rung_model_is_eog(m, t)) continue;
+        RUNG_TRY(rung_grow(list, &cap, s->n_bias + 1, sizeof(rung_logit_bias), err));
+        ((rung_logit_bias *)*list)[s->n_bias++] = (rung_logit_bias){t, -INFINITY};
+    }
+    s->bias = *list;
+    return RUNG_OK;
+}
+
 static rung_status sample(rung_engine *e, const char *text, const rung_decode_opts *o, int32_t n,
                           int32_t max_tok, tally *t, rung_error *err) {
     *t = (tally){.max_tok = max_tok};
@@ -114,9 +131,12 @@ static rung_status point(rung_buf *json, rung_engine *e, const char *text,
     return RUNG_OK;
 }
 
-rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_opts *o,
+rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_opts *opts,
                               rung_error *err) {
+    const rung_decode_opts *o = opts;
+    rung_decode_opts banned;
     const rung_model *m;
+    void *list = NULL;
     rung_buf text;
     if (o->struct_size != sizeof *o || o->n_points < 1 || o->n_prompt < 1 || o->n_tok < 1)
         return rung_fail(err, RUNG_E_INVAL, "rung_decode_opts: another size, or a count below 1");
@@ -124,7 +144,10 @@ rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_
         if (o->n_seq[i] < 1) return rung_fail(err, RUNG_E_INVAL, "%d sequences", o->n_seq[i]);
     }
     RUNG_TRY(rung_load_model(&m, e, err));
+    banned = *opts;
+    o = &banned;
     rung_status st = make_text(&text, o->n_prompt * 8, err);
+    if (st == RUNG_OK) st = ban_ends(&banned.sampling, &list, m, err);
     if (st == RUNG_OK) st = cut_to(text.data, text.n, m, o->n_prompt, err);
     rung_buf_printf(json, "{\"v\":1,\"bench\":\"decode\",\"prompt_tokens\":%d,\"tokens_each\":%d",
                     o->n_prompt, o->n_tok);
@@ -137,5 +160,6 @@ rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_
     rung_load_put_model(json, m);
     rung_buf_str(json, "}");
     rung_buf_clear(&text);
+    rung_free(list);
     return st == RUNG_OK ? rung_buf_check(json, err) : st;
 }

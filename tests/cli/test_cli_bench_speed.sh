@@ -48,7 +48,8 @@ expect 3 'could not write' -- "$RUNG" bench rollouts --policy "$MODEL" --store a
 expect 0 '"bench":"decode"' -- "$RUNG" bench decode --policy "$MODEL" --sizes 1,3 --prompt-tokens 32 --max-tokens 4 --json
 equal "points" "$(get points 1 n_seq)" 3
 equal "the prompt is there already" "$(get points 1 tokens_prefilled)" 1
-check "at most 4 decoded tokens each" test "$(get points 1 tokens)" -le 12
+equal "4 decoded tokens each: none may end" "$(get points 1 tokens)" 12
+equal "ended early" "$(get points 1 n_early)" 0
 equal "decoded = drawn less the first of each" "$(get points 1 tokens)" $(($(get points 1 tokens_generated) - 3))
 expect 0 'tokens/s' -- "$RUNG" bench decode --policy "$MODEL" --sizes 2 --prompt-tokens 16 --max-tokens 2
 for bad in 1,x 0 1,,2 5000 -3; do
