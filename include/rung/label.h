@@ -19,6 +19,7 @@ typedef struct rung_mc_opts {
                            unlabelled */
     rung_filter traces; /* run = the sampling run */
     int32_t traces_per_problem; /* 0 = all */
+    const char *stop;           /* as in sampling; NULL none */
     const char *labeler;        /* who completes; NULL = the model file's name ("remote" there) */
 } rung_mc_opts;
 #define RUNG_MC_OPTS_INIT                                                                          \

@@ -64,6 +64,7 @@ typedef struct rung_reward_train_opts {
     rung_aggregate_id aggregate; /* written into the file: how to make one score of a trace */
     int32_t patience;            /* epochs without a better held-out loss; 0 = the kind's default */
     const char *save_type;       /* prm_token: f32 f16 bf16 q8_0; NULL = f16 */
+    const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
 } rung_reward_train_opts;
 #define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
     { .struct_size = sizeof(rung_reward_train_opts), .label_source = "mc" }

@@ -25,6 +25,7 @@ typedef struct rung_sample_opts {
     const char *split_how;       /* NULL = "line" for worlds, "blank" otherwise */
     const char *system, *suffix; /* prompt: system (NULL none), question + suffix */
     rung_filter problems;
+    const char *stop;      /* a trace also ends after this text; NULL none */
     const char *generator; /* name kept with each trace; NULL = the model file's ("remote" there) */
 } rung_sample_opts;
 #define RUNG_SAMPLE_OPTS_INIT                                                                      \

@@ -141,6 +141,7 @@ rung_status cli_label_mc(cli_call *c, rung_error *err) {
     o.seed = (uint64_t)cli_int(c, "seed");
     o.system = cli_str(c, "system");
     o.suffix = cli_str(c, "suffix");
+    o.stop = cli_str(c, "stop");
     o.stop_at_zero = cli_flag(c, "stop-at-zero");
     o.traces_per_problem = (int32_t)cli_int(c, "traces-per-problem");
     o.labeler = e.name;

@@ -85,6 +85,7 @@ static rung_status turn(chat *k, cli_engine *e, const char *user, rung_error *er
                   .sampling = cli_sampling(c),
                   .n = 1,
                   .max_tok = (int32_t)cli_int(c, "max-tokens"),
+                  .stop = {cli_str(c, "stop")},
                   .seed = (uint64_t)cli_int(c, "seed"),
                   .stream = RUNG_STREAM_TRACE,
                   .key = (uint64_t)k->turn};

@@ -24,6 +24,8 @@ static const cli_opt train_opts[] = {
     OPT_PATH("out", "", CLI_NOTE, "the file to write"),
     OPT_STR("source", "mc", "NAME", CLI_KEY, "labels of this source"),
     OPT_STR("label-run", "", "NAME", CLI_KEY, "labels of this run, empty = the newest"),
+    OPT_STR("chat-template", "", "NAME", CLI_KEY,
+            "how the base reads prompts, as in sampling; empty = the file's own"),
     OPT_BOOL("soft", "false", CLI_KEY, "soft labels as targets, not hard ones"),
     OPT_STR("tag", "", "TEXT", CLI_KEY, "text put after each step before the read-out"),
     OPT_BOOL("read-before-tag", "false", CLI_KEY, "read at the step's own last token"),
@@ -81,6 +83,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->batch = (int32_t)cli_int(c, "batch");
     o->lr = cli_real(c, "lr");
     o->system = cli_str(c, "system");
+    o->chat_template = cli_str(c, "chat-template");
     o->suffix = cli_str(c, "suffix");
     o->tag = cli_str(c, "tag");
     o->read_before_tag = cli_flag(c, "read-before-tag");

@@ -100,6 +100,7 @@ rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     o.split_how = cli_str(c, "split-steps");
     o.system = cli_str(c, "system");
     o.suffix = cli_str(c, "suffix");
+    o.stop = cli_str(c, "stop");
     o.generator = e.name;
     rung_status st = cli_run_begin(&run, c, e.hash, err);
     if (st == RUNG_OK) st = rung_trace_sample(s, e.engine, run.id, &o, &c->app->log, err);

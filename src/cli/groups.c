@@ -58,6 +58,7 @@ static const cli_opt sampling_opts[] = {
     OPT_REAL("min-p", "0", "P", 0, 1, CLI_KEY,
              "drop tokens below this share of the likeliest one's, 0 = off"),
     OPT_INT("max-tokens", "512", "TOKENS", 1, 1e7, CLI_KEY, "longest continuation"),
+    OPT_STR("stop", "", "TEXT", CLI_KEY, "a continuation also ends after this text, empty = none"),
     OPT_SEED,
 };
 const cli_group cli_sampling_group = CLI_GROUP_OF("sampling", sampling_opts);

@@ -134,6 +134,7 @@ static rung_status submit(labeler *w, node_slot *s, const plan_node *v, rung_err
                   .n = w->o->k,
                   .skip = s->have,
                   .max_tok = w->o->max_tok,
+                  .stop = {w->o->stop},
                   .seed = w->o->seed,
                   .stream = RUNG_STREAM_ROLLOUT,
                   .key = rung_prefix_address(&s->problem, s->prefix.data, s->prefix.n),

@@ -205,9 +205,9 @@ rung_status reward_features(float **x, rung_engine *e, rung_store *s, const rewa
     }
     rung_buf what;
     rung_buf_init(&what, 1u << 20);
-    rung_buf_printf(&what, "%s %s %d%d|%s|%s|%s", set->hash, info.hash, f->read_before_tag,
-                    f->tag_first, f->system ? f->system : "", f->suffix ? f->suffix : "",
-                    f->tag ? f->tag : "");
+    rung_buf_printf(&what, "%s %s %s %d%d|%s|%s|%s", set->hash, info.hash, info.chat,
+                    f->read_before_tag, f->tag_first, f->system ? f->system : "",
+                    f->suffix ? f->suffix : "", f->tag ? f->tag : "");
     char key[33] = "";
     if (!what.failed) rung_hash_hex(key, what.data, what.n);
     rung_status st = rung_buf_check(&what, err);

@@ -54,6 +54,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.version", "1");
     reward_key_put(k, "rung.reward.base_hash", "%s", base->hash);
     reward_key_put(k, "rung.reward.base_name", "%s", base->name);
+    reward_key_put(k, "rung.reward.chat", "%s", base->chat);
     reward_key_put(k, "rung.reward.system", "%s", o->system ? o->system : ""); /* "" = none */
     reward_key_put(k, "rung.reward.suffix", "%s", o->suffix ? o->suffix : "");
     reward_key_put(k, "rung.reward.tag", "%s", o->tag ? o->tag : "");
@@ -170,6 +171,13 @@ static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *e
                   "\"%s\" was trained on base %s (\"%s\"), not on %s (\"%s\")", r->path, want, name,
                   info.hash, info.name);
         return rung_error_hint(err, "give the base it was trained on, or train it again");
+    }
+    const char *chat = rung_gguf_str(r->file, "rung.reward.chat", info.chat);
+    if (strcmp(chat, info.chat)) {
+        rung_fail(err, RUNG_E_MISMATCH,
+                  "\"%s\" was trained on prompts in the chat format %s, the base is open with %s",
+                  r->path, chat, info.chat);
+        return rung_error_hint(err, "open the base as in training: --chat-template %s", chat);
     }
     r->engine = base;
     return read_head(r, &info, err);

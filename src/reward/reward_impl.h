@@ -64,7 +64,7 @@ rung_status reward_trace_get(const rung_trace **t, rung_iter **it, rung_store *s
 /* rung.reward.* keys, all text. */
 typedef struct reward_keys {
     const char *key[40];
-    char value[40][512];
+    char value[40][8192];
     int n;
 } reward_keys;
 void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) RUNG_PRINTF(3, 4);

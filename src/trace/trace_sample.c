@@ -164,6 +164,7 @@ static rung_status submit(sampler *w, slot *s, int64_t id, rung_error *err) {
                   .n = w->o->n,
                   .skip = s->skip,
                   .max_tok = w->o->max_tok,
+                  .stop = {w->o->stop},
                   .seed = w->o->seed,
                   .stream = RUNG_STREAM_TRACE,
                   .key = rung_problem_address(&s->problem),

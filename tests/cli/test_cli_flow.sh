@@ -113,6 +113,11 @@ printf '{"gold":"1/2","answer":"0.5"}\n{"gold":"3","text":"so\\n#### 4"}\n' >"$T
 expect 0 '' -- "$RUNG" verify "$T/pairs.jsonl" --json
 jsonl '.n == 2 and .n_correct == 1 and .n_wrong == 1'
 
+# a stop text ends a trace, and is its end
+expect 0 '' -- "$RUNG" trace sample $S --policy "$MODEL" --split test --n 2 --max-tokens 40 --stop '=' --name stopped --json
+expect 0 '' -- "$RUNG" store export "$T/stop.jsonl" $S
+check "traces end at the stop text" jq -es 'map(select(.table == "trace" and .stop == "stop")) | length > 0' "$T/stop.jsonl"
+
 # a recipe: stages, report, the closing object; a second time nothing is done again
 expect 0 '' -- "$RUNG" run "$SRC/recipes/demo.yaml" --quick --set "policy=$MODEL" --set train=6 --set test=4 --set n=4 --set k=2 --set tag= \
   --out "$T/demo" --json
