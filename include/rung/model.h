@@ -46,6 +46,20 @@ rung_model_token(const rung_model *m,
                  const char *text); /* id of the token whose text is exactly this; -1 none */
 int32_t rung_model_eos(const rung_model *m);
 bool rung_model_is_eog(const rung_model *m, int32_t tok);
+/* The same of text that goes on after other text: SentencePiece vocabularies put no space before
+ * it.
+ */
+rung_status rung_model_tokenize_on(int32_t **tok, int32_t *n_tok, const rung_model *m,
+                                   const char *text, size_t n, bool special, rung_error *err);
+/* Pieces joined and tokenised as one text, in which only those that are not plain may be control
+ * tokens. begin: with BOS when the model wants it; else the text goes on after other text. */
+typedef struct rung_piece {
+    const char *text;
+    bool plain;
+} rung_piece;
+rung_status rung_model_tokenize_pieces(int32_t **tok, int32_t *n_tok, const rung_model *m,
+                                       const rung_piece *piece, int32_t n_pieces, bool begin,
+                                       rung_error *err);
 
 /* What to continue: a conversation whose last turn is an assistant's, begun with `prefix` and not
  * closed. raw models: user + prefix joined as they are. */
@@ -55,6 +69,16 @@ typedef struct rung_prompt {
 rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok,
                                int32_t *n_header /* tokens before prefix */, const rung_model *m,
                                const rung_prompt *p, rung_error *err);
+/* What a chat template puts around texts: head USER tail REPLY rest USER tail REPLY rest ... */
+typedef struct rung_chat_frame {
+    char *head, *tail, *rest;
+} rung_chat_frame;
+/* chat: NULL = the model's own template, else as in rung_model_opts. reply: NULL, or what the
+ * assistant says in every turn; it is then the beginning of rest. E_MODEL: a template that rewrites
+ * earlier turns. */
+rung_status rung_chat_frame_make(rung_chat_frame *out, const rung_model *m, const char *chat,
+                                 const char *system, const char *reply, rung_error *err);
+void rung_chat_frame_clear(rung_chat_frame *f);
 
 /* How a token is drawn from logits z. In this order, which is that of llama.cpp's own chain:
  *   bias               z += bias (-inf bans)

@@ -3,6 +3,7 @@
 #ifndef RUNG_REWARD_H
 #define RUNG_REWARD_H
 #include "rung/label.h"
+#include "rung/model.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -28,11 +29,13 @@ bool rung_aggregate_find(rung_aggregate_id *out, const char *name);
 rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *score, size_t n_steps,
                            rung_error *err); /* E_INVAL: not finite */
 
+/* Rows that `reward train` makes, then those it does not. */
 #define RUNG_REWARD_KINDS(X)                                                                       \
     X(PRM_HEAD, "prm_head", "prm", "small head on the frozen base at each step end")               \
     X(ORM_HEAD, "orm_head", "orm", "small head on the frozen base at the last step end")           \
     X(PRM_TOKEN, "prm_token", "prm", "the whole model trained to say + or - after each step")      \
-    X(CONFIDENCE, "confidence", "prm", "the policy's least token probability in a step; no file")
+    X(CONFIDENCE, "confidence", "prm", "the policy's least token probability in a step; no file")  \
+    X(PRM_FORMAT, "prm_format", "prm", "somebody else's model, read as its format says")
 typedef enum rung_reward_kind {
 #define X(id, name, row, help) RUNG_REWARD_##id,
     RUNG_REWARD_KINDS(X)
@@ -83,6 +86,28 @@ rung_status rung_reward_open(rung_reward **out, const char *path,
                              rung_engine *base /* NULL for prm_token: opens itself */,
                              rung_error *err); /* another base: E_MISMATCH. path "confidence": the
                                                   row of the table that has no file */
+/* The same for models that others trained. A format says what such a model reads and where its
+ * score is (docs/formats-reward.md): the name of a built-in one, or a YAML file. A GGUF that holds
+ * its format (key rung.reward.format) needs none. */
+typedef struct rung_reward_open_opts {
+    size_t struct_size;
+    rung_engine *base; /* of a head or another sidecar; borrowed */
+    const char *format;
+    const char *reference;          /* log_ratio: the reference's GGUF file */
+    const rung_engine_opts *engine; /* of models that it opens itself; NULL = defaults */
+    const rung_log *log;
+} rung_reward_open_opts;
+#define RUNG_REWARD_OPEN_OPTS_INIT                                                                 \
+    { .struct_size = sizeof(rung_reward_open_opts) }
+rung_status rung_reward_open_as(rung_reward **out, const char *path, const rung_reward_open_opts *o,
+                                rung_error *err);
+/* Is the file a sidecar, to be opened onto its base? */
+rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err);
+/* The format as YAML, appended: of an open reward model; of a built-in name or a file (checked). */
+rung_status rung_reward_format_put(rung_buf *yaml, const rung_reward *r, rung_error *err);
+rung_status rung_reward_format_show(rung_buf *yaml, const char *name_or_path, rung_error *err);
+/* The nth built-in format; false past the end. Strings of the table; buf: scratch of 160 bytes. */
+bool rung_reward_format_at(char name[48], char help[160], size_t i);
 void rung_reward_free(rung_reward *r);
 rung_reward_kind rung_reward_kind_of(const rung_reward *r);
 const char *rung_reward_hash(const rung_reward *r);
@@ -91,9 +116,59 @@ rung_aggregate_id rung_reward_aggregate_of(const rung_reward *r); /* as trained 
  * absent. */
 const char *rung_reward_key(const rung_reward *r, const char *key, const char *dflt);
 /* Scores of every step (prm) or of the last (orm) of the traces in f into the store; only what is
- * missing. model_id: row of the model table. */
-rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
+ * missing. What is shared is read once. Tokens read and seconds are added to the run (run_id 0:
+ * not), and the run is tied to the model, so that benches can show what scoring costs. */
+typedef struct rung_score_report {
+    int64_t model;               /* row of the model table */
+    int64_t n_traces;            /* of f; n_scored: of them with all their scores when it ended */
+    int64_t n_scored, n_steps;   /* n_steps: new scores */
+    int64_t n_tok, n_tok_cached; /* tokens read; tokens that the cache held */
+    double wall_s;
+    int64_t n_spelled, n_by_step; /* traces whose text was tokenised again; step by step */
+    int64_t n_skipped, n_skipped_tag, n_skipped_context; /* left out, named by reward.skip: in all,
+                                                            for read-outs that are not its steps,
+                                                            for want of context */
+} rung_score_report;
+rung_status rung_reward_score(rung_score_report *out, rung_reward *r, rung_store *s, int64_t run_id,
                               const rung_filter *f, const rung_log *log, rung_error *err);
+/* What scoring with a model has cost so far, over all its runs. False: the ledger has nothing. */
+typedef struct rung_score_cost {
+    int64_t n_tok, n_steps; /* tokens read; scores of the model in the store */
+    double wall_s;
+} rung_score_cost;
+rung_status rung_reward_cost(rung_score_cost *out, bool *found, rung_store *s, int64_t model,
+                             rung_error *err);
+
+/* Scoring as text grows: many live traces at once, forks of scored prefixes. Steps are laid out as
+ * they come and scored together by run, each new token read once: what a trace shares with another
+ * or with itself one step ago comes from the engine's cache, as long as it is resident.
+ *   not thread-safe; the reward model is borrowed and its engine is used by run alone */
+typedef struct rung_scorer rung_scorer;
+rung_status rung_scorer_open(rung_scorer **out, rung_reward *r, rung_error *err); /* E_MISUSE:
+                                                                     confidence reads no tokens */
+void rung_scorer_close(rung_scorer *s);
+/* A live trace without steps. *live stays its number until drop. */
+rung_status rung_scorer_begin(int64_t *live, rung_scorer *s, const char *question, rung_error *err);
+/* Another live trace with the same steps and scores so far (also those not scored yet). */
+rung_status rung_scorer_fork(int64_t *live, rung_scorer *s, int64_t from, rung_error *err);
+/* One more step. tok: its tokens in the base's vocabulary, NULL: from the text. The trace stays as
+ * it was on failure: E_FORMAT, no tokens; E_MISMATCH, with counts, it holds the tag or its
+ * read-outs are not exactly one. */
+rung_status rung_scorer_step(rung_scorer *s, int64_t live, const char *text, size_t n,
+                             const int32_t *tok, int32_t n_tok, rung_error *err);
+/* Score every step that is not scored yet. A trace too long for the context does not stop the
+ * others: its get says so. A failure leaves what is not scored as it was; run may be tried again.
+ */
+rung_status rung_scorer_run(rung_scorer *s, rung_error *err);
+/* Scores of the first *n steps; borrowed until the next call with s. E_LIMIT: it did not fit. */
+rung_status rung_scorer_get(const double **score, int32_t *n, const rung_scorer *s, int64_t live,
+                            rung_error *err);
+void rung_scorer_drop(rung_scorer *s, int64_t live);
+typedef struct rung_scorer_stats {
+    int64_t n_tok, n_tok_cached, n_steps, n_reads; /* read, from the cache; scored; evaluations */
+    double wall_s;
+} rung_scorer_stats;
+void rung_scorer_get_stats(rung_scorer_stats *out, const rung_scorer *s);
 
 #ifdef __cplusplus
 }

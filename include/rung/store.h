@@ -190,6 +190,9 @@ rung_status rung_score_put(rung_store *s, int64_t node, int64_t model, double va
 rung_status rung_score_get(double *value, bool *found, rung_store *s, int64_t node, int64_t model,
                            rung_error *err);
 
+/* How many scores the model has. */
+rung_status rung_score_count(int64_t *n, rung_store *s, int64_t model, rung_error *err);
+
 typedef struct rung_model_row {
     int64_t id;
     const char *name, *path, *hash, *kind /* policy|orm|prm|remote */, *meta;

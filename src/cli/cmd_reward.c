@@ -1,4 +1,4 @@
-/* rung reward train | score | show */
+/* rung reward train | score | show | import */
 #include "base/json.h"
 #include "cli/session.h"
 #include "model/gguf_file.h"
@@ -11,8 +11,7 @@
 static const char *reward_kinds(size_t i) {
     /* what can be trained: rows with a file */
     size_t k = 0;
-    for (int id = 0; id < RUNG_REWARD_KIND_COUNT; id++) {
-        if (id == RUNG_REWARD_CONFIDENCE) continue;
+    for (int id = 0; id < RUNG_REWARD_CONFIDENCE; id++) {
         if (k++ == i) return rung_reward_kind_name((rung_reward_kind)id);
     }
     return NULL;
@@ -50,11 +49,15 @@ const cli_group cli_reward_train_group = CLI_GROUP_OF("training", train_opts);
 static const cli_opt score_opts[] = {
     OPT_PATH("file", "", CLI_NOTE,
              "the reward model; \"confidence\" = the policy's own least token probability"),
+    OPT_STR("format", "", "NAME|FILE", CLI_NOTE,
+            "how somebody else's model is read: a name that reward show lists, or a YAML file"),
+    OPT_PATH("reference", "", CLI_NOTE, "log-ratio: the model that the policy began as"),
     OPT_NAME,
 };
 const cli_group cli_reward_score_group = CLI_GROUP_OF("scoring", score_opts);
 static const cli_opt show_opts[] = {
-    OPT_PATH("file", "", CLI_FREE, "the reward model"),
+    OPT_PATH("file", "", CLI_FREE,
+             "the reward model, or a format's name or file; nothing = the list of formats"),
 };
 const cli_group cli_reward_show_group = CLI_GROUP_OF("show", show_opts);
 
@@ -162,22 +165,56 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
 
 /* ---- score */
 
-/* A token model brings its own base; the others need the policy they were trained on. */
-static rung_status needs_base(bool *yes, const char *path, rung_error *err) {
-    rung_gguf *g = NULL;
-    *yes = false;
-    if (strcmp(path, "confidence") == 0) return RUNG_OK;
-    RUNG_TRY(rung_gguf_open(&g, path, err));
-    const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
-    rung_status st = RUNG_OK;
-    if (!kind) {
-        st = rung_fail(err, RUNG_E_MODEL, "\"%s\" is not a reward model", path);
-        rung_error_hint(err, "rung reward train makes one");
-    } else {
-        *yes = strcmp(kind, "prm_token") != 0;
-    }
-    rung_gguf_free(g);
-    return st;
+/* A head and another sidecar need the policy they belong to; a model brings its own engine. */
+static rung_status open_reward(rung_reward **r, cli_engine *e, cli_call *c, const char *path,
+                               rung_error *err) {
+    rung_reward_open_opts o = RUNG_REWARD_OPEN_OPTS_INIT;
+    rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
+    bool base = false;
+    eo.n_threads = c->app->threads;
+    eo.n_seq = (int32_t)cli_int(c, "sequences");
+    eo.n_ctx = (int32_t)cli_int(c, "ctx");
+    eo.n_batch = (int32_t)cli_int(c, "batch");
+    o.format = cli_str(c, "format");
+    o.reference = cli_str(c, "reference");
+    o.engine = &eo;
+    o.log = &c->app->log;
+    RUNG_TRY(rung_reward_needs_base(&base, path, err));
+    if (base) RUNG_TRY(cli_engine_open(e, c, err));
+    o.base = e->engine;
+    return rung_reward_open_as(r, path, &o, err);
+}
+
+static void score_result(cli_call *c, const rung_run *run, const rung_reward *r,
+                         const rung_score_report *o, double t0) {
+    const char *path = cli_str(c, "file"), *kind = rung_reward_kind_name(rung_reward_kind_of(r));
+    rung_buf_printf(&c->summary,
+                    "scored %lld steps of %lld traces with %s (%s), model %lld of the store: %lld "
+                    "tokens read, %lld from the cache, %.2f s",
+                    (long long)o->n_steps, (long long)o->n_traces, path, kind, (long long)o->model,
+                    (long long)o->n_tok, (long long)o->n_tok_cached, o->wall_s);
+    if (o->n_skipped)
+        rung_buf_printf(&c->summary,
+                        "; %lld traces NOT scored: %lld whose read-outs are not their steps, %lld "
+                        "too long for the context, %lld for other reasons",
+                        (long long)o->n_skipped, (long long)o->n_skipped_tag,
+                        (long long)o->n_skipped_context,
+                        (long long)(o->n_skipped - o->n_skipped_tag - o->n_skipped_context));
+    cli_result_open(c, run);
+    cli_result_int(c, "model", o->model);
+    cli_result_str(c, "kind", kind);
+    cli_result_str(c, "file", path);
+    cli_result_str(c, "aggregate", rung_aggregate_name(rung_reward_aggregate_of(r)));
+    cli_result_int(c, "n_traces", o->n_traces);
+    cli_result_int(c, "n_scored", o->n_scored);
+    cli_result_int(c, "n_steps", o->n_steps);
+    cli_result_int(c, "scored_tokens", o->n_tok);
+    cli_result_int(c, "cached_tokens", o->n_tok_cached);
+    cli_result_real(c, "score_s", o->wall_s);
+    cli_result_int(c, "n_skipped", o->n_skipped);
+    cli_result_int(c, "n_skipped_tag", o->n_skipped_tag);
+    cli_result_int(c, "n_skipped_context", o->n_skipped_context);
+    cli_result_close(c, t0);
 }
 
 rung_status cli_reward_score(cli_call *c, rung_error *err) {
@@ -185,29 +222,17 @@ rung_status cli_reward_score(cli_call *c, rung_error *err) {
     rung_filter f;
     rung_run run;
     rung_reward *r = NULL;
+    rung_score_report o;
     cli_engine e = {0};
-    int64_t model = 0;
-    bool base = false;
     double t0 = rung_now();
     const char *path = cli_str(c, "file");
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
-    RUNG_TRY(needs_base(&base, path, err));
-    rung_status st = base ? cli_engine_open(&e, c, err) : RUNG_OK;
-    if (st == RUNG_OK) st = rung_reward_open(&r, path, e.engine, err);
+    rung_status st = open_reward(&r, &e, c, path, err);
     if (st == RUNG_OK) st = cli_run_begin(&run, c, rung_reward_hash(r), err);
-    if (st == RUNG_OK) st = rung_reward_score(&model, r, s, &f, &c->app->log, err);
-    if (st == RUNG_OK) st = cli_run_end(c, &run, NULL, t0, err);
-    if (st == RUNG_OK) {
-        rung_buf_printf(&c->summary, "scored with %s (%s), model %lld of the store", path,
-                        rung_reward_kind_name(rung_reward_kind_of(r)), (long long)model);
-        cli_result_open(c, &run);
-        cli_result_int(c, "model", model);
-        cli_result_str(c, "kind", rung_reward_kind_name(rung_reward_kind_of(r)));
-        cli_result_str(c, "file", path);
-        cli_result_str(c, "aggregate", rung_aggregate_name(rung_reward_aggregate_of(r)));
-        cli_result_close(c, t0);
-    }
+    if (st == RUNG_OK) st = rung_reward_score(&o, r, s, run.id, &f, &c->app->log, err);
+    if (st == RUNG_OK) st = cli_run_end(c, &run, NULL, 0, err);
+    if (st == RUNG_OK) score_result(c, &run, r, &o, t0);
     rung_reward_free(r);
     cli_engine_close(&e);
     return st;
@@ -215,19 +240,64 @@ rung_status cli_reward_score(cli_call *c, rung_error *err) {
 
 /* ---- show */
 
+static rung_status show_formats(cli_call *c, rung_error *err) {
+    static const char *const head[] = {"format", "what it reads"};
+    char name[48], help[160];
+    cli_table t;
+    cli_table_init(&t, head, 2);
+    cli_result_open(c, NULL);
+    for (size_t i = 0; rung_reward_format_at(name, help, i); i++) {
+        cli_cell(&t, "%s", name);
+        cli_cell(&t, "%s", help);
+        cli_result_str(c, name, help);
+    }
+    cli_result_close(c, 0);
+    if (!c->app->json) return cli_table_print(&t, c->app, err);
+    rung_buf_clear(&t.cells);
+    return RUNG_OK;
+}
+
+static rung_status show_format(cli_call *c, const char *name, rung_error *err) {
+    rung_buf yaml;
+    rung_buf_init(&yaml, 1u << 20);
+    rung_status st = rung_reward_format_show(&yaml, name, err);
+    if (st == RUNG_OK) {
+        cli_result_open(c, NULL);
+        cli_result_str(c, "format", yaml.data);
+        cli_result_close(c, 0);
+        if (!c->app->json) st = cli_out(c->app, yaml.data, yaml.n, err);
+    }
+    rung_buf_clear(&yaml);
+    return st;
+}
+
+/* A name of the table, or a file that does not begin like a GGUF file. */
+static bool is_format(const char *what) {
+    char name[48], help[160], magic[4] = "";
+    for (size_t i = 0; rung_reward_format_at(name, help, i); i++)
+        if (strcmp(name, what) == 0) return true;
+    FILE *f = fopen(what, "rb");
+    bool gguf = !f || (fread(magic, 1, 4, f) == 4 && memcmp(magic, "GGUF", 4) == 0);
+    if (f) fclose(f);
+    return !gguf;
+}
+
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",       "version",   "base_name", "base_hash",    "system",    "suffix",
-        "tag",        "read",      "aggregate", "label_source", "label_run", "target",
-        "masked",     "split",     "data",      "config",       "n_train",   "n_held",
-        "train_loss", "held_loss", "held_auc",  "held_brier",   "held_ece",  "epochs"};
+        "kind",      "version",    "base_name", "base_hash",  "system",
+        "suffix",    "tag",        "read",      "aggregate",  "label_source",
+        "label_run", "target",     "masked",    "split",      "data",
+        "config",    "n_train",    "n_held",    "train_loss", "held_loss",
+        "held_auc",  "held_brier", "held_ece",  "epochs",     "format"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;
     char key[96];
     const char *path = cli_str(c, "file");
+    if (!path) return show_formats(c, err);
+    if (is_format(path)) return show_format(c, path, err);
     RUNG_TRY(rung_gguf_open(&g, path, err));
-    if (!rung_gguf_has(g, "rung.reward.kind")) {
+    if (!rung_gguf_has(g, "rung.reward.kind") && !rung_gguf_has(g, "rung.reward.format")) {
         rung_gguf_free(g);
         return rung_fail(err, RUNG_E_MODEL, "\"%s\" is not a reward model", path);
     }

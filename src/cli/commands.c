@@ -50,8 +50,8 @@ static const cli_cmd commands[] = {
         "score the steps of traces with a reward model",
         "reward score prm.gguf --policy models/tiny.gguf --run pool", true,
         OWN(reward_score) FILTER &cli_engine_group,)
-    ROW("reward", "show", reward_show, "file",
-        "print what a reward model file says about itself",
+    ROW("reward", "show", reward_show, "file?",
+        "print what a reward model file says about itself, a format, or the list of formats",
         "reward show prm.gguf", false, OWN(reward_show))
     ROW("search", "run", search_run, "",
         "choose an answer per problem from a pool of traces",

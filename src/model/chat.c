@@ -14,12 +14,8 @@
 #define MARK_USER   "\x01rung-user\x01"
 
 /* Appends the conversation up to the start of the assistant's turn. */
-static rung_status apply(rung_buf *b, const char *template_text, const char *system,
-                         const char *user, rung_error *err) {
-    struct llama_chat_message msg[2];
-    size_t n = 0;
-    if (system) msg[n++] = (struct llama_chat_message){"system", system};
-    msg[n++] = (struct llama_chat_message){"user", user};
+static rung_status apply_all(rung_buf *b, const char *template_text,
+                             const struct llama_chat_message *msg, size_t n, rung_error *err) {
     int32_t want = llama_chat_apply_template(template_text, msg, n, true, NULL, 0);
     if (want < 0) {
         rung_fail(err, RUNG_E_MODEL, "libllama does not know this model's chat template");
@@ -31,6 +27,15 @@ static rung_status apply(rung_buf *b, const char *template_text, const char *sys
     rung_buf_append(b, text, (size_t)want);
     rung_free(text);
     return rung_buf_check(b, err);
+}
+
+static rung_status apply(rung_buf *b, const char *template_text, const char *system,
+                         const char *user, rung_error *err) {
+    struct llama_chat_message msg[2];
+    size_t n = 0;
+    if (system) msg[n++] = (struct llama_chat_message){"system", system};
+    msg[n++] = (struct llama_chat_message){"user", user};
+    return apply_all(b, template_text, msg, n, err);
 }
 
 /* Which of libllama's templates gives the same conversation: its name, "custom" or "unknown". */
@@ -151,44 +156,163 @@ static rung_status add_header(tokens *all, const rung_model *m, const rung_promp
 
 /* SentencePiece vocabularies put a space before any text they are given: give a line end first and
  * drop it and what came before. */
-static rung_status add_prefix(tokens *all, const rung_model *m, const char *prefix,
-                              rung_error *err) {
+static rung_status add_on(tokens *all, const rung_model *m, const char *text, size_t n,
+                          bool special, rung_error *err) {
     if (llama_vocab_type(m->vocab) != LLAMA_VOCAB_TYPE_SPM || m->byte_tok['\n'] < 0) {
-        return add_text(all, m, prefix, strlen(prefix), false, false, err);
+        return add_text(all, m, text, n, false, special, err);
     }
     tokens t = {0};
     rung_buf b;
     rung_buf_init(&b, (size_t)1 << 28);
     rung_buf_str(&b, "\n");
-    rung_buf_str(&b, prefix);
+    rung_buf_append(&b, text, n);
     rung_status st = rung_buf_check(&b, err);
-    if (st == RUNG_OK) st = add_text(&t, m, b.data, b.n, false, false, err);
+    if (st == RUNG_OK) st = add_text(&t, m, b.data, b.n, false, special, err);
     int32_t i = 0;
     while (i < t.n && t.tok[i] != m->byte_tok['\n']) i++;
     if (st == RUNG_OK && i < t.n) {
         st = add(all, t.tok + i + 1, t.n - i - 1, err);
     } else if (st == RUNG_OK) {
-        st = add_text(all, m, prefix, strlen(prefix), false, false, err);
+        st = add_text(all, m, text, n, false, special, err);
     }
     rung_buf_clear(&b);
     rung_free(t.tok);
     return st;
 }
 
+static rung_status hand_out(int32_t **tok, int32_t *n_tok, tokens *all, rung_status st) {
+    if (st != RUNG_OK) rung_free(all->tok);
+    *tok = st == RUNG_OK ? all->tok : NULL;
+    *n_tok = st == RUNG_OK ? all->n : 0;
+    return st;
+}
+
+rung_status rung_model_tokenize_on(int32_t **tok, int32_t *n_tok, const rung_model *m,
+                                   const char *text, size_t n, bool special, rung_error *err) {
+    tokens all = {0};
+    rung_status st = add_on(&all, m, text, n, special, err);
+    return hand_out(tok, n_tok, &all, st);
+}
+
+/* Each piece apart, as what it is. */
+static rung_status add_each(tokens *all, const rung_model *m, const rung_piece *piece, int32_t n,
+                            bool begin, rung_error *err) {
+    for (int32_t i = 0; i < n; i++) {
+        const char *s = piece[i].text;
+        if (i == 0 && begin) {
+            RUNG_TRY(add_text(all, m, s, strlen(s), true, !piece[i].plain, err));
+        } else if (*s) {
+            RUNG_TRY(add_on(all, m, s, strlen(s), !piece[i].plain, err));
+        }
+    }
+    return RUNG_OK;
+}
+
+rung_status rung_model_tokenize_pieces(int32_t **tok, int32_t *n_tok, const rung_model *m,
+                                       const rung_piece *piece, int32_t n_pieces, bool begin,
+                                       rung_error *err) {
+    tokens all = {0};
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 28);
+    bool special = false, apart = false;
+    for (int32_t i = 0; i < n_pieces; i++) {
+        rung_buf_str(&b, piece[i].text);
+        special = special || (!piece[i].plain && piece[i].text[0]);
+        apart = apart || (piece[i].plain && has_control(m, piece[i].text));
+    }
+    rung_status st = rung_buf_check(&b, err);
+    const char *text = b.data ? b.data : "";
+    if (st == RUNG_OK && apart && special) {
+        st = add_each(&all, m, piece, n_pieces, begin, err);
+    } else if (st == RUNG_OK && begin) {
+        st = add_text(&all, m, text, b.n, true, special, err);
+    } else if (st == RUNG_OK) {
+        st = add_on(&all, m, text, b.n, special, err);
+    }
+    rung_buf_clear(&b);
+    return hand_out(tok, n_tok, &all, st);
+}
+
 rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok, int32_t *n_header,
                                const rung_model *m, const rung_prompt *p, rung_error *err) {
     tokens all = {0};
-    *tok = NULL;
-    *n_tok = 0;
     rung_status st = add_header(&all, m, p, err);
     if (n_header) *n_header = all.n;
-    if (st == RUNG_OK && p->prefix && *p->prefix) st = add_prefix(&all, m, p->prefix, err);
+    if (st == RUNG_OK && p->prefix && *p->prefix)
+        st = add_on(&all, m, p->prefix, strlen(p->prefix), false, err);
     if (st == RUNG_OK && all.n == 0) st = rung_fail(err, RUNG_E_INVAL, "the prompt is empty");
-    if (st != RUNG_OK) {
-        rung_free(all.tok);
-        return st;
+    return hand_out(tok, n_tok, &all, st);
+}
+
+/* Frames --------------------------------------------------------------------------------------- */
+
+void rung_chat_frame_clear(rung_chat_frame *f) {
+    rung_free(f->head);
+    rung_free(f->tail);
+    rung_free(f->rest);
+    *f = (rung_chat_frame){0};
+}
+
+static rung_status keep(rung_chat_frame *f, const char *head, size_t n_head, const char *tail,
+                        size_t n_tail, const char *rest, size_t n_rest, rung_error *err) {
+    f->head = rung_strndup(head, n_head);
+    f->tail = rung_strndup(tail, n_tail);
+    f->rest = rung_strndup(rest, n_rest);
+    if (f->head && f->tail && f->rest) return RUNG_OK;
+    rung_chat_frame_clear(f);
+    return rung_fail(err, RUNG_E_NOMEM, "no memory for a chat template");
+}
+
+static rung_status rewrites(rung_error *err) {
+    rung_fail(err, RUNG_E_MODEL, "this chat template does not leave earlier turns as they were");
+    return rung_error_hint(err, "name another one (chatml, llama3, ...) or raw in the format");
+}
+
+/* The conversations of one, two and three turns; user texts are marks. Each must go on the one
+ * before, in the same way. */
+static rung_status frame_of(rung_chat_frame *f, const char *template_text, const char *system,
+                            const char *reply, rung_error *err) {
+    struct llama_chat_message msg[6];
+    rung_buf talk[3];
+    size_t n = 0;
+    rung_status st = RUNG_OK;
+    for (int i = 0; i < 3; i++) rung_buf_init(&talk[i], 1 << 24);
+    if (system) msg[n++] = (struct llama_chat_message){"system", system};
+    for (int i = 0; i < (reply ? 3 : 1); i++) {
+        if (i) msg[n++] = (struct llama_chat_message){"assistant", reply};
+        msg[n++] = (struct llama_chat_message){"user", MARK_USER};
+        RUNG_GOTO(apply_all(&talk[i], template_text, msg, n, err));
     }
-    *tok = all.tok;
-    *n_tok = all.n;
-    return RUNG_OK;
+    size_t n_mark = strlen(MARK_USER);
+    const char *one = talk[0].data, *mark = strstr(one, MARK_USER);
+    if (!mark || strstr(mark + n_mark, MARK_USER)) RUNG_GOTO(rewrites(err));
+    size_t n_head = (size_t)(mark - one), n_tail = talk[0].n - n_head - n_mark;
+    const char *rest = "";
+    size_t n_rest = 0;
+    if (reply) {
+        size_t n_more = talk[1].n - talk[0].n; /* rest, mark, tail */
+        rest = talk[1].data + talk[0].n;
+        if (talk[1].n < talk[0].n || n_more < n_mark + n_tail) RUNG_GOTO(rewrites(err));
+        n_rest = n_more - n_mark - n_tail;
+        const char *again = rest + n_rest;
+        bool same =
+            memcmp(talk[1].data, one, talk[0].n) == 0 && memcmp(again, MARK_USER, n_mark) == 0 &&
+            memcmp(again + n_mark, mark + n_mark, n_tail) == 0 && talk[2].n == talk[1].n + n_more &&
+            memcmp(talk[2].data, talk[1].data, talk[1].n) == 0 &&
+            memcmp(talk[2].data + talk[1].n, rest, n_more) == 0;
+        if (!same) RUNG_GOTO(rewrites(err));
+    }
+    st = keep(f, one, n_head, mark + n_mark, n_tail, rest, n_rest, err);
+out:
+    for (int i = 0; i < 3; i++) rung_buf_clear(&talk[i]);
+    return st;
+}
+
+rung_status rung_chat_frame_make(rung_chat_frame *out, const rung_model *m, const char *chat,
+                                 const char *system, const char *reply, rung_error *err) {
+    const char *text = chat ? chat : m->template_text;
+    *out = (rung_chat_frame){0};
+    if (text && strcmp(text, "raw") != 0) return frame_of(out, text, system, reply, err);
+    const char *head = system ? system : "", *rest = reply ? reply : "";
+    return keep(out, head, strlen(head), "", 0, rest, strlen(rest), err);
 }

@@ -157,13 +157,28 @@ static rung_status read_head(rung_reward *r, const rung_model_info *base, rung_e
     return read_tensor(&h->b2, r->file, r->path, "head.b2", 1, err);
 }
 
+static rung_status wants_base(const rung_reward *r, rung_error *err) {
+    rung_fail(err, RUNG_E_MISUSE, "\"%s\" is a head and needs its base model", r->path);
+    return rung_error_hint(err, "base: %s, hash %s",
+                           rung_gguf_str(r->file, "rung.reward.base_name", ""),
+                           rung_gguf_str(r->file, "rung.reward.base_hash", ""));
+}
+
+static rung_status read_classifier(rung_reward *r, const rung_model_info *info, rung_error *err) {
+    if (r->format.score != REWARD_READOUT_HEAD) return RUNG_OK;
+    if (!reward_classifier_in(r->file)) {
+        rung_fail(err, RUNG_E_FORMAT, "\"%s\" carries no classification head (cls.output.weight)",
+                  r->path);
+        return rung_error_hint(err, "`rung reward import` puts a published head beside its model");
+    }
+    return reward_classifier_read(&r->classifier, r->file, r->path, info->n_embd,
+                                  r->format.activation, err);
+}
+
 static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *err) {
     const char *want = rung_gguf_str(r->file, "rung.reward.base_hash", "");
     const char *name = rung_gguf_str(r->file, "rung.reward.base_name", "");
-    if (!base || !rung_engine_model(base)) {
-        rung_fail(err, RUNG_E_MISUSE, "\"%s\" is a head and needs its base model", r->path);
-        return rung_error_hint(err, "base: %s, hash %s", name, want);
-    }
+    if (!base || !rung_engine_model(base)) return wants_base(r, err);
     rung_model_info info;
     rung_model_get_info(&info, rung_engine_model(base));
     if (strcmp(want, info.hash)) {
@@ -180,50 +195,179 @@ static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *e
         return rung_error_hint(err, "open the base as in training: --chat-template %s", chat);
     }
     r->engine = base;
-    return read_head(r, &info, err);
+    return r->kind == RUNG_REWARD_PRM_FORMAT ? read_classifier(r, &info, err)
+                                             : read_head(r, &info, err);
 }
 
-static rung_status open_own_model(rung_reward *r, rung_error *err) {
-    RUNG_TRY(rung_model_load(&r->model, r->path, NULL, err));
-    r->plus = rung_model_token(r->model, REWARD_PLUS);
-    r->minus = rung_model_token(r->model, REWARD_MINUS);
-    if (r->plus < 0 || r->minus < 0)
-        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": no tokens %s and %s", r->path, REWARD_PLUS,
-                         REWARD_MINUS);
-    RUNG_TRY(rung_engine_open(&r->engine, r->model, NULL, NULL, err));
+static rung_status open_own_model(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    mo.chat_template = r->format.chat;
+    rung_status st = rung_model_load(&r->model, r->path, &mo, err);
+    if (st == RUNG_E_MODEL && reward_classifier_in(r->file))
+        rung_error_hint(err, "its head may be in the way: libllama takes cls.output of few "
+                             "architectures; `rung reward import` makes a sidecar of it");
+    RUNG_TRY(st);
+    RUNG_TRY(rung_engine_open(&r->engine, r->model, o->engine, o->log, err));
     r->owns_engine = true;
     return RUNG_OK;
 }
 
-static rung_status open_file(rung_reward *r, rung_engine *base, rung_error *err) {
+/* The same ids must mean the same text. */
+static rung_status same_vocabulary(const rung_model *a, const rung_model *b, rung_error *err) {
+    rung_model_info x, y;
+    rung_model_get_info(&x, a);
+    rung_model_get_info(&y, b);
+    rung_buf p, q;
+    rung_buf_init(&p, 1u << 20);
+    rung_buf_init(&q, 1u << 20);
+    int32_t t = 0;
+    for (; t < x.n_vocab && t < y.n_vocab; t++) {
+        rung_buf_reset(&p);
+        rung_buf_reset(&q);
+        rung_model_piece(&p, a, t, true);
+        rung_model_piece(&q, b, t, true);
+        if (p.n != q.n || (p.n && memcmp(p.data, q.data, p.n) != 0)) break;
+    }
+    rung_buf_clear(&p);
+    rung_buf_clear(&q);
+    if (t == x.n_vocab && t == y.n_vocab) return RUNG_OK;
+    return rung_fail(err, RUNG_E_MISMATCH,
+                     "policy %s (%d tokens) and reference %s (%d tokens) differ from token %d on",
+                     x.name, x.n_vocab, y.name, y.n_vocab, t);
+}
+
+static rung_status open_reference(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
+    if (r->format.score != REWARD_READOUT_LOG_RATIO) return RUNG_OK;
+    if (!o->reference) {
+        rung_fail(err, RUNG_E_INVAL, "a log-ratio needs the reference that the policy began as");
+        return rung_error_hint(err, "--reference FILE, in the same number format");
+    }
+    RUNG_TRY(rung_model_load(&r->reference, o->reference, NULL, err));
+    RUNG_TRY(same_vocabulary(rung_engine_model(r->engine), r->reference, err));
+    rung_model_info p, q;
+    rung_model_get_info(&p, rung_engine_model(r->engine));
+    rung_model_get_info(&q, r->reference);
+    if (strcmp(p.storage, q.storage) != 0) /* rewards.md 1, pitfalls */
+        rung_event(o->log, RUNG_WARN, "reward.reference", RUNG_S("policy", p.storage),
+                   RUNG_S("reference", q.storage),
+                   RUNG_S("meaning", "other number formats add noise to every step"));
+    return rung_engine_open(&r->reference_engine, r->reference, o->engine, o->log, err);
+}
+
+/* Its hash: the model, how it is read, the reference. */
+static rung_status hash_foreign(rung_reward *r, rung_error *err) {
+    rung_model_info info;
+    rung_buf b;
+    rung_buf_init(&b, 1u << 20);
+    rung_model_get_info(&info, r->model);
+    rung_buf_printf(&b, "%s\n", info.hash);
+    if (r->reference) {
+        rung_model_get_info(&info, r->reference);
+        rung_buf_printf(&b, "%s\n", info.hash);
+    }
+    reward_format_print(&b, &r->format, false);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) rung_hash_hex(r->hash, b.data, b.n);
+    rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status use_doc(rung_reward *r) {
+    r->format = r->doc.format;
+    r->aggregate = (rung_aggregate_id)r->format.aggregate;
+    r->kind = RUNG_REWARD_PRM_FORMAT;
+    return RUNG_OK;
+}
+
+static rung_status stored_format(rung_reward *r, rung_error *err) {
+    const char *text = rung_gguf_str(r->file, "rung.reward.format", NULL);
+    if (!text) return rung_fail(err, RUNG_E_FORMAT, "\"%s\" names no format", r->path);
+    RUNG_TRY(reward_format_parse(&r->doc, text, strlen(text), "rung.reward.format", err));
+    return use_doc(r);
+}
+
+/* A whole model that rung did not train. */
+static rung_status open_foreign(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
+    if (o->format) {
+        RUNG_TRY(reward_format_find(&r->doc, o->format, err));
+        RUNG_TRY(use_doc(r));
+    } else if (rung_gguf_has(r->file, "rung.reward.format")) {
+        RUNG_TRY(stored_format(r, err));
+    } else {
+        rung_fail(err, RUNG_E_FORMAT,
+                  "\"%s\" is not a reward model file: no key rung.reward.kind, no format", r->path);
+        return rung_error_hint(err, "make one with reward train, or say how it is read: --format "
+                                    "NAME (`rung reward show` lists them)");
+    }
+    RUNG_TRY(open_own_model(r, o, err));
+    rung_model_info info;
+    rung_model_get_info(&info, r->model);
+    RUNG_TRY(read_classifier(r, &info, err));
+    RUNG_TRY(open_reference(r, o, err));
+    return hash_foreign(r, err);
+}
+
+/* The keys of a file that rung trained, as a format. */
+static void trained_format(rung_reward *r) {
+    const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
+    bool token = r->kind == RUNG_REWARD_PRM_TOKEN;
+    r->format = (reward_format){
+        .name = token ? "rung-token" : "rung-head",
+        .system = system[0] ? system : NULL,
+        .suffix = rung_gguf_str(r->file, "rung.reward.suffix", ""),
+        .tag = rung_gguf_str(r->file, "rung.reward.tag", ""),
+        .read_before_tag =
+            strcmp(rung_gguf_str(r->file, "rung.reward.read", "tag"), "before_tag") == 0,
+        .tag_first = strcmp(rung_gguf_str(r->file, "rung.reward.tag_first", "no"), "yes") == 0,
+        .score = token ? REWARD_READOUT_TOKENS : REWARD_READOUT_HEAD,
+        .aggregate = (int32_t)r->aggregate};
+    if (!token) return;
+    r->format.positive = (reward_words){{REWARD_PLUS}, 1};
+    r->format.negative = (reward_words){{REWARD_MINUS}, 1};
+}
+
+static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
     RUNG_TRY(rung_gguf_open(&r->file, r->path, err));
     const char *kind = rung_gguf_str(r->file, "rung.reward.kind", NULL);
-    if (!kind || !rung_reward_kind_find(&r->kind, kind)) {
-        rung_fail(err, RUNG_E_FORMAT, "\"%s\" is not a reward model file: %s%s", r->path,
-                  kind ? "unknown kind " : "no key rung.reward.kind", kind ? kind : "");
+    if (!kind) return open_foreign(r, o, err);
+    if (!rung_reward_kind_find(&r->kind, kind)) {
+        rung_fail(err, RUNG_E_FORMAT, "\"%s\" is not a reward model file: unknown kind %s", r->path,
+                  kind);
         return rung_error_hint(err, "make one with reward train");
     }
     const char *version = rung_gguf_str(r->file, "rung.reward.version", "");
     if (strcmp(version, "1"))
         return rung_fail(err, RUNG_E_FORMAT,
                          "\"%s\": reward file version \"%s\", this rung reads 1", r->path, version);
+    if (o->format)
+        return rung_fail(err, RUNG_E_INVAL, "\"%s\" says itself how it is read: no format",
+                         r->path);
+    RUNG_TRY(rung_hash_file(r->hash, r->path, err));
+    if (r->kind == RUNG_REWARD_PRM_FORMAT) {
+        RUNG_TRY(stored_format(r, err));
+        return open_on_base(r, o->base, err);
+    }
     const char *aggregate = rung_gguf_str(r->file, "rung.reward.aggregate", "min");
     if (!rung_aggregate_find(&r->aggregate, aggregate))
         return rung_fail(err, RUNG_E_FORMAT, "\"%s\": unknown aggregate \"%s\"", r->path,
                          aggregate);
-    const char *read = rung_gguf_str(r->file, "rung.reward.read", "tag");
-    const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
-    r->format = (reward_format){
-        system[0] ? system : NULL, rung_gguf_str(r->file, "rung.reward.suffix", ""),
-        rung_gguf_str(r->file, "rung.reward.tag", ""), strcmp(read, "before_tag") == 0,
-        strcmp(rung_gguf_str(r->file, "rung.reward.tag_first", "no"), "yes") == 0};
-    RUNG_TRY(rung_hash_file(r->hash, r->path, err));
-    return r->kind == RUNG_REWARD_PRM_TOKEN ? open_own_model(r, err) : open_on_base(r, base, err);
+    trained_format(r);
+    return r->kind == RUNG_REWARD_PRM_TOKEN ? open_own_model(r, o, err)
+                                            : open_on_base(r, o->base, err);
 }
 
-rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *base,
-                             rung_error *err) {
+static rung_status check_words(const rung_reward *r, rung_error *err) {
+    reward_plan plan; /* a tag or a word that is not one token: said now, not at the first trace */
+    RUNG_TRY(reward_plan_init(&plan, rung_engine_model(r->engine), &r->format, err));
+    reward_plan_clear(&plan);
+    return RUNG_OK;
+}
+
+rung_status rung_reward_open_as(rung_reward **out, const char *path, const rung_reward_open_opts *o,
+                                rung_error *err) {
     *out = NULL;
+    if (!o || o->struct_size != sizeof *o)
+        return rung_fail(err, RUNG_E_INVAL, "rung_reward_open_opts of another size");
     rung_reward *r = rung_calloc(1, sizeof *r);
     if (!r) return rung_fail(err, RUNG_E_NOMEM, "no memory for a reward model");
     r->path = rung_strdup(path);
@@ -235,7 +379,8 @@ rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *b
         r->aggregate = RUNG_AGGREGATE_MIN;
         rung_hash_hex(r->hash, what, sizeof what - 1);
     } else if (st == RUNG_OK) {
-        st = open_file(r, base, err);
+        st = open_file(r, o, err);
+        if (st == RUNG_OK) st = check_words(r, err);
     }
     if (st == RUNG_OK)
         *out = r;
@@ -244,10 +389,39 @@ rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *b
     return st;
 }
 
+rung_status rung_reward_open(rung_reward **out, const char *path, rung_engine *base,
+                             rung_error *err) {
+    rung_reward_open_opts o = RUNG_REWARD_OPEN_OPTS_INIT;
+    o.base = base;
+    return rung_reward_open_as(out, path, &o, err);
+}
+
+rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err) {
+    rung_gguf *g = NULL;
+    *yes = false;
+    if (!strcmp(path, kinds[RUNG_REWARD_CONFIDENCE].name)) return RUNG_OK;
+    RUNG_TRY(rung_gguf_open(&g, path, err));
+    const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
+    *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0;
+    rung_gguf_free(g);
+    return RUNG_OK;
+}
+
+rung_status rung_reward_format_put(rung_buf *yaml, const rung_reward *r, rung_error *err) {
+    if (r->kind == RUNG_REWARD_CONFIDENCE)
+        return rung_fail(err, RUNG_E_INVAL, "confidence reads the stored logprobs: no format");
+    reward_format_print(yaml, &r->format, true);
+    return rung_buf_check(yaml, err);
+}
+
 void rung_reward_free(rung_reward *r) {
     if (!r) return;
     if (r->owns_engine) rung_engine_close(r->engine);
+    rung_engine_close(r->reference_engine);
+    rung_model_free(r->reference);
     rung_model_free(r->model);
+    reward_classifier_clear(&r->classifier);
+    reward_format_clear(&r->doc);
     rung_head_free(r->head);
     rung_gguf_free(r->file);
     rung_free(r->path);

@@ -3,25 +3,53 @@
 #ifndef RUNG_SRC_REWARD_IMPL_H
 #define RUNG_SRC_REWARD_IMPL_H
 #include "model/gguf_file.h"
+#include "reward/reward_classifier.h"
+#include "reward/reward_format.h"
 #include "rung/reward.h"
 #include "rung/train.h"
 
-/* What the model reads. Kept in the reward file: scoring must lay traces out as training did. */
-typedef struct reward_format {
-    const char *system, *suffix, *tag;
-    bool read_before_tag;
-    bool tag_first;
-} reward_format;
+/* A format on a model: what does not change from trace to trace. */
+typedef struct reward_plan {
+    const rung_model *model;
+    const reward_format *format;
+    int32_t *tag, n_tag;
+    bool tag_counts;       /* a step may not hold it */
+    rung_chat_frame frame; /* turns, ask, and continue with a template of its own */
+    bool framed;
+    int32_t positive[REWARD_WORDS_MAX], negative[REWARD_WORDS_MAX];
+} reward_plan;
+/* E_MODEL with counts: a tag, a positive or a negative that is not exactly one token here. Formats
+ * of the trace's own tokens may have a longer tag: nothing is looked for in them. */
+rung_status reward_plan_init(reward_plan *out, const rung_model *m, const reward_format *f,
+                             rung_error *err);
+void reward_plan_clear(reward_plan *p);
 
-/* Tokens of prompt + steps (+ tags), and for each step the position that is read. */
+/* Tokens of prompt + steps (+ tags), and for each step the position that is read. It grows at its
+ * end only. */
 typedef struct reward_layout {
-    int32_t *tok, n_tok;
-    int32_t *at, n_at; /* n_at = steps of the trace */
+    int32_t *tok, n_tok, cap;
+    int32_t *at, *begin, *end, n_at, cap_at; /* n_at = steps; [begin, end): the step's own tokens */
     int32_t n_prompt;
+    int32_t *tail, n_tail, cap_tail; /* ask: the questions after the steps, one after the other */
+    int32_t *tail_end;               /* where the step's ends in tail */
+    char *waiting;                   /* turns: the question, until the first step comes */
 } reward_layout;
-/* RUNG_E_FORMAT names the trace and the step when span = tokens = label cannot be had. *spelled:
- * the trace's own tokens were not this model's (or absent), so the text was tokenised again;
- * *by_step: even that step by step, because a token would have straddled a border. */
+rung_status reward_layout_begin(reward_layout *out, const reward_plan *p, const char *question,
+                                rung_error *err);
+/* One step more. tok: its own tokens, borrowed; NULL: from the text. No change on failure:
+ * E_FORMAT, a step without tokens; E_MISMATCH with counts, one that holds the tag, or whose
+ * read-outs are not exactly one. */
+rung_status reward_layout_step(reward_layout *l, const reward_plan *p, const char *text, size_t n,
+                               const int32_t *tok, int32_t n_tok, rung_error *err);
+rung_status reward_layout_copy(reward_layout *out, const reward_layout *l, rung_error *err);
+/* The whole of a trace. RUNG_E_FORMAT names the trace and the step when span = tokens = label
+ * cannot be had. *spelled: the trace's own tokens were not this model's (or absent), so the text
+ * was tokenised again; *by_step: even that step by step, because a token would have straddled a
+ * border. */
+rung_status reward_layout_trace(reward_layout *out, bool *spelled, bool *by_step,
+                                const reward_plan *plan, const rung_problem *p, const rung_trace *t,
+                                rung_error *err);
+/* The same with a plan of its own. */
 rung_status reward_layout_make(reward_layout *out, bool *spelled, bool *by_step,
                                const rung_model *m, const reward_format *f, const rung_problem *p,
                                const rung_trace *t, rung_error *err);
@@ -93,13 +121,16 @@ struct rung_reward {
     rung_aggregate_id aggregate;
     char *path;
     char hash[33];
-    reward_format format; /* strings borrowed from keys */
+    reward_format format; /* strings borrowed from doc or file */
+    reward_format_doc doc;
     rung_gguf *file;
     rung_head *head;
-    rung_model *model; /* prm_token: its own */
+    reward_classifier classifier;
+    rung_model *model; /* its own: a token model, a foreign model */
     rung_engine *engine;
     bool owns_engine;
-    int32_t plus, minus;
+    rung_model *reference; /* log-ratio */
+    rung_engine *reference_engine;
 };
 /* Column `kind` of the model table: "prm" or "orm". */
 const char *reward_row_kind(rung_reward_kind k);

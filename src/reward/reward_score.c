@@ -1,61 +1,82 @@
-/* Scores of stored traces: per step (prm) or at the leaf (orm), only what is missing. */
+/* Scores of stored traces: per step (prm) or at the leaf (orm), only what is missing.
+ *
+ * Traces are taken problem by problem into a window of the scorer, which reads what they share
+ * once. Rows go into the store as traces are done, with the tokens and seconds they took. */
+#include "base/json.h"
 #include "reward/reward_ids.h"
-#include "reward/reward_impl.h"
+#include "reward/reward_scorer.h"
 #include "trace/flow.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { SCORE_WINDOW = 64, SCORE_FLUSH = 1024 };
-
-typedef struct score_job {
-    int64_t trace;
-    int64_t *node;
-    int32_t n;
-    bool used;
-} score_job;
+enum { WINDOW = 256, WINDOW_MAX = 4096, FLUSH_ROWS = 1024 };
 
 typedef struct score_row {
     int64_t node;
     double value;
 } score_row;
 
-typedef struct scorer {
+/* A trace in the window. */
+typedef struct score_item {
+    int64_t live, trace, *node;
+    int32_t first, n_steps;
+    bool done;
+} score_item;
+
+typedef struct work {
     rung_reward *r;
     rung_store *store;
-    int64_t model;
     const rung_log *log;
-    rung_ids traces;
+    int64_t run;
+    rung_scorer *scorer;
+    rung_ids traces;  /* with a missing score */
     reward_ids known; /* nodes in the store, or asked for in this call */
+    score_item item[WINDOW_MAX];
+    int32_t n_items;
     size_t next;
-    score_job job[SCORE_WINDOW];
-    int32_t n_out;
     score_row *row;
     size_t n_rows, cap_rows;
-    double row_t;
-    int64_t n_done, n_total, n_tok, n_spelled, n_by_step, n_skipped;
-} scorer;
+    double row_t, spent_t;
+    int64_t spent_tok, n_done;
+    rung_score_report out;
+} work;
 
-static rung_status flush(scorer *w, rung_error *err) {
-    if (w->n_rows == 0) return RUNG_OK;
+static int64_t tokens_read(const work *w) {
+    rung_scorer_stats st = {0};
+    if (w->scorer) rung_scorer_get_stats(&st, w->scorer);
+    return st.n_tok;
+}
+
+/* Rows and what they cost, all or nothing. */
+static rung_status flush(work *w, rung_error *err) {
+    double now = rung_now();
+    int64_t n_tok = tokens_read(w);
+    if (w->n_rows == 0 && n_tok == w->spent_tok) return RUNG_OK;
     RUNG_TRY(rung_store_begin(w->store, err));
     rung_status st = RUNG_OK;
     for (size_t i = 0; i < w->n_rows && st == RUNG_OK; i++)
-        st = rung_score_put(w->store, w->row[i].node, w->model, w->row[i].value, err);
+        st = rung_score_put(w->store, w->row[i].node, w->out.model, w->row[i].value, err);
+    if (st == RUNG_OK && w->run)
+        st = rung_run_spend(w->store, w->run, n_tok - w->spent_tok, now - w->spent_t, err);
     if (st != RUNG_OK) {
         rung_store_rollback(w->store);
         return st;
     }
+    RUNG_TRY(rung_store_commit(w->store, err));
+    w->out.n_steps += (int64_t)w->n_rows;
     w->n_rows = 0;
-    return rung_store_commit(w->store, err);
+    w->spent_tok = n_tok;
+    w->spent_t = now;
+    return RUNG_OK;
 }
 
-static rung_status push(scorer *w, int64_t node, double value, rung_error *err) {
+static rung_status push(work *w, int64_t node, double value, rung_error *err) {
     if (!isfinite(value))
         return rung_fail(err, RUNG_E_MODEL, "the score of node %lld is not finite",
                          (long long)node);
     if (w->n_rows == w->cap_rows) {
-        size_t cap = w->cap_rows ? w->cap_rows * 2 : SCORE_FLUSH;
+        size_t cap = w->cap_rows ? w->cap_rows * 2 : FLUSH_ROWS;
         score_row *grown = rung_realloc(w->row, cap * sizeof *grown);
         if (!grown) return rung_fail(err, RUNG_E_NOMEM, "no memory for %zu scores", cap);
         w->row = grown;
@@ -66,31 +87,27 @@ static rung_status push(scorer *w, int64_t node, double value, rung_error *err) 
     return RUNG_OK;
 }
 
-static rung_status trace_done(scorer *w, rung_error *err) {
+static rung_status trace_done(work *w, rung_error *err) {
     w->n_done++;
-    if (w->n_rows >= SCORE_FLUSH || (w->n_rows && rung_now() - w->row_t > RUNG_FLUSH_S))
+    if (w->n_rows >= FLUSH_ROWS || (w->n_rows && rung_now() - w->row_t > RUNG_FLUSH_S))
         RUNG_TRY(flush(w, err));
-    return rung_progress(w->log, "traces", w->n_done, w->n_total, w->n_tok, err);
-}
-
-static bool outcome_only(const rung_reward *r) {
-    return r->kind == RUNG_REWARD_ORM_HEAD;
+    return rung_progress(w->log, "traces", w->n_done, w->out.n_traces, tokens_read(w), err);
 }
 
 static int32_t first_step(const rung_reward *r, const rung_trace *t) {
-    return outcome_only(r) && t->n_steps ? t->n_steps - 1 : 0;
+    return r->kind == RUNG_REWARD_ORM_HEAD && t->n_steps ? t->n_steps - 1 : 0;
 }
 
 /* First step of t whose score is neither stored nor asked for; n_steps when none. A node's
  * descendants come after it, so all from there on are missing. */
-static rung_status first_missing(int32_t *first, scorer *w, const rung_trace *t, rung_error *err) {
+static rung_status first_missing(int32_t *first, work *w, const rung_trace *t, rung_error *err) {
     int32_t k = first_step(w->r, t);
     for (; k < t->n_steps; k++) {
         int64_t node = t->step[k].node, one = 1;
         double value;
         bool found = reward_ids_has(&w->known, node), is_new;
         if (found) continue;
-        RUNG_TRY(rung_score_get(&value, &found, w->store, node, w->model, err));
+        RUNG_TRY(rung_score_get(&value, &found, w->store, node, w->out.model, err));
         if (!found) break;
         RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, node, err));
     }
@@ -98,7 +115,7 @@ static rung_status first_missing(int32_t *first, scorer *w, const rung_trace *t,
     return RUNG_OK;
 }
 
-static rung_status collect(scorer *w, const rung_filter *f, rung_error *err) {
+static rung_status collect(work *w, const rung_filter *f, rung_error *err) {
     rung_iter *it;
     RUNG_TRY(rung_trace_iter(&it, w->store, f, err));
     const rung_trace *t;
@@ -106,23 +123,23 @@ static rung_status collect(scorer *w, const rung_filter *f, rung_error *err) {
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
         int32_t first;
         st = first_missing(&first, w, t, err);
-        w->n_total++;
+        w->out.n_traces++;
         if (st == RUNG_OK && first < t->n_steps) st = rung_ids_push(&w->traces, t->id, err);
         if (st != RUNG_OK) break;
     }
     rung_iter_free(it);
-    w->n_done = w->n_total - (int64_t)w->traces.n;
+    w->n_done = w->out.n_traces - (int64_t)w->traces.n;
     return st == RUNG_DONE ? RUNG_OK : st;
 }
 
 /* exp of the least ln p among the step's tokens, from what sampling stored. */
-static rung_status score_confidence(scorer *w, rung_error *err) {
+static rung_status score_confidence(work *w, rung_error *err) {
     for (; w->next < w->traces.n; w->next++) {
         rung_iter *it;
         const rung_trace *t;
         RUNG_TRY(reward_trace_get(&t, &it, w->store, w->traces.id[w->next], err));
         rung_status st = RUNG_OK;
-        if (!t->logprob || t->n_tok == 0) w->n_skipped++;
+        if (!t->logprob || t->n_tok == 0) w->out.n_skipped++;
         for (int32_t k = 0; t->logprob && t->n_tok && k < t->n_steps && st == RUNG_OK; k++) {
             double least = 0.0;
             for (int32_t i = t->step[k].tok_begin; i < t->step[k].tok_end; i++)
@@ -136,116 +153,126 @@ static rung_status score_confidence(scorer *w, rung_error *err) {
     return RUNG_OK;
 }
 
-/* Only what is missing is asked for: what traces of a problem share is computed once, and the
- * engine takes the tokens before the first asked position from its cache. */
-static rung_status queue_eval(scorer *w, score_job *j, const reward_layout *l, const rung_trace *t,
-                              int32_t first, rung_error *err) {
-    j->n = l->n_at - first;
-    j->node = rung_alloc((size_t)j->n * sizeof *j->node);
-    if (!j->node) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", j->n);
-    for (int32_t k = 0; k < j->n; k++) j->node[k] = t->step[first + k].node;
-    j->trace = t->id;
-    bool token = w->r->kind == RUNG_REWARD_PRM_TOKEN;
-    rung_eval v = {.tok = l->tok,
-                   .n_tok = l->at[l->n_at - 1] + 1,
-                   .at = l->at + first,
-                   .n_at = j->n,
-                   .hidden = !token,
-                   .logits = token,
-                   .ud = j};
-    rung_status st = rung_engine_eval(w->r->engine, &v, err);
-    if (st != RUNG_OK) {
-        rung_free(j->node);
-        j->node = NULL;
-        return st;
-    }
-    j->used = true;
-    w->n_out++;
-    for (int32_t k = 0; k < j->n; k++) {
-        int64_t one = 1;
-        bool is_new;
-        RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, j->node[k], err));
-    }
-    return RUNG_OK;
-}
+/* Windows -------------------------------------------------------------------------------------- */
 
-/* Lay one trace out and queue it. A trace that cannot be read (no steps, too long for the context)
- * stays unscored and is named. */
-static rung_status submit(scorer *w, score_job *j, int64_t id, rung_error *err) {
-    rung_arena *a = rung_arena_new(0);
-    rung_iter *it = NULL;
-    reward_layout l = {0};
-    rung_status st = RUNG_OK;
-    if (!a) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to read a trace"));
-    const rung_trace *t;
-    rung_problem p;
-    RUNG_GOTO(reward_trace_get(&t, &it, w->store, id, err));
-    int32_t first;
-    RUNG_GOTO(first_missing(&first, w, t, err));
-    if (first == t->n_steps) {
-        st = trace_done(w, err);
-        goto out;
-    }
-    RUNG_GOTO(rung_problem_get(w->store, &p, a, t->problem, err));
-    bool spelled, by_step;
-    rung_error e = RUNG_ERROR_INIT;
-    st = reward_layout_make(&l, &spelled, &by_step, rung_engine_model(w->r->engine), &w->r->format,
-                            &p, t, &e);
-    if (st == RUNG_OK) {
-        w->n_spelled += spelled;
-        w->n_by_step += by_step;
-        st = queue_eval(w, j, &l, t, first, &e);
-    }
-    if (st == RUNG_E_FORMAT || st == RUNG_E_LIMIT) {
-        w->n_skipped++;
-        rung_event(w->log, RUNG_WARN, "reward.skip", RUNG_I("trace", id), RUNG_S("why", e.what));
-        st = trace_done(w, err);
-    } else if (st != RUNG_OK && err) {
-        *err = e;
-    }
-out:
-    rung_iter_free(it);
-    rung_arena_free(a);
-    reward_layout_clear(&l);
-    return st;
-}
-
-static rung_status fill(scorer *w, rung_error *err) {
-    for (int32_t k = 0; k < SCORE_WINDOW; k++)
-        while (!w->job[k].used && w->next < w->traces.n)
-            RUNG_TRY(submit(w, &w->job[k], w->traces.id[w->next++], err));
-    return RUNG_OK;
-}
-
-/* P(+) / (P(+) + P(-)): a sigmoid of the logits' difference. */
-static double plus_share(const float *logit, int32_t plus, int32_t minus) {
-    return 1.0 / (1.0 + exp((double)logit[minus] - (double)logit[plus]));
-}
-
-static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
-    scorer *w = ud;
-    score_job *j = o->ud;
-    rung_model_info info;
-    rung_model_get_info(&info, rung_engine_model(w->r->engine));
-    bool token = w->r->kind == RUNG_REWARD_PRM_TOKEN;
-    if (o->n_at != j->n || !(token ? o->logits : o->hidden))
-        return rung_fail(err, RUNG_E_MODEL, "the engine gave no read-out");
-    for (int32_t k = 0; k < j->n; k++) {
-        double p = token ? plus_share(o->logits + (size_t)k * (size_t)info.n_vocab, w->r->plus,
-                                      w->r->minus)
-                         : rung_head_score(w->r->head, o->hidden + (size_t)k * (size_t)info.n_embd);
-        RUNG_TRY(push(w, j->node[k], p, err));
-    }
-    rung_free(j->node);
-    j->node = NULL;
-    j->used = false;
-    w->n_out--;
-    w->n_tok += o->n_new;
-    RUNG_TRY(fill(w, err));
+/* A trace that cannot be read stays unscored, is counted and named. */
+static rung_status skip(work *w, int64_t trace, const rung_error *e, rung_error *err) {
+    w->out.n_skipped++;
+    w->out.n_skipped_tag += e->code == RUNG_E_MISMATCH;
+    w->out.n_skipped_context += e->code == RUNG_E_LIMIT;
+    rung_event(w->log, RUNG_WARN, "reward.skip", RUNG_I("trace", trace), RUNG_S("why", e->what));
     return trace_done(w, err);
 }
 
-static rung_status register_model(int64_t *id, scorer *w, rung_error *err) {
+static rung_status add_item(work *w, const rung_trace *t, int32_t first, reward_layout *l,
+                            rung_error *err) {
+    score_item *i = &w->item[w->n_items];
+    *i = (score_item){.live = -1, .trace = t->id, .first = first, .n_steps = t->n_steps};
+    i->node = rung_alloc((size_t)t->n_steps * sizeof *i->node);
+    if (!i->node) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", t->n_steps);
+    w->n_items++;
+    for (int32_t k = 0; k < t->n_steps; k++) i->node[k] = t->step[k].node;
+    for (int32_t k = first; k < t->n_steps; k++) {
+        int64_t one = 1;
+        bool is_new;
+        RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, i->node[k], err));
+    }
+    return reward_scorer_add(&i->live, w->scorer, l, first, err);
+}
+
+/* Lay one trace out into the window. */
+static rung_status take(work *w, const rung_trace *t, rung_arena *a, rung_error *err) {
+    reward_layout l = {0};
+    rung_problem p;
+    int32_t first;
+    bool spelled, by_step;
+    RUNG_TRY(first_missing(&first, w, t, err));
+    if (first == t->n_steps) return trace_done(w, err);
+    RUNG_TRY(rung_problem_get(w->store, &p, a, t->problem, err));
+    rung_error e = RUNG_ERROR_INIT;
+    rung_status st =
+        reward_layout_trace(&l, &spelled, &by_step, reward_scorer_plan(w->scorer), &p, t, &e);
+    if (st == RUNG_E_FORMAT || st == RUNG_E_MISMATCH) return skip(w, t->id, &e, err);
+    if (st == RUNG_OK) {
+        w->out.n_spelled += spelled;
+        w->out.n_by_step += by_step;
+        st = add_item(w, t, first, &l, &e);
+    }
+    reward_layout_clear(&l);
+    if (st != RUNG_OK && err) *err = e;
+    return st;
+}
+
+/* Whole problems until the window is full. */
+static rung_status fill(work *w, rung_error *err) {
+    rung_arena *a = rung_arena_new(0);
+    int64_t problem = 0;
+    rung_status st = a ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "no memory to read traces");
+    while (st == RUNG_OK && w->next < w->traces.n && w->n_items < WINDOW_MAX) {
+        rung_iter *it;
+        const rung_trace *t;
+        st = reward_trace_get(&t, &it, w->store, w->traces.id[w->next], err);
+        if (st != RUNG_OK) break;
+        bool full = w->n_items >= WINDOW && t->problem != problem;
+        problem = t->problem;
+        if (!full) {
+            st = take(w, t, a, err);
+            w->next++;
+        }
+        rung_iter_free(it);
+        rung_arena_reset(a);
+        if (full) break;
+    }
+    rung_arena_free(a);
+    return st;
+}
+
+static rung_status on_done(void *ud, int64_t live, rung_error *err) {
+    work *w = ud;
+    const double *score;
+    int32_t n;
+    for (int32_t i = 0; i < w->n_items; i++) {
+        score_item *it = &w->item[i];
+        if (it->live != live || it->done) continue;
+        rung_scorer_get(&score, &n, w->scorer, live, NULL); /* too long: told after the window */
+        for (int32_t k = it->first; k < n; k++) RUNG_TRY(push(w, it->node[k], score[k], err));
+        it->done = n == it->n_steps;
+        return it->done ? trace_done(w, err) : RUNG_OK;
+    }
+    return RUNG_OK;
+}
+
+static rung_status close_window(work *w, rung_status st, rung_error *err) {
+    const double *score;
+    int32_t n;
+    for (int32_t i = 0; i < w->n_items; i++) {
+        score_item *it = &w->item[i];
+        rung_error e = RUNG_ERROR_INIT;
+        if (st == RUNG_OK && !it->done &&
+            rung_scorer_get(&score, &n, w->scorer, it->live, &e) != RUNG_OK)
+            st = skip(w, it->trace, &e, err);
+        rung_scorer_drop(w->scorer, it->live);
+        rung_free(it->node);
+    }
+    w->n_items = 0;
+    return st;
+}
+
+static rung_status score_windows(work *w, rung_error *err) {
+    reward_scorer_cb cb = {on_done, w};
+    RUNG_TRY(rung_scorer_open(&w->scorer, w->r, err));
+    rung_status st = RUNG_OK;
+    while (st == RUNG_OK && w->next < w->traces.n) {
+        st = fill(w, err);
+        if (st == RUNG_OK) st = reward_scorer_run(w->scorer, &cb, err);
+        st = close_window(w, st, err);
+    }
+    return st;
+}
+
+/* The ledger ----------------------------------------------------------------------------------- */
+
+static rung_status register_model(work *w, rung_error *err) {
     rung_reward *r = w->r;
     const char *slash = strrchr(r->path, '/');
     rung_buf meta;
@@ -257,6 +284,10 @@ static rung_status register_model(int64_t *id, scorer *w, rung_error *err) {
     rung_buf_json_str(&meta, source, strlen(source));
     rung_buf_str(&meta, ",\"base_hash\":");
     rung_buf_json_str(&meta, base, strlen(base));
+    if (r->format.name) {
+        rung_buf_str(&meta, ",\"format\":");
+        rung_buf_json_str(&meta, r->format.name, strlen(r->format.name));
+    }
     rung_buf_str(&meta, "}");
     rung_status st = rung_buf_check(&meta, err);
     rung_model_row row = {.name = slash ? slash + 1 : r->path,
@@ -266,40 +297,97 @@ static rung_status register_model(int64_t *id, scorer *w, rung_error *err) {
                           .meta = meta.data};
     if (st == RUNG_OK) st = rung_model_put(w->store, &row, err);
     rung_buf_clear(&meta);
-    w->model = *id = row.id;
+    w->out.model = row.id;
     return st;
 }
 
-static rung_status score_all(scorer *w, rung_error *err) {
-    if (w->r->kind == RUNG_REWARD_CONFIDENCE) return score_confidence(w, err);
-    rung_status st = fill(w, err);
-    rung_engine_cb cb = {.on_eval = on_eval, .ud = w};
-    return rung_engine_drain(w->r->engine, &cb, st, w->n_out, err);
+/* The run is tied to the model before it spends anything, so that the cost of a killed run counts.
+ */
+static rung_status tie_run(work *w, rung_error *err) {
+    if (!w->run) return RUNG_OK;
+    rung_buf b;
+    rung_buf_init(&b, 1u << 10);
+    rung_buf_printf(&b, "{\"v\":1,\"model\":%lld}", (long long)w->out.model);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) st = rung_result_put(w->store, w->run, "score.model", b.data, err);
+    rung_buf_clear(&b);
+    return st;
 }
 
-rung_status rung_reward_score(int64_t *model_id, rung_reward *r, rung_store *s,
+static void add_run(rung_score_cost *out, const rung_run *run, int64_t n, int64_t id) {
+    for (int64_t i = 0; i < n; i++)
+        if (run[i].id == id) {
+            out->n_tok += run[i].tokens;
+            out->wall_s += run[i].wall_s;
+        }
+}
+
+rung_status rung_reward_cost(rung_score_cost *out, bool *found, rung_store *s, int64_t model,
+                             rung_error *err) {
+    rung_arena *a = rung_arena_new(0);
+    rung_iter *it = NULL;
+    rung_run *run;
+    int64_t n = 0, id;
+    const char *json;
+    *out = (rung_score_cost){0};
+    *found = false;
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "no memory for the ledger");
+    rung_status st = rung_run_list(&run, &n, a, s, err);
+    if (st == RUNG_OK) st = rung_result_iter(&it, s, "score.model", err);
+    while (st == RUNG_OK && (st = rung_result_next(&id, &json, it, err)) == RUNG_OK) {
+        yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+        bool own = rung_json_i64(yyjson_doc_get_root(doc), "model", 0) == model;
+        yyjson_doc_free(doc);
+        if (!own) continue;
+        *found = true;
+        add_run(out, run, n, id);
+    }
+    rung_iter_free(it);
+    rung_arena_free(a);
+    if (st == RUNG_DONE) st = RUNG_OK;
+    return st == RUNG_OK ? rung_score_count(&out->n_steps, s, model, err) : st;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+static rung_status score_all(work *w, const rung_filter *f, rung_error *err) {
+    RUNG_TRY(register_model(w, err));
+    RUNG_TRY(tie_run(w, err));
+    RUNG_TRY(collect(w, f, err));
+    rung_status st = w->r->engine ? score_windows(w, err) : score_confidence(w, err);
+    rung_status kept = flush(w, st == RUNG_OK ? err : NULL); /* the first failure is told */
+    return st == RUNG_OK ? kept : st;
+}
+
+rung_status rung_reward_score(rung_score_report *out, rung_reward *r, rung_store *s, int64_t run_id,
                               const rung_filter *f, const rung_log *log, rung_error *err) {
-    scorer *w = rung_calloc(1, sizeof *w);
+    work *w = rung_calloc(1, sizeof *w);
     if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory to score");
     w->r = r;
     w->store = s;
     w->log = log;
-    int64_t id = 0;
-    rung_status st = register_model(&id, w, err);
-    if (st == RUNG_OK) st = collect(w, f, err);
-    if (st == RUNG_OK) st = score_all(w, err);
-    rung_status kept = flush(w, st == RUNG_OK ? err : NULL); /* the first failure is told */
-    if (st == RUNG_OK) st = kept;
-    bool odd = w->n_by_step || w->n_skipped;
-    rung_event(log, odd ? RUNG_WARN : RUNG_INFO, "reward.score",
-               RUNG_S("kind", rung_reward_kind_name(r->kind)), RUNG_I("traces", w->n_total),
-               RUNG_I("tokens", w->n_tok), RUNG_I("retokenised", w->n_spelled),
-               RUNG_I("retokenised_by_step", w->n_by_step), RUNG_I("skipped", w->n_skipped));
-    for (int32_t k = 0; k < SCORE_WINDOW; k++) rung_free(w->job[k].node);
+    w->run = run_id;
+    double t0 = w->spent_t = rung_now();
+    rung_status st = score_all(w, f, err);
+    rung_score_report *o = &w->out;
+    rung_scorer_stats read = {0};
+    if (w->scorer) rung_scorer_get_stats(&read, w->scorer);
+    o->n_tok = read.n_tok;
+    o->n_tok_cached = read.n_tok_cached;
+    o->n_scored = w->n_done - o->n_skipped;
+    o->wall_s = rung_now() - t0;
+    rung_event(log, o->n_by_step || o->n_skipped ? RUNG_WARN : RUNG_INFO, "reward.score",
+               RUNG_S("kind", rung_reward_kind_name(r->kind)), RUNG_I("traces", o->n_traces),
+               RUNG_I("steps", o->n_steps), RUNG_I("tokens", o->n_tok),
+               RUNG_I("tokens_cached", o->n_tok_cached), RUNG_D("wall_s", o->wall_s),
+               RUNG_I("retokenised", o->n_spelled), RUNG_I("retokenised_by_step", o->n_by_step),
+               RUNG_I("skipped", o->n_skipped), RUNG_I("skipped_tag", o->n_skipped_tag),
+               RUNG_I("skipped_context", o->n_skipped_context));
+    if (out) *out = *o;
+    rung_scorer_close(w->scorer);
     rung_free(w->row);
     rung_ids_clear(&w->traces);
     reward_ids_clear(&w->known);
     rung_free(w);
-    if (model_id) *model_id = id;
     return st;
 }

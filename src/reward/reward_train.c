@@ -174,7 +174,11 @@ static rung_status put_figures(rung_store *s, int64_t run, const rung_reward_rep
 static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *s, rung_model *m,
                         const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
                         rung_error *err) {
-    reward_format f = {o->system, o->suffix, o->tag, o->read_before_tag, o->tag_first};
+    reward_format f = {.system = o->system,
+                       .suffix = o->suffix,
+                       .tag = o->tag,
+                       .read_before_tag = o->read_before_tag,
+                       .tag_first = o->tag_first};
     if (o->kind == RUNG_REWARD_PRM_TOKEN)
         return reward_train_token(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;
@@ -187,7 +191,7 @@ static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *
 static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) {
     if (o->struct_size != sizeof *o)
         return rung_fail(err, RUNG_E_INVAL, "rung_reward_train_opts of another size");
-    if ((unsigned)o->kind >= RUNG_REWARD_KIND_COUNT || o->kind == RUNG_REWARD_CONFIDENCE) {
+    if ((unsigned)o->kind >= RUNG_REWARD_CONFIDENCE) { /* the rows before it are trained */
         rung_fail(err, RUNG_E_INVAL, "there is nothing to train for kind \"%s\"",
                   rung_reward_kind_name(o->kind));
         return rung_error_hint(err, "prm_head, orm_head or prm_token");

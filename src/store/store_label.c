@@ -147,3 +147,10 @@ rung_status rung_score_get(double *value, bool *found, rung_store *s, int64_t no
     *found = true;
     return RUNG_OK;
 }
+
+rung_status rung_score_count(int64_t *n, rung_store *s, int64_t model, rung_error *err) {
+    bool found;
+    *n = 0;
+    return store_get_i64(n, &found, s, err, "count scores",
+                         "SELECT count(*) FROM score WHERE model=?", "i", model);
+}

@@ -69,6 +69,12 @@ static inline rung_reward_train_opts train_opts(rung_reward_kind kind, const cha
     return o;
 }
 
+static inline int64_t score_with(rung_reward *r, rung_store *s, const rung_filter *f) {
+    rung_score_report o;
+    OK(rung_reward_score(&o, r, s, 0, f, NULL, err));
+    return o.model;
+}
+
 /* Smallest score of a right step and largest of a wrong one, over scored steps up to the first
  * error: what comes after it was masked in training. */
 static inline int score_range(double *right_min, double *wrong_max, rung_store *s, int64_t model) {

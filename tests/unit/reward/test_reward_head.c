@@ -59,10 +59,10 @@ static void scores_steps(void **state) {
     OK(rung_reward_open(&r, prm_path, base.e, err));
     assert_string_equal(rung_reward_key(r, "target", ""), "hard");
     int64_t model, again;
-    OK(rung_reward_score(&model, r, s, &(rung_filter){.split = "test"}, NULL, err));
+    model = score_with(r, s, &(rung_filter){.split = "test"});
     double right, wrong;
     int n_test = score_range(&right, &wrong, s, model);
-    OK(rung_reward_score(&again, r, s, &(rung_filter){0}, NULL, err));
+    again = score_with(r, s, &(rung_filter){0});
     int n_all = score_range(&right, &wrong, s, model);
     assert_int_equal(model, again);
     assert_true(n_test > 100 && n_all > n_test);
@@ -103,8 +103,8 @@ static void foreign_traces(void **state) {
     rung_reward *r;
     OK(rung_reward_open(&r, prm_path, base.e, err));
     int64_t m1, m2;
-    OK(rung_reward_score(&m1, r, s, &(rung_filter){.limit = 5}, NULL, err));
-    OK(rung_reward_score(&m2, r, f, &(rung_filter){0}, NULL, err));
+    m1 = score_with(r, s, &(rung_filter){.limit = 5});
+    m2 = score_with(r, f, &(rung_filter){0});
     rung_iter *jt;
     const rung_trace *u;
     OK(rung_trace_iter(&it, s, &(rung_filter){.limit = 5}, err));
@@ -147,7 +147,7 @@ static void outcome_model(void **state) {
     assert_string_equal(rung_reward_key(r, "label_source", ""), "verdict");
     assert_int_equal(rung_reward_aggregate_of(r), RUNG_AGGREGATE_LAST);
     int64_t model;
-    OK(rung_reward_score(&model, r, s, &(rung_filter){0}, NULL, err));
+    model = score_with(r, s, &(rung_filter){0});
     rung_iter *it;
     const rung_trace *t;
     OK(rung_trace_iter(&it, s, &(rung_filter){0}, err));

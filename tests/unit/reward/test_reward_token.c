@@ -54,7 +54,7 @@ static void scores(void **state) {
     assert_string_equal(rung_reward_key(r, "label_source", ""), "hand");
     assert_int_equal(rung_reward_aggregate_of(r), RUNG_AGGREGATE_MIN);
     int64_t model;
-    OK(rung_reward_score(&model, r, s, &(rung_filter){0}, NULL, err));
+    model = score_with(r, s, &(rung_filter){0});
     double right, wrong;
     int n = score_range(&right, &wrong, s, model);
     assert_true(n > 300);

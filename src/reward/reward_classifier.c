@@ -1,0 +1,134 @@
+/* Heads of published reward models, in the tensors that llama.cpp uses for classification. libllama
+ * computes them for a whole sequence only (rank pooling); here they are applied to hidden states at
+ * chosen positions. */
+#include "reward/reward_classifier.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { UNITS_MAX = 1 << 20 };
+
+bool reward_classifier_in(const rung_gguf *g) {
+    return rung_gguf_has_tensor(g, "cls.output.weight") || rung_gguf_has_tensor(g, "cls.weight");
+}
+
+void reward_classifier_clear(reward_classifier *c) {
+    rung_free(c->w);
+    rung_free(c->b);
+    rung_free(c->w_out);
+    rung_free(c->b_out);
+    *c = (reward_classifier){0};
+}
+
+typedef struct reading {
+    const rung_gguf *g;
+    const char *path;
+    rung_error *err;
+} reading;
+
+/* A matrix of n_in columns; *n_rows becomes its rows. */
+static rung_status read_matrix(float **out, int32_t *n_rows, const reading *r, const char *name,
+                               int32_t n_in) {
+    int64_t d[4];
+    RUNG_TRY(rung_gguf_tensor(out, d, r->g, name, r->err));
+    if (d[0] != n_in || d[1] < 1 || d[1] > UNITS_MAX || d[2] * d[3] != 1)
+        return rung_fail(r->err, RUNG_E_FORMAT,
+                         "\"%s\": tensor %s is %lld x %lld, not of %d inputs", r->path, name,
+                         (long long)d[0], (long long)d[1], n_in);
+    for (int64_t i = 0; i < d[0] * d[1]; i++)
+        if (!isfinite((*out)[i]))
+            return rung_fail(r->err, RUNG_E_FORMAT, "\"%s\": tensor %s is not finite", r->path,
+                             name);
+    *n_rows = (int32_t)d[1];
+    return RUNG_OK;
+}
+
+static rung_status read_bias(float **out, const reading *r, const char *name, int32_t n) {
+    int64_t d[4];
+    if (!rung_gguf_has_tensor(r->g, name)) return RUNG_OK;
+    RUNG_TRY(rung_gguf_tensor(out, d, r->g, name, r->err));
+    if (d[0] * d[1] * d[2] * d[3] != n)
+        return rung_fail(r->err, RUNG_E_FORMAT, "\"%s\": tensor %s holds %lld numbers, not %d",
+                         r->path, name, (long long)(d[0] * d[1] * d[2] * d[3]), n);
+    for (int32_t i = 0; i < n; i++)
+        if (!isfinite((*out)[i]))
+            return rung_fail(r->err, RUNG_E_FORMAT, "\"%s\": tensor %s is not finite", r->path,
+                             name);
+    return RUNG_OK;
+}
+
+rung_status reward_classifier_read(reward_classifier *out, const rung_gguf *g, const char *path,
+                                   int32_t n_in, const char *activation, rung_error *err) {
+    reading r = {g, path, err};
+    *out = (reward_classifier){.n_in = n_in};
+    const char *act = activation ? activation : "tanh";
+    memcpy(out->activation, act, strnlen(act, sizeof out->activation - 1));
+    bool two = rung_gguf_has_tensor(g, "cls.output.weight");
+    if (!two) { /* some files name their only layer cls (jina's) */
+        RUNG_TRY(read_matrix(&out->w_out, &out->n_out, &r, "cls.weight", n_in));
+        return read_bias(&out->b_out, &r, "cls.bias", out->n_out);
+    }
+    if (rung_gguf_has_tensor(g, "cls.norm.weight"))
+        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": a head with a norm (cls.norm) is not read",
+                         path);
+    if (rung_gguf_has_tensor(g, "cls.weight")) {
+        RUNG_TRY(read_matrix(&out->w, &out->n_mid, &r, "cls.weight", n_in));
+        RUNG_TRY(read_bias(&out->b, &r, "cls.bias", out->n_mid));
+    }
+    int32_t n_last = out->n_mid ? out->n_mid : n_in;
+    RUNG_TRY(read_matrix(&out->w_out, &out->n_out, &r, "cls.output.weight", n_last));
+    return read_bias(&out->b_out, &r, "cls.output.bias", out->n_out);
+}
+
+void reward_classifier_put(const reward_classifier *c, rung_gguf_writer *w) {
+    int64_t n_in = c->n_in, n_mid = c->n_mid, n_out = c->n_out;
+    int64_t one[2] = {n_in, n_mid}, two[2] = {n_mid ? n_mid : n_in, n_out};
+    if (c->w) rung_gguf_put_tensor(w, "cls.weight", RUNG_GGUF_F32, 2, one, c->w);
+    if (c->b) rung_gguf_put_tensor(w, "cls.bias", RUNG_GGUF_F32, 1, &n_mid, c->b);
+    rung_gguf_put_tensor(w, "cls.output.weight", RUNG_GGUF_F32, 2, two, c->w_out);
+    if (c->b_out) rung_gguf_put_tensor(w, "cls.output.bias", RUNG_GGUF_F32, 1, &n_out, c->b_out);
+}
+
+static double dot(const float *w, const float *x, int32_t n) {
+    double s = 0.0;
+    for (int32_t i = 0; i < n; i++) s += (double)w[i] * (double)x[i];
+    return s;
+}
+
+static float activate(const char *name, double v) {
+    if (strcmp(name, "relu") == 0) return (float)(v > 0.0 ? v : 0.0);
+    return (float)(strcmp(name, "tanh") == 0 ? tanh(v) : v);
+}
+
+rung_status reward_classifier_score(double *out, const reward_classifier *c, const float *x,
+                                    int64_t number, rung_error *err) {
+    float *mid = NULL;
+    const float *last = x;
+    int32_t n_last = c->n_in;
+    if (c->n_out > 1 && number >= c->n_out)
+        return rung_fail(err, RUNG_E_FORMAT, "class %lld of a head with %d outputs",
+                         (long long)number, c->n_out);
+    if (c->n_mid) {
+        mid = rung_alloc((size_t)c->n_mid * sizeof *mid);
+        if (!mid) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+        for (int32_t j = 0; j < c->n_mid; j++) {
+            double v = dot(c->w + (size_t)j * (size_t)c->n_in, x, c->n_in);
+            mid[j] = activate(c->activation, v + (c->b ? (double)c->b[j] : 0.0));
+        }
+        last = mid;
+        n_last = c->n_mid;
+    }
+    double most = -INFINITY, own = 0.0, sum = 0.0;
+    for (int pass = 0; pass < 2;
+         pass++) /* the largest first: exp of what is above 0 may overflow */
+        for (int32_t j = 0; j < c->n_out; j++) {
+            double z = dot(c->w_out + (size_t)j * (size_t)n_last, last, n_last);
+            z += c->b_out ? (double)c->b_out[j] : 0.0;
+            if (pass == 0) most = fmax(most, z);
+            if (pass == 1) sum += exp(z - most);
+            if (pass == 1 && j == number) own = exp(z - most);
+        }
+    *out = c->n_out == 1 ? 1.0 / (1.0 + exp(-most)) : own / sum;
+    rung_free(mid);
+    return RUNG_OK;
+}
