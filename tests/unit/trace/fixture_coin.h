@@ -36,7 +36,7 @@ static void coin_tensor(rung_gguf_writer *w, const char *name, int64_t cols, int
     free(x);
 }
 
-static void coin_model(const char *path) {
+static inline void coin_model(const char *path) {
     rung_gguf_writer *w = rung_gguf_writer_new();
     static char text[COIN_V][16];
     static const char *token[COIN_V];
@@ -120,7 +120,7 @@ static void coin_teardown(void) {
     } while (0)
 
 /* A store with n problems "toss K": the answer is 1. */
-static void coin_store(const char *path, int n) {
+static inline void coin_store(const char *path, int n) {
     rung_store *s;
     OK(rung_store_open(&s, path, RUNG_STORE_CREATE, err));
     for (int i = 0; i < n; i++) {
@@ -140,7 +140,7 @@ static void coin_store(const char *path, int n) {
     }
     rung_store_close(s);
 }
-static int64_t coin_run(rung_store *s, const char *kind, const char *config) {
+static inline int64_t coin_run(rung_store *s, const char *kind, const char *config) {
     rung_run r = {.name = kind, .kind = kind, .config = config, .seed = 5};
     OK(rung_run_begin(s, &r, err));
     return r.id;
