@@ -183,8 +183,12 @@ int32_t rung_kv_acquire(kv *k, const int32_t *tok, int32_t limit) {
         if (s < k->n_seq) continue;
         if (victim < 0 || k->stream[s].used < k->stream[victim].used) victim = s;
     }
-    /* In place: nothing is lost, or less than is kept, or it is the one that would go anyway. */
-    bool in_place = best >= k->n_seq && (k->stream[best].n - n_best <= n_best || best == victim);
+    /* In place: nothing is lost, or it is the one that would go anyway, or less is lost than kept
+     * and no stream is free: texts that grow side by side keep what they have, while there is room.
+     */
+    int32_t lost = best >= 0 ? k->stream[best].n - n_best : 0;
+    bool in_place = best >= k->n_seq &&
+                    (lost == 0 || best == victim || (lost <= n_best && k->stream[victim].n > 0));
     if (in_place) {
         cut(k, best, n_best);
     } else {

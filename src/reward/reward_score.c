@@ -31,7 +31,7 @@ typedef struct work {
     int64_t run;
     rung_scorer *scorer;
     rung_ids traces;  /* with a missing score */
-    reward_ids known; /* nodes in the store, or asked for in this call */
+    reward_ids known; /* nodes that have their score */
     score_item item[WINDOW_MAX];
     int32_t n_items;
     size_t next;
@@ -71,7 +71,12 @@ static rung_status flush(work *w, rung_error *err) {
     return RUNG_OK;
 }
 
+/* Traces of equal text share their nodes: the first score stays. */
 static rung_status push(work *w, int64_t node, double value, rung_error *err) {
+    int64_t one = 1;
+    bool is_new;
+    RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, node, err));
+    if (!is_new) return RUNG_OK;
     if (!isfinite(value))
         return rung_fail(err, RUNG_E_MODEL, "the score of node %lld is not finite",
                          (long long)node);
@@ -98,8 +103,8 @@ static int32_t first_step(const rung_reward *r, const rung_trace *t) {
     return r->kind == RUNG_REWARD_ORM_HEAD && t->n_steps ? t->n_steps - 1 : 0;
 }
 
-/* First step of t whose score is neither stored nor asked for; n_steps when none. A node's
- * descendants come after it, so all from there on are missing. */
+/* First step of t without a score; n_steps when none. A node's descendants come after it, so all
+ * from there on are missing. */
 static rung_status first_missing(int32_t *first, work *w, const rung_trace *t, rung_error *err) {
     int32_t k = first_step(w->r, t);
     for (; k < t->n_steps; k++) {
@@ -172,11 +177,6 @@ static rung_status add_item(work *w, const rung_trace *t, int32_t first, reward_
     if (!i->node) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d steps", t->n_steps);
     w->n_items++;
     for (int32_t k = 0; k < t->n_steps; k++) i->node[k] = t->step[k].node;
-    for (int32_t k = first; k < t->n_steps; k++) {
-        int64_t one = 1;
-        bool is_new;
-        RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, i->node[k], err));
-    }
     return reward_scorer_add(&i->live, w->scorer, l, first, err);
 }
 

@@ -146,14 +146,14 @@ static void fm_model(const char *path, const fm_spec *s) {
 typedef struct fm_read {
     float hidden[FM_D], logits[FM_MAX];
 } fm_read;
-static rung_status fm_on_eval(void *ud, const rung_eval_out *o, rung_error *e) {
+static inline rung_status fm_on_eval(void *ud, const rung_eval_out *o, rung_error *e) {
     fm_read *r = ud;
     (void)e;
     memcpy(r->hidden, o->hidden, sizeof r->hidden);
     memcpy(r->logits, o->logits, *(int *)o->ud * sizeof(float));
     return RUNG_OK;
 }
-static void fm_at(fm_read *r, rung_engine *e, const int32_t *tok, int32_t n) {
+static inline void fm_at(fm_read *r, rung_engine *e, const int32_t *tok, int32_t n) {
     rung_model_info info;
     rung_model_get_info(&info, rung_engine_model(e));
     int32_t at = n - 1, n_vocab = info.n_vocab;
@@ -175,7 +175,7 @@ static void fm_at(fm_read *r, rung_engine *e, const int32_t *tok, int32_t n) {
 typedef struct fm_text {
     int32_t tok[512], n;
 } fm_text;
-static void fm_add(fm_text *t, const rung_model *m, const char *text, bool special) {
+static inline void fm_add(fm_text *t, const rung_model *m, const char *text, bool special) {
     int32_t *tok, n;
     if (t->n)
         OK(rung_model_tokenize_on(&tok, &n, m, text, strlen(text), special, err));

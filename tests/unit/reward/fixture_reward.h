@@ -33,7 +33,7 @@ static void pool_label(rung_store *s, int64_t run) {
     OK(rung_store_commit(s, err));
 }
 
-static void pool_make(void) {
+static inline void pool_make(void) {
     coin_setup();
     coin_model(coin_path(base_path, "coin.gguf"));
     coin_store(coin_path(pool_path, "pool.db"), POOL_PROBLEMS);
@@ -51,7 +51,7 @@ static void pool_make(void) {
     coin_close(p);
 }
 
-static void pool_copy(char path[400], const char *name) {
+static inline void pool_copy(char path[400], const char *name) {
     rung_buf b;
     rung_buf_init(&b, 1u << 28);
     OK(rung_file_read(&b, pool_path, err));
