@@ -12,22 +12,42 @@
 extern "C" {
 #endif
 
+/* How the weights lie in memory (rung/weights.h): id, name, help. */
+#define RUNG_WEIGHTS(X)                                                                            \
+    X(AS_IS, "as-is", "as the file holds them")                                                    \
+    X(F32, "f32", "exact, 4 bytes a weight")                                                       \
+    X(BF16, "bf16", "2 bytes a weight")                                                            \
+    X(F16, "f16", "2 bytes a weight, small range")                                                 \
+    X(Q8_0, "q8_0", "8 bits a weight and a scale per 32")                                          \
+    X(Q4_0, "q4_0", "4 bits a weight and a scale per 32: changes most models")                     \
+    X(AUTO, "auto", "the fastest on this machine that keeps what the file holds")
+typedef enum rung_weights {
+#define X(id, name, help) RUNG_WEIGHTS_##id,
+    RUNG_WEIGHTS(X)
+#undef X
+        RUNG_WEIGHTS_COUNT
+} rung_weights;
+
 typedef struct rung_model rung_model;
 typedef struct rung_model_opts {
     size_t struct_size;
     bool vocab_only;
     const char *chat_template; /* NULL: from the file; "raw": none; else a name libllama knows
                                   ("chatml", ...) or a template text */
+    rung_weights weights;
+    int32_t n_seq;       /* AUTO: sequences that will run at once; 0 = as many as are best */
+    const rung_log *log; /* says what is measured or converted; NULL none */
 } rung_model_opts;
 #define RUNG_MODEL_OPTS_INIT                                                                       \
-    { sizeof(rung_model_opts), false, 0 }
+    { .struct_size = sizeof(rung_model_opts) }
 rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *o,
                             rung_error *err); /* E_MODEL + hint on any bad file */
 void rung_model_free(rung_model *m);
 typedef struct rung_model_info {
     char name[96], arch[32], hash[33], chat[32] /* "raw" or the template's name */, storage[16];
     int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ctx_train;
-    int64_t n_params, n_bytes;
+    int64_t n_params, n_bytes; /* bytes: of all tensors as they lie in memory */
+    char weights[8];           /* "as-is", "f32", ...; hash and storage are the file's */
 } rung_model_info;
 void rung_model_get_info(rung_model_info *out, const rung_model *m);
 const char *rung_model_meta(const rung_model *m, const char *key, char *buf,

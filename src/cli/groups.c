@@ -3,6 +3,7 @@
 #include "rung/problem.h"
 #include "rung/search.h"
 #include "rung/verify.h"
+#include "rung/weights.h"
 
 static const cli_opt global_opts[] = {
     OPT_PATH("store", "rung.db", CLI_FREE, "the store: a SQLite file, made when it is not there"),
@@ -36,6 +37,9 @@ static const cli_opt engine_opts[] = {
             "the model: a GGUF file, or the base URL of an OpenAI-compatible endpoint"),
     OPT_STR("chat-template", "", "NAME", CLI_KEY,
             "chatml, llama3, ..., \"raw\" for none, or a template's text; empty = the file's own"),
+    OPT_NAMES("weights", "as-is", cli_names_weights, CLI_KEY,
+              "how the weights lie in memory; auto = the fastest here that keeps what the file "
+              "holds"),
     OPT_INT("sequences", "0", "N", 0, 4096, CLI_NOTE,
             "sequences decoded at once, 0 = chosen from the model's size"),
     OPT_INT("ctx", "0", "CELLS", 0, CLI_INT_MAX, CLI_NOTE, "KV cells in all, 0 = chosen"),
@@ -86,6 +90,10 @@ const char *cli_names_verifiers(size_t i) {
 
 const char *cli_names_aggregates(size_t i) {
     return i < RUNG_AGGREGATE_COUNT ? rung_aggregate_name((rung_aggregate_id)i) : NULL;
+}
+
+const char *cli_names_weights(size_t i) {
+    return i < RUNG_WEIGHTS_COUNT ? rung_weights_name((rung_weights)i) : NULL;
 }
 
 const char *cli_names_methods(size_t i) {

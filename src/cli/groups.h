@@ -40,4 +40,5 @@ const char *cli_names_importers(size_t i);
 const char *cli_names_verifiers(size_t i);
 const char *cli_names_aggregates(size_t i);
 const char *cli_names_methods(size_t i);
+const char *cli_names_weights(size_t i);
 #endif

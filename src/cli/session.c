@@ -1,5 +1,6 @@
 /* What most commands begin and end with: the store, the run's row, the filter, the engine. */
 #include "cli/session.h"
+#include "rung/weights.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,9 @@ static rung_status open_local(cli_engine *e, const cli_call *c, const char *path
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
     rung_model_info info;
     mo.chat_template = cli_str(c, "chat-template");
+    rung_weights_find(&mo.weights, cli_str(c, "weights"));
+    mo.n_seq = o->n_seq;
+    mo.log = &c->app->log;
     RUNG_TRY(rung_model_load(&e->model, path, &mo, err));
     rung_model_get_info(&info, e->model);
     snprintf(e->hash, sizeof e->hash, "%s", info.hash);

@@ -3,6 +3,7 @@
 #include "model/model_impl.h"
 
 #include "model/gguf_file.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -134,16 +135,45 @@ static void fill_info(rung_model *m, const char *path) {
     i->n_bytes = (int64_t)llama_model_size(m->llama);
 }
 
-static rung_status load(rung_model *m, const char *path, const rung_model_opts *o,
+/* Named types fail when they cannot be had; as the file's own storage always can, auto falls back
+ * on it. */
+static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
+                             const rung_model_opts *o, rung_error *err) {
+    rung_weights_fit fit[RUNG_WEIGHTS_COUNT];
+    rung_weights w = o->weights;
+    if ((unsigned)w >= RUNG_WEIGHTS_COUNT) {
+        return rung_fail(err, RUNG_E_INVAL, "no type of weights: %d", (int)w);
+    }
+    if (!o->vocab_only) RUNG_TRY(rung_hash_file(m->info.hash, path, err));
+    if (o->vocab_only || w == RUNG_WEIGHTS_AS_IS) {
+        w = RUNG_WEIGHTS_AS_IS;
+        rung_buf_str(at, path);
+        copy_str(m->info.weights, sizeof m->info.weights, rung_weights_name(w));
+        return rung_buf_check(at, err);
+    }
+    RUNG_TRY(rung_weights_fits_of(fit, path, m->info.hash, err));
+    int64_t most = rung_memory_available();
+    if (fit[w].n_bytes > most) {
+        rung_fail(err, RUNG_E_LIMIT, "\"%s\" as %s needs %.2f GB of memory, %.2f GB are free", path,
+                  rung_weights_name(w), (double)fit[w].n_bytes / 1e9, (double)most / 1e9);
+        return rung_error_hint(err, "as it is it needs %.2f GB: --weights as-is",
+                               (double)fit[RUNG_WEIGHTS_AS_IS].n_bytes / 1e9);
+    }
+    copy_str(m->info.weights, sizeof m->info.weights, rung_weights_name(w));
+    return rung_weights_file_of(at, path, m->info.hash, w, o->log, err);
+}
+
+/* path: the file as the caller knows it; at: where its weights are read from. */
+static rung_status load(rung_model *m, const char *path, const char *at, const rung_model_opts *o,
                         rung_error *err) {
     struct llama_model_params p = llama_model_default_params();
     p.load_mode = LLAMA_LOAD_MODE_MMAP;
     p.vocab_only = o->vocab_only;
     rung_llama_clear_error();
     m->vocab_only = o->vocab_only;
-    m->llama = llama_model_load_from_file(path, p);
+    m->llama = llama_model_load_from_file(at, p);
     if (!m->llama) {
-        rung_fail(err, RUNG_E_MODEL, "libllama could not load model \"%s\"", path);
+        rung_fail(err, RUNG_E_MODEL, "libllama could not load model \"%s\"", at);
         rung_error_detail(err, "%s", rung_llama_last_error());
         return rung_error_hint(err, "is it a model of an architecture that llama.cpp %s knows?",
                                llama_version());
@@ -153,7 +183,6 @@ static rung_status load(rung_model *m, const char *path, const rung_model_opts *
         return rung_fail(err, RUNG_E_MODEL, "model \"%s\" has no vocabulary", path);
     }
     fill_info(m, path);
-    if (!o->vocab_only) RUNG_TRY(rung_hash_file(m->info.hash, path, err));
     RUNG_TRY(rung_tokens_init(m, err));
     return rung_chat_init(m, o->chat_template, err);
 }
@@ -169,8 +198,12 @@ rung_status rung_model_load(rung_model **out, const char *path, const rung_model
     backend_once();
     rung_model *m = rung_calloc(1, sizeof *m);
     if (!m) return rung_fail(err, RUNG_E_NOMEM, "no memory for model \"%s\"", path);
+    rung_buf at;
+    rung_buf_init(&at, 8192);
     rung_status st = check_file(&m->info, path, err);
-    if (st == RUNG_OK) st = load(m, path, &o, err);
+    if (st == RUNG_OK) st = stored_as(&at, m, path, &o, err);
+    if (st == RUNG_OK) st = load(m, path, at.data, &o, err);
+    rung_buf_clear(&at);
     if (st != RUNG_OK) {
         if (st == RUNG_E_MODEL && err && !err->hint[0]) rung_error_hint(err, "is it a GGUF model?");
         rung_model_free(m);
