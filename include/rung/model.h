@@ -190,26 +190,35 @@ typedef struct rung_eval_out {
 typedef struct rung_engine rung_engine;
 typedef struct rung_engine_opts {
     size_t struct_size;
-    int32_t n_threads;       /* 0 = all cores */
-    int32_t n_seq;           /* sequences at once; 0 = chosen from the model's size */
-    int32_t n_ctx;           /* KV cells in all; 0 = chosen */
-    int32_t n_batch;         /* 0 = 512 */
-    rung_store *cache;       /* remote: replies are kept here; NULL none */
-    int32_t concurrency;     /* remote: requests at once; 0 = 8 */
-    double timeout_s;        /* remote: 0 = 120 */
-    int32_t retries;         /* remote: 0 = 5 */
+    int32_t n_threads;   /* 0 = all cores */
+    int32_t n_seq;       /* sequences at once; 0 = chosen from the model's size */
+    int32_t n_ctx;       /* KV cells in all; 0 = chosen */
+    int32_t n_batch;     /* 0 = 512 */
+    rung_store *cache;   /* remote: replies are kept here; NULL none */
+    int32_t concurrency; /* remote: most requests at once on an endpoint; 0 = found by probing */
+    double timeout_s;    /* remote: 0 = 120 */
+    int32_t retries;     /* remote: 0 = 5 */
     const char *api_key_env; /* remote: NULL = RUNG_API_KEY */
-    const char *model_name;  /* remote */
+    const char *model_name;  /* remote: NULL = what the endpoint serves */
     bool completions;        /* remote: /v1/completions with raw text instead of chat */
     double backoff_s;        /* remote: first pause before a retry, doubled each time; 0 = 0.5 */
+    const char *dialect;     /* remote: NULL = detected; "vllm", "llama-server", ... */
+    double price_in, price_cached, price_out; /* remote: per million tokens; price_cached 0 = as
+                                                 price_in */
 } rung_engine_opts;
 #define RUNG_ENGINE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_engine_opts) }
 rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine_opts *o,
                              const rung_log *log, rung_error *err);
-rung_status rung_engine_open_remote(rung_engine **out, const char *base_url,
-                                    const rung_engine_opts *o, const rung_log *log,
-                                    rung_error *err);
+/* urls: one endpoint or several, separated by commas or line ends: http://HOST:PORT/v1, each with
+ * settings of its own after '#' when it needs them: #model=NAME&dialect=NAME&concurrency=N. Several
+ * endpoints must serve the same model: the names that they tell agree, or model= maps them. Nothing
+ * is sent before the first run. */
+rung_status rung_engine_open_remote(rung_engine **out, const char *urls, const rung_engine_opts *o,
+                                    const rung_log *log, rung_error *err);
+/* Name and meaning of dialect i; NULL past the end. */
+const char *rung_dialect_name(size_t i);
+const char *rung_dialect_help(size_t i);
 void rung_engine_close(rung_engine *e);
 const rung_model *rung_engine_model(const rung_engine *e); /* NULL when remote */
 /* Queue work, then run until the queue is empty. Callbacks come from inside run, on the calling
@@ -235,6 +244,39 @@ typedef struct rung_engine_stats {
     int64_t kv_bytes; /* local: what the cells of the cache take, used or not */
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);
+
+/* What can go wrong with one request; every failure is counted under one of these. */
+#define RUNG_REMOTE_FAILURES(X)                                                                    \
+    X(CONNECT, "connect", "no connection")                                                         \
+    X(TIMEOUT, "timeout", "no answer in time, or 408")                                             \
+    X(CUT, "cut", "the connection broke before the end of the reply")                              \
+    X(SERVER, "server", "500 and other failures of the server")                                    \
+    X(BUSY, "busy", "429, 503, 425: too many requests")                                            \
+    X(BROKEN, "broken", "a reply that is not JSON or holds no choice")                             \
+    X(FEWER, "fewer", "a good reply with fewer choices than asked for")                            \
+    X(MANY, "many", "n choices at once refused")                                                   \
+    X(FINAL, "final", "refused for good")
+typedef enum rung_remote_failure {
+#define X(id, name, help) RUNG_REMOTE_##id,
+    RUNG_REMOTE_FAILURES(X)
+#undef X
+        RUNG_REMOTE_FAILURE_COUNT
+} rung_remote_failure;
+const char *rung_remote_failure_name(rung_remote_failure f);
+
+/* The ledger of one endpoint: what was asked of it and what it said it used. */
+typedef struct rung_endpoint_stats {
+    const char *url, *model, *dialect; /* borrowed from the engine; model "" when not known */
+    const char *state;                 /* "new" "up" "down" */
+    int64_t n_requests, n_replies, n_choices, n_moved; /* n_moved: taken back when it went down */
+    int64_t n_failures[RUNG_REMOTE_FAILURE_COUNT];
+    int64_t prompt_tok, cached_tok, completion_tok; /* as the server reports; cached is in prompt */
+    int64_t n_no_usage;         /* replies that reported none: the sums are lower bounds */
+    int32_t window, window_max; /* requests at once: now, and the most that probing came to */
+    double busy_s, cost;
+} rung_endpoint_stats;
+/* false past the last endpoint (i = 0 already, when local). */
+bool rung_engine_endpoint(rung_endpoint_stats *out, const rung_engine *e, size_t i);
 
 #ifdef __cplusplus
 }

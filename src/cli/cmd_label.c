@@ -102,7 +102,7 @@ static rung_status walk(census *z, cli_call *c, rung_store *s, const rung_filter
 }
 
 static void report(cli_call *c, const census *z, const rung_run *run, const char *source,
-                   double t0) {
+                   const cli_engine *e, double t0) {
     rung_buf_printf(&c->summary,
                     "%lld of %lld steps labelled by %s: %lld right, %lld wrong; %lld of %lld known "
                     "outcomes correct, %lld unknown",
@@ -119,6 +119,7 @@ static void report(cli_call *c, const census *z, const rung_run *run, const char
     cli_result_int(c, "n_known", z->n_known);
     cli_result_int(c, "n_unknown", z->n_unknown);
     if (c->tokens) cli_result_int(c, "tokens", c->tokens);
+    if (e) cli_ledger_result(c, e);
     cli_result_close(c, t0);
 }
 
@@ -128,7 +129,7 @@ rung_status cli_label_mc(cli_call *c, rung_error *err) {
     rung_mc_opts o = RUNG_MC_OPTS_INIT;
     rung_store *s;
     cli_engine e = {0};
-    rung_run run;
+    rung_run run = {0};
     census z;
     double t0 = rung_now();
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
@@ -153,9 +154,10 @@ rung_status cli_label_mc(cli_call *c, rung_error *err) {
         rung_engine_get_stats(&es, e.engine);
         c->tokens = es.n_generated;
     }
+    st = cli_ledger_keep(c, &e, &run, st, err);
     if (st == RUNG_OK) st = rung_run_finish(s, run.id, err);
     if (st == RUNG_OK) st = walk(&z, c, s, &o.traces, run.id, "mc", NULL, err);
-    if (st == RUNG_OK) report(c, &z, &run, "mc", t0);
+    if (st == RUNG_OK) report(c, &z, &run, "mc", &e, t0);
     cli_engine_close(&e);
     return st;
 }
@@ -199,7 +201,7 @@ rung_status cli_label_show(cli_call *c, rung_error *err) {
     else
         rung_buf_clear(&table.cells);
     if (st != RUNG_OK) return st;
-    report(c, &z, NULL, source, 0);
+    report(c, &z, NULL, source, NULL, 0);
     if (!c->app->json) {
         RUNG_TRY(cli_outf(c->app, err, "%s\n", c->summary.data));
         rung_buf_reset(&c->summary);

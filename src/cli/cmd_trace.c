@@ -43,7 +43,7 @@ rung_status cli_trace_tally(int64_t out[6], rung_store *s, const rung_filter *f,
     return st == RUNG_DONE ? RUNG_OK : st;
 }
 
-static rung_status summarise(cli_call *c, rung_store *s, const rung_run *run, const char *name,
+static rung_status summarise(cli_call *c, rung_store *s, const rung_run *run, const cli_engine *e,
                              double t0, rung_error *err) {
     rung_filter f = {.run = run->id};
     tally t;
@@ -55,40 +55,26 @@ static rung_status summarise(cli_call *c, rung_store *s, const rung_run *run, co
     rung_buf_printf(&c->summary,
                     "%lld traces by %s: %.1f%% correct, %lld of unknown verdict; %.1f steps and "
                     "%.0f tokens each",
-                    (long long)t.n, name, known > 0 ? 100.0 * (double)t.correct / known : 0.0,
+                    (long long)t.n, e->name, known > 0 ? 100.0 * (double)t.correct / known : 0.0,
                     (long long)t.unknown, t.n ? (double)t.steps / (double)t.n : 0.0,
                     t.n ? (double)t.tokens / (double)t.n : 0.0);
     cli_result_open(c, run);
-    cli_result_str(c, "policy", name);
+    cli_result_str(c, "policy", e->name);
     cli_result_int(c, "n_traces", t.n);
     cli_result_int(c, "n_correct", t.correct);
     cli_result_int(c, "n_wrong", t.wrong);
     cli_result_int(c, "n_unknown", t.unknown);
     cli_result_int(c, "tokens", t.tokens);
+    cli_ledger_result(c, e);
     cli_result_close(c, t0);
     return RUNG_OK;
-}
-
-/* What the engine did in this process, for those who look at speed. */
-void cli_engine_stats(cli_call *c, const cli_engine *e) {
-    rung_engine_stats s;
-    rung_engine_get_stats(&s, e->engine);
-    if (s.n_generated + s.n_prompt_new + s.n_requests == 0) return;
-    cli_say(c->app,
-            "engine: %lld tokens written, %lld prompt tokens read, %lld forked, %.0f tokens/s",
-            (long long)s.n_generated, (long long)s.n_prompt_new, (long long)s.n_prompt_forked,
-            s.wall_s > 0 ? (double)s.n_generated / s.wall_s : 0.0);
-    if (!e->model && s.n_requests > 0) {
-        cli_say(c->app, "remote: %lld requests, %lld retries, %lld replies from the store",
-                (long long)s.n_requests, (long long)s.n_retries, (long long)s.n_cache_hits);
-    }
 }
 
 rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     rung_sample_opts o = RUNG_SAMPLE_OPTS_INIT;
     rung_store *s;
     cli_engine e = {0};
-    rung_run run;
+    rung_run run = {0};
     double t0 = rung_now();
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_filter(&o.problems, c, s, err));
@@ -105,8 +91,9 @@ rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     rung_status st = cli_run_begin(&run, c, e.hash, err);
     if (st == RUNG_OK) st = rung_trace_sample(s, e.engine, run.id, &o, &c->app->log, err);
     cli_engine_stats(c, &e);
+    st = cli_ledger_keep(c, &e, &run, st, err);
     if (st == RUNG_OK) st = rung_run_finish(s, run.id, err);
-    if (st == RUNG_OK) st = summarise(c, s, &run, e.name, t0, err);
+    if (st == RUNG_OK) st = summarise(c, s, &run, &e, t0, err);
     cli_engine_close(&e);
     return st;
 }

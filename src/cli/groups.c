@@ -1,5 +1,6 @@
 /* The shared option tables. */
 #include "cli/groups.h"
+#include "rung/model.h"
 #include "rung/problem.h"
 #include "rung/search.h"
 #include "rung/verify.h"
@@ -34,7 +35,12 @@ const cli_group cli_filter_group = CLI_GROUP_OF("which problems and traces", fil
 
 static const cli_opt engine_opts[] = {
     OPT_STR("policy", "", "FILE|URL", CLI_NOTE,
-            "the model: a GGUF file, or the base URL of an OpenAI-compatible endpoint"),
+            "the model: a GGUF file, or the base URL of an OpenAI-compatible endpoint; several "
+            "endpoints of one model: separated by commas"),
+    {"endpoint", CLI_LIST, "", "URL", 0, 0, NULL, CLI_NOTE,
+     "remote: one more endpoint; may be given again. URL#model=NAME&dialect=NAME&concurrency=N "
+     "holds for this one only",
+     NULL},
     OPT_STR("chat-template", "", "NAME", CLI_KEY,
             "chatml, llama3, ..., \"raw\" for none, or a template's text; empty = the file's own"),
     OPT_NAMES("weights", "as-is", cli_names_weights, CLI_KEY,
@@ -44,11 +50,20 @@ static const cli_opt engine_opts[] = {
             "sequences decoded at once, 0 = chosen from the model's size"),
     OPT_INT("ctx", "0", "CELLS", 0, CLI_INT_MAX, CLI_NOTE, "KV cells in all, 0 = chosen"),
     OPT_INT("batch", "0", "TOKENS", 0, 1e6, CLI_NOTE, "tokens per decode call, 0 = 512"),
-    OPT_STR("remote-model", "", "NAME", CLI_KEY, "remote: name of the model to ask for"),
+    OPT_STR("remote-model", "", "NAME", CLI_KEY,
+            "remote: name of the model to ask for, empty = the one that is served"),
     OPT_CHOICE("api", "chat", "chat|completions", CLI_KEY, "remote: which interface to speak"),
-    OPT_INT("concurrency", "8", "N", 1, 1024, CLI_FREE, "remote: requests at once"),
+    OPT_NAMES("dialect", "", rung_dialect_name, CLI_NOTE,
+              "remote: which server it is, empty = found from /v1/models and /props"),
+    OPT_INT("concurrency", "0", "N", 0, 4096, CLI_FREE,
+            "remote: most requests at once on an endpoint, 0 = found by probing"),
     OPT_REAL("timeout", "120", "S", 0.1, 86400, CLI_FREE, "remote: seconds before a request fails"),
-    OPT_INT("retries", "5", "N", 0, 100, CLI_FREE, "remote: tries after the first"),
+    OPT_INT("retries", "5", "N", 1, 100, CLI_FREE, "remote: tries after the first"),
+    OPT_REAL("price-in", "0", "PRICE", 0, 1e9, CLI_FREE,
+             "remote: price of a million prompt tokens, for the ledger"),
+    OPT_REAL("price-cached", "0", "PRICE", 0, 1e9, CLI_FREE,
+             "remote: of a million prompt tokens from the server's cache, 0 = as price-in"),
+    OPT_REAL("price-out", "0", "PRICE", 0, 1e9, CLI_FREE, "remote: of a million tokens written"),
     OPT_STR("api-key-env", "RUNG_API_KEY", "VARIABLE", CLI_FREE,
             "remote: environment variable that holds the key"),
 };

@@ -139,7 +139,7 @@ static bool is_url(const char *policy) {
     return strncmp(policy, "http://", 7) == 0 || strncmp(policy, "https://", 8) == 0;
 }
 
-static rung_status open_remote(cli_engine *e, const cli_call *c, const char *url,
+static rung_status open_remote(cli_engine *e, const cli_call *c, const char *urls,
                                rung_engine_opts *o, rung_error *err) {
     const char *model = cli_str(c, "remote-model");
     o->cache = c->app->store;
@@ -148,10 +148,35 @@ static rung_status open_remote(cli_engine *e, const cli_call *c, const char *url
     o->retries = (int32_t)cli_int(c, "retries");
     o->api_key_env = cli_str(c, "api-key-env");
     o->model_name = model;
+    o->dialect = cli_str(c, "dialect");
+    o->price_in = cli_real(c, "price-in");
+    o->price_cached = cli_real(c, "price-cached");
+    o->price_out = cli_real(c, "price-out");
     o->completions = strcmp(cli_str(c, "api"), "completions") == 0;
     snprintf(e->hash, sizeof e->hash, "remote");
-    snprintf(e->name, sizeof e->name, "%s", model ? model : url);
-    return rung_engine_open_remote(&e->engine, url, o, &c->app->log, err);
+    if (model) {
+        snprintf(e->name, sizeof e->name, "%s", model);
+    } else { /* the first address, without its settings */
+        snprintf(e->name, sizeof e->name, "%.*s", (int)strcspn(urls, "#,\n"), urls);
+    }
+    return rung_engine_open_remote(&e->engine, urls, o, &c->app->log, err);
+}
+
+/* --policy and every --endpoint, a line each; NULL: a local model. */
+static rung_status endpoints(const char **urls, const cli_call *c, rung_error *err) {
+    const char *policy = cli_str(c, "policy"), *more = cli_str(c, "endpoint");
+    *urls = NULL;
+    if (policy && !is_url(policy)) {
+        if (!more) return RUNG_OK;
+        return rung_fail(err, RUNG_E_INVAL,
+                         "--policy names a file, --endpoint a server: one of them");
+    }
+    size_t n = (policy ? strlen(policy) : 0) + (more ? strlen(more) : 0) + 2;
+    char *text = rung_arena_alloc(c->app->arena, n);
+    if (!text) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    snprintf(text, n, "%s%s%s", policy ? policy : "", policy && more ? "\n" : "", more ? more : "");
+    *urls = text;
+    return RUNG_OK;
 }
 
 static rung_status open_local(cli_engine *e, const cli_call *c, const char *path,
@@ -171,15 +196,19 @@ static rung_status open_local(cli_engine *e, const cli_call *c, const char *path
 
 rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err) {
     rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    const char *urls;
     memset(e, 0, sizeof *e);
-    RUNG_TRY(cli_need(c, "policy", "--policy models/tiny.gguf, or the URL of an endpoint", err));
-    const char *policy = cli_str(c, "policy");
+    if (!cli_str(c, "endpoint")) {
+        RUNG_TRY(
+            cli_need(c, "policy", "--policy models/tiny.gguf, or the URL of an endpoint", err));
+    }
+    RUNG_TRY(endpoints(&urls, c, err));
     o.n_threads = c->app->threads;
     o.n_seq = (int32_t)cli_int(c, "sequences");
     o.n_ctx = (int32_t)cli_int(c, "ctx");
     o.n_batch = (int32_t)cli_int(c, "batch");
     rung_status st =
-        is_url(policy) ? open_remote(e, c, policy, &o, err) : open_local(e, c, policy, &o, err);
+        urls ? open_remote(e, c, urls, &o, err) : open_local(e, c, cli_str(c, "policy"), &o, err);
     if (st != RUNG_OK) cli_engine_close(e);
     return st;
 }

@@ -23,7 +23,14 @@ rung_status cli_model_lookup(int64_t *id, cli_call *c, rung_store *s, const char
                              const char *kind, rung_error *err);
 /* Counts over the traces of f: n, correct, wrong, unknown, tokens, steps. */
 rung_status cli_trace_tally(int64_t out[6], rung_store *s, const rung_filter *f, rung_error *err);
+
+/* ---- ledger.c */
 void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine did */
+/* Of a remote engine that was asked anything: the ledger as a result row "ledger" of the run. st:
+ * how the work ended; its error stays the one in err. */
+rung_status cli_ledger_keep(cli_call *c, const cli_engine *e, const rung_run *run, rung_status st,
+                            rung_error *err);
+void cli_ledger_result(cli_call *c, const cli_engine *e); /* its sums, into the result object */
 
 /* Said before the work, not after it: E_IO when path cannot be made. */
 rung_status cli_can_write(const char *path, rung_error *err);

@@ -15,7 +15,8 @@ rung_status rung_engine_opts_read(rung_engine_opts *out, const rung_engine_opts 
     }
     memcpy(out, in, in->struct_size);
     if (out->n_threads < 0 || out->n_seq < 0 || out->n_ctx < 0 || out->n_batch < 0 ||
-        out->concurrency < 0 || out->retries < 0 || !(out->timeout_s >= 0.0)) {
+        out->concurrency < 0 || out->retries < 0 || !(out->timeout_s >= 0.0) ||
+        !(out->price_in >= 0.0) || !(out->price_cached >= 0.0) || !(out->price_out >= 0.0)) {
         return rung_fail(err, RUNG_E_INVAL, "an engine option is negative");
     }
     return RUNG_OK;
@@ -93,4 +94,8 @@ void rung_engine_clear(rung_engine *e) {
 
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e) {
     *out = e->stats;
+}
+
+bool rung_engine_endpoint(rung_endpoint_stats *out, const rung_engine *e, size_t i) {
+    return e->ops->endpoint && e->ops->endpoint(out, e, i);
 }

@@ -9,6 +9,7 @@ typedef struct engine_ops {
     rung_status (*run)(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
     void (*clear)(rung_engine *e);
     void (*close)(rung_engine *e);
+    bool (*endpoint)(rung_endpoint_stats *out, const rung_engine *e, size_t i); /* NULL: local */
 } engine_ops;
 
 struct rung_engine {

@@ -138,7 +138,7 @@ static void local_close(rung_engine *base) {
 }
 
 static const engine_ops local_ops = {local_gen, local_eval, rung_local_run, local_clear,
-                                     local_close};
+                                     local_close, NULL};
 
 /* libllama can drop the end of a sequence only where the cache keeps every position. */
 static rung_status check_model(const rung_model *m, rung_error *err) {

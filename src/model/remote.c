@@ -1,11 +1,13 @@
 /* The remote backend: the queue, retries, the reply cache.
  *
  * A failure of the line or the server (no connection, time-out, cut or broken reply, 408, 425, 429,
- * 5xx) is tried again after backoff * 2^k * (0.5 .. 1.5), not before what Retry-After asks; other
- * answers are final. A reply with fewer choices than asked for is taken and the rest asked for
- * anew; a server that refuses n > 1 is asked for half as many. Seeds go by sample, so none of this
- * changes what a server that honours seeds returns. Replies are kept under the hash of address,
- * body and samples: a run that is repeated after a crash pays for nothing twice. */
+ * 5xx) is tried again: at once on another endpoint, on the same one after backoff * 2^k * (0.5 ..
+ * 1.5) and not before what Retry-After asks; other answers are final. "Busy" (429, 503) is no try
+ * of the request while the endpoint answers others, and no connection never is. A reply with fewer
+ * choices than asked for is taken and the rest asked for anew; an endpoint that refuses n > 1 is
+ * asked for half as many, one that ignores it for one at a time. Seeds go by sample, so none of
+ * this changes what a server that honours seeds returns. Replies are kept under the hash of
+ * address, model, body and samples: a run that is repeated after a crash pays for nothing twice. */
 #include "model/remote.h"
 
 #include <string.h>
@@ -13,6 +15,7 @@
 #define BACKOFF_S     0.5
 #define PAUSE_S_MAX   60.0  /* between two tries, unless the server asks for more ... */
 #define RETRY_AFTER_S 600.0 /* ... up to this */
+#define WAIT_S        0.5   /* the longest that the loop sleeps */
 
 static rung_status no_memory(rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "no memory to queue a request");
@@ -25,14 +28,25 @@ static void unref(remote_job *j) {
 }
 
 static void request_free(remote *e, request *r) {
-    if (r->curl) {
-        curl_multi_remove_handle(e->multi, r->curl);
-        curl_easy_cleanup(r->curl);
-    }
+    rung_remote_end(e, r);
     rung_buf_clear(&r->body);
     rung_buf_clear(&r->reply);
     unref(r->job);
     rung_free(r);
+}
+
+static void enqueue(remote *e, request *r) {
+    r->next = NULL;
+    *e->tail = r;
+    e->tail = &r->next;
+}
+
+/* In front of the others: it has waited before. */
+static void enqueue_first(remote *e, request *r) {
+    e->n_again += r->failed_on != NULL;
+    r->next = e->waiting;
+    if (!e->waiting) e->tail = &r->next;
+    e->waiting = r;
 }
 
 static request *new_request(remote *e, remote_job *j, int32_t i, int32_t n) {
@@ -44,8 +58,7 @@ static request *new_request(remote *e, remote_job *j, int32_t i, int32_t n) {
     rung_buf_init(&r->body, (size_t)1 << 27);
     rung_buf_init(&r->reply, 1);
     j->n_left++;
-    *e->tail = r;
-    e->tail = &r->next;
+    enqueue(e, r);
     return r;
 }
 
@@ -55,6 +68,14 @@ static void unlink_waiting(remote *e, request *r) {
     *p = r->next;
     if (e->tail == &r->next) e->tail = p;
     r->next = NULL;
+    e->n_again -= r->failed_on != NULL;
+}
+
+static void link_active(remote *e, request *r) {
+    r->next = e->active;
+    e->active = r;
+    e->n_active++;
+    rung_endpoint_took(r->ep, r, rung_now());
 }
 
 static void unlink_active(remote *e, request *r) {
@@ -63,6 +84,7 @@ static void unlink_active(remote *e, request *r) {
     *p = r->next;
     r->next = NULL;
     e->n_active--;
+    rung_endpoint_gave(r->ep, r, rung_now());
 }
 
 static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
@@ -74,6 +96,7 @@ static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
         if (!from[k]) continue;
         j->text[k] = rung_strdup(from[k]);
         if (!j->text[k]) return no_memory(err);
+        if (k < 2) j->home = rung_hash64(from[k], strlen(from[k]), j->home);
     }
     j->gen.prompt = (rung_prompt){j->text[0], j->text[1], j->text[2]};
     for (int k = 0; k < 4; k++) j->gen.stop[k] = j->text[3 + k];
@@ -126,9 +149,13 @@ static rung_status take_reply(bool *readable, remote *e, request *r, const char 
     *readable = true;
     wire_choice *c = rung_calloc((size_t)r->n, sizeof *c);
     if (!c) return no_memory(err);
-    rung_status st = rung_wire_reply(c, reply, n, &r->job->gen, r->n, err);
+    wire_usage u;
+    rung_status st = rung_wire_reply(c, &u, reply, n, &r->job->gen, r->ep->dialect, r->n, err);
     if (st == RUNG_E_FORMAT) *readable = false;
     if (st == RUNG_OK) {
+        int64_t n_got = 0;
+        for (int32_t k = 0; k < r->n; k++) n_got += c[k].text != NULL;
+        if (keep) rung_endpoint_good(r->ep, r, n_got, &u, rung_now());
         if (keep && e->opts.cache) st = rung_cache_put(e->opts.cache, r->key, reply, n, err);
         if (st == RUNG_OK) st = deliver(e, r, c, err);
         for (int32_t k = 0; k < r->n; k++) rung_wire_choice_clear(&c[k]);
@@ -137,14 +164,17 @@ static rung_status take_reply(bool *readable, remote *e, request *r, const char 
     return st;
 }
 
+/* Body and key of r for its endpoint. */
 static rung_status make_body(remote *e, request *r, rung_error *err) {
     const rung_gen *g = &r->job->gen;
+    const endpoint *ep = r->ep;
     int32_t i = g->i0 + r->i;
     rung_buf_reset(&r->body);
-    RUNG_TRY(rung_wire_body(&r->body, g, e->model_name, e->opts.completions, i, r->n, err));
+    RUNG_TRY(
+        rung_wire_body(&r->body, g, ep->dialect, ep->model, e->opts.completions, i, r->n, err));
     rung_buf b;
     rung_buf_init(&b, (size_t)1 << 28);
-    rung_buf_printf(&b, "%s\n%d\n%d\n", e->url.data, i, i + r->n);
+    rung_buf_printf(&b, "%s\n%lld\n%d\n%d\n", ep->url, (long long)ep->hello.size, i, i + r->n);
     rung_buf_append(&b, r->body.data, r->body.n);
     rung_status st = rung_buf_check(&b, err);
     if (st == RUNG_OK) rung_hash_hex(r->key, b.data, b.n);
@@ -152,39 +182,47 @@ static rung_status make_body(remote *e, request *r, rung_error *err) {
     return st;
 }
 
+/* A kept reply of any of the endpoints will do: they serve one model. */
 static rung_status from_cache(remote *e, request *r, bool *found, rung_error *err) {
     *found = false;
-    if (!e->opts.cache) return RUNG_OK;
+    endpoint *chosen = r->ep;
+    rung_status st = RUNG_OK;
     rung_buf b;
     rung_buf_init(&b, (size_t)1 << 27);
-    rung_status st = rung_cache_get(&b, found, e->opts.cache, r->key, err);
-    if (st == RUNG_OK && *found) {
+    for (int32_t i = 0; e->opts.cache && i < e->n_ep && st == RUNG_OK && !*found; i++) {
+        r->ep = &e->ep[i];
+        if (r->ep->state == ENDPOINT_NEW) continue; /* its model is not known yet */
+        rung_buf_reset(&b);
+        st = make_body(e, r, err);
+        if (st == RUNG_OK) st = rung_cache_get(&b, found, e->opts.cache, r->key, err);
+        if (st != RUNG_OK || !*found) continue;
         st = take_reply(found, e, r, b.data ? b.data : "", b.n, false, err);
         e->base.stats.n_cache_hits += *found;
         if (!*found) st = RUNG_OK; /* kept by another version: ask the server */
     }
     rung_buf_clear(&b);
-    return st;
+    r->ep = chosen;
+    if (st != RUNG_OK || *found) return st;
+    return make_body(e, r, err);
 }
 
-/* A waiting request goes to the cache or onto the line. */
-static rung_status start(remote *e, request *r, rung_error *err) {
-    if (e->n_max > 0 && r->n > e->n_max) {
-        if (!new_request(e, r->job, r->i + e->n_max, r->n - e->n_max)) return no_memory(err);
-        r->n = e->n_max;
+/* A waiting request goes to the cache or onto the line to r->ep. */
+static rung_status start(remote *e, request *r, endpoint *ep, rung_error *err) {
+    if (ep->n_max > 0 && r->n > ep->n_max) {
+        request *rest = new_request(e, r->job, r->i + ep->n_max, r->n - ep->n_max);
+        if (!rest) return no_memory(err);
+        r->n = ep->n_max;
     }
     unlink_waiting(e, r);
     bool found = false;
-    rung_status st = make_body(e, r, err);
-    if (st == RUNG_OK) st = from_cache(e, r, &found, err);
+    r->ep = ep;
+    rung_status st = from_cache(e, r, &found, err);
     if (st == RUNG_OK && !found) st = rung_remote_send(e, r, err);
     if (st != RUNG_OK || found) {
         request_free(e, r);
         return st;
     }
-    r->next = e->active;
-    e->active = r;
-    e->n_active++;
+    link_active(e, r);
     return RUNG_OK;
 }
 
@@ -200,75 +238,160 @@ static double pause_of(const remote *e, const request *r, double asked) {
 
 static rung_status give_up(const remote *e, const request *r, const rung_error *why,
                            rung_error *err) {
+    rung_buf all;
+    rung_buf_init(&all, 4096);
+    rung_endpoint_reach(&all, e);
     rung_fail(err, RUNG_E_REMOTE, "%s", why->what);
     rung_error_detail(err, "given up after %d tries", r->attempt + 1);
-    if (why->hint[0]) return rung_error_hint(err, "%s", why->hint);
-    return rung_error_hint(err, "is the server running at %s? run the same command again to go on",
-                           e->url.data);
+    if (why->hint[0]) {
+        rung_error_hint(err, "%s", why->hint);
+    } else {
+        rung_error_hint(err, "is the server running at %s? run the same command again to go on",
+                        all.failed ? r->ep->address : all.data);
+    }
+    rung_buf_clear(&all);
+    return RUNG_E_REMOTE;
 }
 
-/* After a failed try: queue it again, smaller, or give up. */
-static rung_status again(remote *e, request *r, rung_status st, double asked, const rung_error *why,
-                         rung_error *err) {
-    if (st == RUNG_E_LIMIT) {
-        e->n_max = r->n / 2;
-    } else if (st != RUNG_E_BUSY && st != RUNG_E_FORMAT) {
-        return give_up(e, r, why, err);
-    } else if (r->attempt >= e->opts.retries) {
-        return give_up(e, r, why, err);
-    } else {
-        double pause = pause_of(e, r, asked);
-        rung_event(e->base.log, RUNG_WARN, "remote.retry", RUNG_S("why", why->what),
-                   RUNG_I("attempt", r->attempt + 1), RUNG_D("pause_s", pause));
-        r->not_before = rung_now() + pause;
-        r->attempt++;
-        e->base.stats.n_retries++;
+/* The endpoint is down; when it is the only one, it may still answer. */
+void rung_remote_move_away(remote *e, endpoint *ep) {
+    if (!rung_endpoint_others_up(e, ep)) return;
+    for (request *r = e->active, *next; r; r = next) {
+        next = r->next;
+        if (r->ep != ep) continue;
+        rung_remote_end(e, r);
+        unlink_active(e, r);
+        r->failed_on = ep;
+        ep->stats.n_moved++;
+        enqueue_first(e, r);
     }
-    r->next = NULL;
-    *e->tail = r;
-    e->tail = &r->next;
+}
+
+/* Was this a try of the request, or only the endpoint's trouble? */
+static bool is_try(request *r, rung_remote_failure kind) {
+    if (kind == RUNG_REMOTE_CONNECT) return false;
+    if (kind != RUNG_REMOTE_BUSY) return true;
+    bool moves = r->ep->stats.n_replies > r->replies_seen && r->failed_on == r->ep;
+    r->replies_seen = r->ep->stats.n_replies;
+    return !moves;
+}
+
+/* After a failed try: queue it again, or give up. */
+static rung_status again(remote *e, request *r, rung_remote_failure kind, double asked,
+                         const rung_error *why, rung_error *err) {
+    endpoint *ep = r->ep;
+    double now = rung_now();
+    bool down = rung_endpoint_bad(e, ep, r->sent, kind, asked, now);
+    if (down) {
+        rung_event(e->base.log, RUNG_WARN, "remote.down", RUNG_S("url", ep->address),
+                   RUNG_S("why", why->what), RUNG_D("pause_s", ep->not_before - now));
+        rung_remote_move_away(e, ep);
+    }
+    bool counts = is_try(r, kind);
+    if (kind == RUNG_REMOTE_FINAL || rung_endpoints_hopeless(e) ||
+        (counts && r->attempt >= e->opts.retries)) {
+        return give_up(e, r, why, err);
+    }
+    double pause = pause_of(e, r, asked);
+    rung_event(e->base.log, RUNG_WARN, "remote.retry", RUNG_S("why", why->what),
+               RUNG_S("kind", rung_remote_failure_name(kind)), RUNG_I("attempt", r->attempt + 1),
+               RUNG_D("pause_s", pause));
+    r->attempt += counts;
+    r->failed_on = ep;
+    r->not_before = now + pause;
+    e->base.stats.n_retries++;
+    enqueue_first(e, r);
     return RUNG_OK;
+}
+
+/* n choices at once are too many for this endpoint: half as many from now on. */
+static void fewer_at_once(remote *e, request *r) {
+    endpoint *ep = r->ep;
+    ep->stats.n_failures[RUNG_REMOTE_MANY]++;
+    if (ep->n_max == 0 || r->n / 2 < ep->n_max) ep->n_max = r->n / 2;
+    enqueue_first(e, r);
 }
 
 static rung_status finish(remote *e, request *r, CURLcode rc, rung_error *err) {
     rung_error why = RUNG_ERROR_INIT;
+    rung_remote_failure kind;
     double asked;
-    rung_status st = rung_remote_outcome(&asked, e, r, rc, &why);
-    curl_multi_remove_handle(e->multi, r->curl);
-    curl_easy_cleanup(r->curl);
-    r->curl = NULL;
-    unlink_active(e, r);
+    rung_status st = rung_remote_outcome(&asked, &kind, e, r, rc, &why);
+    rung_remote_end(e, r);
     if (st == RUNG_OK) {
         bool readable;
         const char *reply = r->reply.data ? r->reply.data : "";
         st = take_reply(&readable, e, r, reply, r->reply.n, true, &why);
         if (readable) { /* delivered, or a failure of ours: the store, the callback */
             if (st != RUNG_OK && err) *err = why;
+            unlink_active(e, r);
             request_free(e, r);
             return st;
         }
+        kind = RUNG_REMOTE_BROKEN;
     }
-    st = again(e, r, st, asked, &why, err);
+    unlink_active(e, r);
+    if (kind == RUNG_REMOTE_MANY) {
+        fewer_at_once(e, r);
+        return RUNG_OK;
+    }
+    st = again(e, r, kind, asked, &why, err);
     if (st != RUNG_OK) request_free(e, r);
     return st;
+}
+
+static void sooner(double *wait_s, double t, double now) {
+    double wait = t > now ? t - now : 0.0;
+    if (wait < *wait_s) *wait_s = wait;
+}
+
+/* Nothing is sent before every endpoint that is there has told its model. */
+static bool all_greeted(const remote *e) {
+    for (int32_t i = 0; i < e->n_ep; i++) {
+        endpoint_state s = e->ep[i].state;
+        if (!e->agreed && (s == ENDPOINT_NEW || s == ENDPOINT_GREETING)) return false;
+    }
+    return true;
 }
 
 /* Starts what may start; *wait_s: how long nothing can happen but on the line. */
 static rung_status start_ready(remote *e, double *wait_s, rung_error *err) {
     double now = rung_now();
-    *wait_s = 0.5;
-    request *r = e->waiting;
-    while (r && e->n_active < e->opts.concurrency) {
-        request *next = r->next;
-        if (r->not_before <= now) RUNG_TRY(start(e, r, err));
-        r = next; /* what start() queued waits for the next round */
+    *wait_s = WAIT_S;
+    if (e->waiting) RUNG_TRY(rung_endpoints_greet(e, now, err));
+    e->agreed = e->agreed || all_greeted(e);
+    for (int32_t i = 0; i < e->n_ep; i++) {
+        if (e->ep[i].not_before > now) sooner(wait_s, e->ep[i].not_before, now);
     }
-    if (e->n_active >= e->opts.concurrency) return RUNG_OK;
-    for (r = e->waiting; r; r = r->next) {
-        double wait = r->not_before > now ? r->not_before - now : 0.0;
-        if (wait < *wait_s) *wait_s = wait;
+    if (!e->agreed) return RUNG_OK;
+    RUNG_TRY(rung_endpoints_check(e, now, err));
+    request *r = e->waiting, **end = e->tail;
+    while (r && rung_endpoint_any_room(e, now)) {
+        bool last = &r->next == end; /* what start() queues waits for the next round */
+        request *next = r->next;
+        endpoint *ep = rung_endpoint_pick(e, r, now);
+        if (ep) {
+            RUNG_TRY(start(e, r, ep, err));
+        } else {
+            sooner(wait_s, r->not_before, now);
+        }
+        r = last ? NULL : next;
+    }
+    rung_endpoints_starved(e);
+    if (e->waiting && rung_endpoint_any_room(e, now)) {
+        for (r = e->waiting; r; r = r->next) {
+            sooner(wait_s, r->failed_on ? r->not_before : now, now);
+        }
     }
     return RUNG_OK;
+}
+
+static rung_status on_message(remote *e, CURLMsg *m, rung_error *err) {
+    char *p = NULL;
+    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p);
+    request *r = (request *)(void *)p;
+    if (r->job) return finish(e, r, m->data.result, err);
+    return rung_endpoint_greeted(e, r->ep, m->data.result, err);
 }
 
 static rung_status run_all(remote *e, rung_error *err) {
@@ -283,9 +406,7 @@ static rung_status run_all(remote *e, rung_error *err) {
         bool any = false;
         while ((m = curl_multi_info_read(e->multi, &left))) {
             if (m->msg != CURLMSG_DONE) continue;
-            char *p = NULL;
-            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p);
-            RUNG_TRY(finish(e, (request *)(void *)p, m->data.result, err));
+            RUNG_TRY(on_message(e, m, err));
             any = true;
         }
         RUNG_TRY(rung_engine_tick(&e->base, e->n_active, err));
@@ -322,31 +443,37 @@ static rung_status remote_run(rung_engine *base, const rung_engine_cb *cb, rung_
 static void remote_close(rung_engine *base) {
     remote *e = (remote *)base;
     remote_clear(base);
+    rung_endpoints_clear(e);
     if (e->multi) curl_multi_cleanup(e->multi);
     for (struct curl_slist *l = e->headers; l; l = l->next) memset(l->data, 0, strlen(l->data));
     curl_slist_free_all(e->headers);
-    rung_buf_clear(&e->url);
     rung_free(e->model_name);
     rung_free(e->key_env);
     rung_free(e);
 }
 
-static const engine_ops remote_ops = {remote_gen, NULL, remote_run, remote_clear, remote_close};
+static bool remote_endpoint(rung_endpoint_stats *out, const rung_engine *base, size_t i) {
+    const remote *e = (const remote *)base;
+    if (i >= (size_t)e->n_ep) return false;
+    rung_remote_stats(out, e, &e->ep[i]);
+    return true;
+}
 
-static rung_status open_into(remote *e, const char *base_url, rung_error *err) {
+static const engine_ops remote_ops = {.gen = remote_gen,
+                                      .run = remote_run,
+                                      .clear = remote_clear,
+                                      .close = remote_close,
+                                      .endpoint = remote_endpoint};
+
+static rung_status open_into(remote *e, const char *urls, rung_error *err) {
     rung_engine_opts *o = &e->opts;
-    if (o->concurrency == 0) o->concurrency = 8;
     if (o->retries == 0) o->retries = 5;
     if (o->timeout_s <= 0.0) o->timeout_s = 120.0;
     if (!(o->backoff_s > 0.0)) o->backoff_s = BACKOFF_S;
-    if (strchr(base_url, '@')) {
-        rung_fail(err, RUNG_E_INVAL, "an endpoint's address must not hold a name or a password");
-        return rung_error_hint(err, "put the key into the environment variable RUNG_API_KEY");
-    }
-    RUNG_TRY(rung_wire_url(&e->url, base_url, o->completions, err));
     e->key_env = rung_strdup(o->api_key_env ? o->api_key_env : "RUNG_API_KEY");
     if (o->model_name) e->model_name = rung_strdup(o->model_name);
     if (!e->key_env || (o->model_name && !e->model_name)) return no_memory(err);
+    RUNG_TRY(rung_endpoints_read(e, urls, err));
     static bool once;
     if (!once && curl_global_init(CURL_GLOBAL_DEFAULT)) {
         return rung_fail(err, RUNG_E_REMOTE, "libcurl could not start");
@@ -357,7 +484,7 @@ static rung_status open_into(remote *e, const char *base_url, rung_error *err) {
     return rung_remote_headers(e, err);
 }
 
-rung_status rung_engine_open_remote(rung_engine **out, const char *base_url,
+rung_status rung_engine_open_remote(rung_engine **out, const char *urls,
                                     const rung_engine_opts *opts, const rung_log *log,
                                     rung_error *err) {
     *out = NULL;
@@ -365,10 +492,9 @@ rung_status rung_engine_open_remote(rung_engine **out, const char *base_url,
     if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     e->base.ops = &remote_ops;
     e->tail = &e->waiting;
-    rung_buf_init(&e->url, 1 << 14);
     rung_engine_set_log(&e->base, log);
     rung_status st = rung_engine_opts_read(&e->opts, opts, err);
-    if (st == RUNG_OK) st = open_into(e, base_url, err);
+    if (st == RUNG_OK) st = open_into(e, urls, err);
     if (st != RUNG_OK) {
         remote_close(&e->base);
         return st;

@@ -45,17 +45,19 @@ static bool is_loopback(const char *url) {
            strncmp(host, "[::1]", 5) == 0;
 }
 
-static bool set_options(remote *e, request *r) {
+static bool set_options(remote *e, request *r, const char *url, double timeout_s) {
     CURL *c = r->curl;
-    long ms = (long)(e->opts.timeout_s * 1000.0);
+    long ms = (long)(timeout_s * 1000.0);
     CURLcode bad = CURLE_OK;
 #define SET(option, value)                                                                         \
     if (!bad) bad = curl_easy_setopt(c, option, value)
-    SET(CURLOPT_URL, e->url.data);
+    SET(CURLOPT_URL, url);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_HTTPHEADER, e->headers);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
-    SET(CURLOPT_POSTFIELDS, r->body.data);
+    if (r->job) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+        SET(CURLOPT_POSTFIELDS, r->body.data);
+    }
     SET(CURLOPT_WRITEFUNCTION, on_data);
     SET(CURLOPT_WRITEDATA, r);
     SET(CURLOPT_PRIVATE, r);
@@ -64,23 +66,43 @@ static bool set_options(remote *e, request *r) {
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_TIMEOUT_MS, ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, ms < CONNECT_MS_MAX ? ms : (long)CONNECT_MS_MAX);
-    if (is_loopback(e->url.data)) SET(CURLOPT_NOPROXY, "*");
+    if (is_loopback(url)) SET(CURLOPT_NOPROXY, "*");
 #undef SET
     return !bad;
 }
 
-rung_status rung_remote_send(remote *e, request *r, rung_error *err) {
+static rung_status begin(remote *e, request *r, const char *url, double timeout_s,
+                         rung_error *err) {
     rung_buf_clear(&r->reply);
     rung_buf_init(&r->reply, REPLY_BYTES_MAX);
     r->curl_error[0] = 0;
     r->curl = curl_easy_init();
-    if (!r->curl || !set_options(e, r) || curl_multi_add_handle(e->multi, r->curl)) {
+    if (!r->curl || !set_options(e, r, url, timeout_s) ||
+        curl_multi_add_handle(e->multi, r->curl)) {
         if (r->curl) curl_easy_cleanup(r->curl);
         r->curl = NULL;
         return rung_fail(err, RUNG_E_NOMEM, "could not start a request");
     }
+    r->sent = rung_now();
+    return RUNG_OK;
+}
+
+rung_status rung_remote_send(remote *e, request *r, rung_error *err) {
+    RUNG_TRY(begin(e, r, r->ep->url, e->opts.timeout_s, err));
     e->base.stats.n_requests++;
     return RUNG_OK;
+}
+
+rung_status rung_remote_ask(remote *e, request *r, const char *url, double timeout_s,
+                            rung_error *err) {
+    return begin(e, r, url, timeout_s, err);
+}
+
+void rung_remote_end(remote *e, request *r) {
+    if (!r->curl) return;
+    curl_multi_remove_handle(e->multi, r->curl);
+    curl_easy_cleanup(r->curl);
+    r->curl = NULL;
 }
 
 /* Codes of a transfer that will not become better by waiting. */
@@ -90,13 +112,33 @@ static bool is_final(CURLcode rc) {
            rc == CURLE_SSL_CACERT_BADFILE;
 }
 
-static rung_status http_failure(remote *e, request *r, long code, rung_error *err) {
+static rung_remote_failure kind_of(request *r, CURLcode rc) {
+    long n_sent = 0; /* bytes of the request: also on a connection that was there already */
+    curl_easy_getinfo(r->curl, CURLINFO_REQUEST_SIZE, &n_sent);
+    if (is_final(rc)) return RUNG_REMOTE_FINAL;
+    if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ||
+        rc == CURLE_COULDNT_RESOLVE_PROXY) {
+        return RUNG_REMOTE_CONNECT;
+    }
+    if (rc != CURLE_OPERATION_TIMEDOUT) return RUNG_REMOTE_CUT;
+    return n_sent > 0 ? RUNG_REMOTE_TIMEOUT : RUNG_REMOTE_CONNECT;
+}
+
+static rung_status http_failure(rung_remote_failure *kind, remote *e, request *r, long code,
+                                rung_error *err) {
     char said[160];
     rung_wire_message(said, sizeof said, r->reply.data ? r->reply.data : "", r->reply.n);
-    bool again = code == 408 || code == 425 || code == 429 || code >= 500;
+    bool busy = code == 425 || code == 429 || code == 503;
     bool fewer = (code == 400 || code == 422) && r->n > 1;
-    rung_status st = again ? RUNG_E_BUSY : fewer ? RUNG_E_LIMIT : RUNG_E_REMOTE;
-    rung_fail(err, st, "endpoint %s answered %ld%s%s", e->url.data, code, *said ? ": " : "", said);
+    *kind = busy          ? RUNG_REMOTE_BUSY
+            : code == 408 ? RUNG_REMOTE_TIMEOUT
+            : code >= 500 ? RUNG_REMOTE_SERVER
+            : fewer       ? RUNG_REMOTE_MANY
+                          : RUNG_REMOTE_FINAL;
+    rung_status st = *kind == RUNG_REMOTE_FINAL  ? RUNG_E_REMOTE
+                     : *kind == RUNG_REMOTE_MANY ? RUNG_E_LIMIT
+                                                 : RUNG_E_BUSY;
+    rung_fail(err, st, "endpoint %s answered %ld%s%s", r->ep->url, code, *said ? ": " : "", said);
     if (code == 401 || code == 403) {
         rung_error_hint(err, "put the endpoint's key into the environment variable %s", e->key_env);
     } else if (code == 404 || code == 405) {
@@ -106,22 +148,29 @@ static rung_status http_failure(remote *e, request *r, long code, rung_error *er
     return st;
 }
 
-rung_status rung_remote_outcome(double *pause, remote *e, request *r, CURLcode rc,
-                                rung_error *err) {
+long rung_remote_code(request *r, CURLcode rc) {
+    long code = 0;
+    if (rc == CURLE_OK) curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &code);
+    return code;
+}
+
+rung_status rung_remote_outcome(double *pause, rung_remote_failure *kind, remote *e, request *r,
+                                CURLcode rc, rung_error *err) {
     *pause = 0.0;
+    *kind = RUNG_REMOTE_FINAL;
     if (rc == CURLE_WRITE_ERROR && r->reply.failed) {
-        return rung_fail(err, RUNG_E_REMOTE, "endpoint %s sent more than %zu bytes", e->url.data,
+        return rung_fail(err, RUNG_E_REMOTE, "endpoint %s sent more than %zu bytes", r->ep->url,
                          REPLY_BYTES_MAX);
     }
     if (rc != CURLE_OK) {
         const char *why = r->curl_error[0] ? r->curl_error : curl_easy_strerror(rc);
-        return rung_fail(err, is_final(rc) ? RUNG_E_REMOTE : RUNG_E_BUSY, "endpoint %s: %s",
-                         e->url.data, why);
+        *kind = kind_of(r, rc);
+        return rung_fail(err, *kind == RUNG_REMOTE_FINAL ? RUNG_E_REMOTE : RUNG_E_BUSY,
+                         "endpoint %s: %s", r->ep->url, why);
     }
-    long code = 0;
     curl_off_t after = 0;
-    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &code);
     curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &after);
     *pause = (double)after;
-    return code == 200 ? RUNG_OK : http_failure(e, r, code, err);
+    long code = rung_remote_code(r, rc);
+    return code == 200 ? RUNG_OK : http_failure(kind, e, r, code, err);
 }

@@ -1,11 +1,9 @@
-/* OpenAI-compatible requests and replies. Continuing the assistant's turn (a step prefix):
- * completions get the raw text; chat gets a last assistant message with continue_final_message true
- * and add_generation_prompt false, which vLLM and llama-server know (llama-server also continues a
- * trailing assistant message by itself). */
+/* OpenAI-compatible requests and replies, in the dialect of the server. */
 #include "model/remote_wire.h"
 
 #include "base/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +13,9 @@ static bool message(yyjson_mut_doc *d, yyjson_mut_val *list, const char *role, c
            yyjson_mut_obj_add_str(d, m, "content", text);
 }
 
+/* Completions get the raw text; chat gets a last assistant message that it shall go on with. */
 static bool add_prompt(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_prompt *p,
-                       bool completions, rung_buf *raw) {
+                       const wire_dialect *w, bool completions, rung_buf *raw) {
     const char *user = p->user ? p->user : "";
     bool prefix = p->prefix && *p->prefix;
     if (completions) {
@@ -30,9 +29,13 @@ static bool add_prompt(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_promp
     bool ok = list && (!p->system || message(d, list, "system", p->system)) &&
               message(d, list, "user", user);
     if (prefix) {
-        ok = ok && message(d, list, "assistant", p->prefix) &&
-             yyjson_mut_obj_add_bool(d, root, "continue_final_message", true) &&
+        ok = ok && message(d, list, "assistant", p->prefix);
+    }
+    if (prefix && w->go_on == WIRE_CONTINUE_FLAGS) {
+        ok = ok && yyjson_mut_obj_add_bool(d, root, "continue_final_message", true) &&
              yyjson_mut_obj_add_bool(d, root, "add_generation_prompt", false);
+    } else if (prefix && w->go_on == WIRE_CONTINUE_PREFIX) {
+        ok = ok && yyjson_mut_obj_add_bool(d, yyjson_mut_arr_get_last(list), "prefix", true);
     }
     return ok;
 }
@@ -42,15 +45,29 @@ static int64_t seed_of(const rung_gen *g, int32_t i) {
     return (int64_t)(rung_rng_u64_at(&r, 0) & 0x3fffffff) + i;
 }
 
+static bool add_stop(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_gen *g,
+                     const wire_dialect *w) {
+    if (!g->stop[0]) return true;
+    yyjson_mut_val *list = yyjson_mut_obj_add_arr(d, root, "stop");
+    bool ok = list && (!w->keep_stop || yyjson_mut_obj_add_bool(d, root, w->keep_stop, true));
+    for (int k = 0; ok && k < 4 && g->stop[k]; k++) {
+        ok = yyjson_mut_arr_add_str(d, list, g->stop[k]);
+    }
+    return ok;
+}
+
 static bool add_sampling(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_gen *g,
-                         bool completions, int32_t i, int32_t n) {
+                         const wire_dialect *w, bool completions, int32_t i, int32_t n) {
     const rung_sampling *s = &g->sampling;
-    bool ok = yyjson_mut_obj_add_int(d, root, "n", n) &&
-              yyjson_mut_obj_add_int(d, root, "max_tokens", g->max_tok) &&
-              yyjson_mut_obj_add_real(d, root, "temperature", s->temperature) &&
-              yyjson_mut_obj_add_real(d, root, "top_p", s->top_p) &&
-              yyjson_mut_obj_add_int(d, root, "seed", seed_of(g, i)) &&
-              yyjson_mut_obj_add_bool(d, root, "stream", false);
+    bool ok =
+        yyjson_mut_obj_add_int(d, root, "n", n) &&
+        yyjson_mut_obj_add_int(d, root, completions ? "max_tokens" : w->max_key, g->max_tok) &&
+        yyjson_mut_obj_add_real(d, root, "temperature", s->temperature) &&
+        yyjson_mut_obj_add_real(d, root, "top_p", s->top_p);
+    if (n == 1 || w->seed == WIRE_SEED_STEPS) {
+        ok = ok && yyjson_mut_obj_add_int(d, root, w->seed_key, seed_of(g, i));
+    }
+    ok = ok && yyjson_mut_obj_add_bool(d, root, "stream", false);
     /* not in OpenAI's own API, so only when asked for */
     if (s->top_k > 0) ok = ok && yyjson_mut_obj_add_int(d, root, "top_k", s->top_k);
     if (s->min_p > 0) ok = ok && yyjson_mut_obj_add_real(d, root, "min_p", s->min_p);
@@ -59,17 +76,30 @@ static bool add_sampling(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_gen
     } else {
         ok = ok && yyjson_mut_obj_add_bool(d, root, "logprobs", true);
     }
-    if (g->stop[0]) {
-        yyjson_mut_val *list = yyjson_mut_obj_add_arr(d, root, "stop");
-        for (int k = 0; ok && k < 4 && g->stop[k]; k++) {
-            ok = list && yyjson_mut_arr_add_str(d, list, g->stop[k]);
-        }
-    }
-    return ok;
+    return ok && add_stop(d, root, g, w);
 }
 
-rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const char *model_name,
-                           bool completions, int32_t i, int32_t n, rung_error *err) {
+/* What the dialect has no words for is refused, not left out: the samples would be others. */
+static rung_status sayable(const rung_gen *g, const wire_dialect *w, bool completions,
+                           rung_error *err) {
+    if (!w->more_sampling && (g->sampling.top_k > 0 || g->sampling.min_p > 0)) {
+        rung_fail(err, RUNG_E_INVAL, "an endpoint of dialect %s knows no top_k and no min_p",
+                  w->name);
+        return rung_error_hint(err, "leave them off, or name another dialect with --dialect");
+    }
+    if (completions || w->go_on != WIRE_CONTINUE_NONE || !g->prompt.prefix || !*g->prompt.prefix) {
+        return RUNG_OK;
+    }
+    rung_fail(err, RUNG_E_INVAL,
+              "chat of an endpoint of dialect %s cannot go on with a begun answer", w->name);
+    return rung_error_hint(err, "use --api completions, another endpoint, or --dialect if this one "
+                                "can");
+}
+
+rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const wire_dialect *w,
+                           const char *model_name, bool completions, int32_t i, int32_t n,
+                           rung_error *err) {
+    RUNG_TRY(sayable(g, w, completions, err));
     yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *root = d ? yyjson_mut_obj(d) : NULL;
     rung_buf raw;
@@ -77,8 +107,8 @@ rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const char *model_n
     bool ok = root != NULL;
     if (ok) yyjson_mut_doc_set_root(d, root);
     if (ok && model_name) ok = yyjson_mut_obj_add_str(d, root, "model", model_name);
-    ok = ok && add_prompt(d, root, &g->prompt, completions, &raw) &&
-         add_sampling(d, root, g, completions, i, n);
+    ok = ok && add_prompt(d, root, &g->prompt, w, completions, &raw) &&
+         add_sampling(d, root, g, w, completions, i, n);
     size_t len = 0;
     yyjson_write_err we = {0};
     char *text = ok ? yyjson_mut_write_opts(d, YYJSON_WRITE_NOFLAG, NULL, &len, &we) : NULL;
@@ -127,12 +157,19 @@ static rung_status read_logprobs(wire_choice *c, yyjson_val *choice, rung_error 
     return RUNG_OK;
 }
 
-/* Why it ended, and the stop string that the server cut off. Servers that do not say which (only
- * vLLM does, in stop_reason) are taken to have met a stop string when any was asked for: if it was
- * the end of the text in truth, the next request ends at once. */
-static const char *read_stop(const char **cut, yyjson_val *choice, const rung_gen *g) {
+static bool ends_with(const char *s, size_t n, const char *end) {
+    size_t k = strlen(end);
+    return k <= n && memcmp(s + n - k, end, k) == 0;
+}
+
+/* Why it ended, and the stop string that the server cut off (*cut). Servers that leave it in the
+ * text show by that whether one was met. Of those that do not say which, a stop string is taken to
+ * have been met when any was asked for: if it was the end of the text in truth, the next request
+ * ends at once. */
+static const char *read_stop(const char **cut, yyjson_val *choice, yyjson_val *text,
+                             const rung_gen *g, const wire_dialect *w) {
     const char *why = rung_json_str(choice, "finish_reason", "");
-    yyjson_val *reason = yyjson_obj_get(choice, "stop_reason");
+    yyjson_val *reason = w->stop_key ? yyjson_obj_get(choice, w->stop_key) : NULL;
     *cut = "";
     if (strcmp(why, "length") == 0) return "length";
     if (strcmp(why, "stop") != 0 && strcmp(why, "eos") != 0) return "error";
@@ -141,22 +178,21 @@ static const char *read_stop(const char **cut, yyjson_val *choice, const rung_ge
         return "stop";
     }
     if (!g->stop[0] || reason || strcmp(why, "eos") == 0) return "eos";
+    for (int k = 0; w->keep_stop && k < 4 && g->stop[k]; k++) {
+        if (ends_with(yyjson_get_str(text), yyjson_get_len(text), g->stop[k])) return "stop";
+    }
+    if (w->keep_stop) return "eos";
     if (!g->stop[1]) *cut = g->stop[0];
     return "stop";
 }
 
-static bool ends_with(const char *s, size_t n, const char *end) {
-    size_t k = strlen(end);
-    return k <= n && memcmp(s + n - k, end, k) == 0;
-}
-
 static rung_status read_choice(wire_choice *c, yyjson_val *choice, const rung_gen *g,
-                               rung_error *err) {
+                               const wire_dialect *w, rung_error *err) {
     yyjson_val *text = yyjson_obj_get(choice, "text");
     if (!text) text = yyjson_obj_get(yyjson_obj_get(choice, "message"), "content");
     if (!yyjson_is_str(text)) return rung_fail(err, RUNG_E_FORMAT, "a choice has no text");
     const char *cut;
-    c->stop = read_stop(&cut, choice, g);
+    c->stop = read_stop(&cut, choice, text, g, w);
     rung_buf b;
     rung_buf_init(&b, (size_t)1 << 28);
     rung_buf_append(&b, yyjson_get_str(text), yyjson_get_len(text));
@@ -211,25 +247,33 @@ static void check_counts(wire_choice *out, int32_t n, int64_t used, int64_t got)
     }
 }
 
-static rung_status read_choices(wire_choice *out, yyjson_val *root, const rung_gen *g, int32_t n,
-                                rung_error *err) {
+static rung_status read_choices(wire_choice *out, int64_t used, yyjson_val *root, const rung_gen *g,
+                                const wire_dialect *w, int32_t n, rung_error *err) {
     yyjson_val *choices = yyjson_obj_get(root, "choices"), *c;
     bool numbered = is_numbered(choices), any = false;
     size_t i, max;
     yyjson_arr_foreach(choices, i, max, c) {
         int32_t k = place_of(c, i, numbered, n);
-        if (k < 0) continue;
-        RUNG_TRY(read_choice(&out[k], c, g, err));
+        if (k < 0 || out[k].text) continue;
+        RUNG_TRY(read_choice(&out[k], c, g, w, err));
         any = true;
     }
     if (!any) return rung_fail(err, RUNG_E_FORMAT, "reply holds no choice that was asked for");
-    int64_t used = rung_json_i64(yyjson_obj_get(root, "usage"), "completion_tokens", 0);
     check_counts(out, n, used, (int64_t)max);
     return RUNG_OK;
 }
 
-rung_status rung_wire_reply(wire_choice *out, const char *reply, size_t n_reply, const rung_gen *g,
-                            int32_t n, rung_error *err) {
+static void read_usage(wire_usage *out, yyjson_val *root) {
+    yyjson_val *u = yyjson_obj_get(root, "usage");
+    *out = (wire_usage){.prompt_tok = rung_json_i64(u, "prompt_tokens", 0),
+                        .completion_tok = rung_json_i64(u, "completion_tokens", 0),
+                        .cached_tok = rung_json_i64(yyjson_obj_get(u, "prompt_tokens_details"),
+                                                    "cached_tokens", 0)};
+    out->known = out->prompt_tok > 0 || out->completion_tok > 0;
+}
+
+rung_status rung_wire_reply(wire_choice *out, wire_usage *usage, const char *reply, size_t n_reply,
+                            const rung_gen *g, const wire_dialect *w, int32_t n, rung_error *err) {
     yyjson_read_err re;
     memset(out, 0, (size_t)n * sizeof *out);
     yyjson_doc *d =
@@ -237,7 +281,9 @@ rung_status rung_wire_reply(wire_choice *out, const char *reply, size_t n_reply,
     if (!d) {
         return rung_fail(err, RUNG_E_FORMAT, "reply is not JSON at byte %zu: %s", re.pos, re.msg);
     }
-    rung_status st = read_choices(out, yyjson_doc_get_root(d), g, n, err);
+    yyjson_val *root = yyjson_doc_get_root(d);
+    read_usage(usage, root);
+    rung_status st = read_choices(out, usage->completion_tok, root, g, w, n, err);
     for (int32_t k = 0; st != RUNG_OK && k < n; k++) rung_wire_choice_clear(&out[k]);
     yyjson_doc_free(d);
     return st;
@@ -257,7 +303,39 @@ void rung_wire_message(char *out, size_t n_out, const char *reply, size_t n_repl
     yyjson_doc_free(d);
 }
 
-rung_status rung_wire_url(rung_buf *out, const char *base, bool completions, rung_error *err) {
+void rung_wire_models(wire_hello *h, const char *reply, size_t n) {
+    yyjson_doc *d = yyjson_read(reply, n, YYJSON_READ_NOFLAG);
+    yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(d), "data"), *m;
+    size_t i, max, at = 0;
+    yyjson_arr_foreach(list, i, max, m) {
+        const char *id = rung_json_str(m, "id", NULL);
+        if (!id) continue;
+        if (h->n_models++ == 0) {
+            snprintf(h->model, sizeof h->model, "%s", id);
+            h->dialect = rung_wire_dialect_of_owner(rung_json_str(m, "owned_by", ""));
+            h->size = rung_json_i64(yyjson_obj_get(m, "meta"), "size", 0);
+        }
+        if (at + 1 < sizeof h->models) {
+            int more = snprintf(h->models + at, sizeof h->models - at, "%s%s", at ? ", " : "", id);
+            at += more > 0 ? (size_t)more : 0;
+        }
+    }
+    yyjson_doc_free(d);
+}
+
+/* llama-server has this path; nobody else has these fields. */
+void rung_wire_props(wire_hello *h, const char *reply, size_t n) {
+    yyjson_doc *d = yyjson_read(reply, n, YYJSON_READ_NOFLAG);
+    yyjson_val *root = yyjson_doc_get_root(d);
+    int64_t n_slots = rung_json_i64(root, "total_slots", 0);
+    if (n_slots > 0 && n_slots < INT32_MAX) {
+        h->n_slots = (int32_t)n_slots;
+        if (!h->dialect) h->dialect = rung_wire_dialect("llama-server");
+    }
+    yyjson_doc_free(d);
+}
+
+rung_status rung_wire_url(rung_buf *out, const char *base, const char *path, rung_error *err) {
     bool http = strncmp(base, "http://", 7) == 0, https = strncmp(base, "https://", 8) == 0;
     size_t n = strlen(base), host = https ? 8 : 7;
     if ((!http && !https) || n <= host || strpbrk(base, " \t\r\n?#")) {
@@ -267,6 +345,6 @@ rung_status rung_wire_url(rung_buf *out, const char *base, bool completions, run
     while (n > host && base[n - 1] == '/') n--;
     rung_buf_append(out, base, n);
     if (!memchr(base + host, '/', n - host)) rung_buf_str(out, "/v1");
-    rung_buf_str(out, completions ? "/completions" : "/chat/completions");
+    rung_buf_str(out, path);
     return rung_buf_check(out, err);
 }
