@@ -40,7 +40,9 @@ rung_status rung_trace_sample(rung_store *s, rung_engine *e, int64_t run_id,
 /* The prompt that sampling, rollouts and scoring share. Caller's buffer holds user text. */
 rung_status rung_trace_prompt(rung_buf *user, const rung_problem *p, const char *suffix,
                               rung_error *err);
-/* Fills answer, key, verdict, rule, first_error of a trace from its text (strings in a). */
+/* Fills answer, key, verdict, rule, first_error of a trace from its text (strings in a). Of a trace
+ * with stop "length" or "context" only a marked and whole answer counts: else unknown, with the
+ * reason. */
 rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p, rung_error *err);
 
 #ifdef __cplusplus

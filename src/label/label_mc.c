@@ -214,7 +214,7 @@ static rung_status keep_rollout(labeler *w, node_slot *s, const rung_gen_out *o,
     rung_buf_append(&w->whole, s->prefix.data, s->prefix.n);
     rung_buf_append(&w->whole, o->text, (size_t)o->n_bytes);
     RUNG_TRY(rung_buf_check(&w->whole, err));
-    rung_trace t = {.text = w->whole.data, .n_bytes = (int32_t)w->whole.n};
+    rung_trace t = {.text = w->whole.data, .n_bytes = (int32_t)w->whole.n, .stop = o->stop};
     RUNG_TRY(rung_trace_judge(&t, w->arena, &s->problem, err));
     /* an empty local continuation has no list, but its sum is 0 */
     double logprob = o->logprob || rung_engine_model(w->engine) ? 0.0 : (double)NAN;

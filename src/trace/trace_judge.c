@@ -47,6 +47,22 @@ static rung_status first_error(rung_trace *t, const rung_problem *p, rung_error 
     return st;
 }
 
+/* A trace that was cut (by its length, by the context) has no final answer unless it marked one:
+ * the last number of a text that breaks off is a number on the way. Nor has it one when it breaks
+ * off in the answer itself: "#### 1" may have been going to be 18. Says why, NULL: nothing was
+ * lost. */
+static const char *lost_to_the_cut(const rung_trace *t, const rung_answer *a) {
+    if (!t->stop || (strcmp(t->stop, "length") != 0 && strcmp(t->stop, "context") != 0))
+        return NULL;
+    if (!a->text[0] || a->flexible) return "cut before a final answer";
+    size_t n = strlen(a->text), n_text = (size_t)t->n_bytes;
+    char last = a->text[n - 1];
+    bool open = (last >= '0' && last <= '9') || (last >= 'a' && last <= 'z') ||
+                (last >= 'A' && last <= 'Z');
+    bool at_end = n <= n_text && memcmp(t->text + n_text - n, a->text, n) == 0;
+    return open && at_end ? "cut inside the final answer" : NULL;
+}
+
 rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p, rung_error *err) {
     const rung_verifier *v = rung_verifier_find(p->verifier ? p->verifier : "");
     if (!v) {
@@ -59,8 +75,11 @@ rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p
     rung_check check = {RUNG_VERDICT_UNKNOWN, "", "no reference answer"};
     char key[128] = "";
     v->extract(&answer, t->text, (size_t)t->n_bytes);
+    const char *lost = lost_to_the_cut(t, &answer);
+    if (lost) answer = (rung_answer){{0}, "", false};
     if (answer.text[0]) v->key(key, answer.text);
     if (p->answer && p->answer[0]) v->check(&check, p->answer, answer.text);
+    if (lost) check.reason = lost;
     t->answer = rung_arena_strndup(a, answer.text, strlen(answer.text));
     t->answer_key = rung_arena_strndup(a, key, strlen(key));
     t->reason = rung_arena_strndup(a, check.reason ? check.reason : "",
