@@ -12,9 +12,9 @@
 
 /* Cases in columns; the steps of case i are score[begin[i]] .. score[begin[i+1]]. */
 typedef struct cases {
-    int64_t n, cap, n_score, score_cap, begin_cap, problem_cap, complete_cap;
+    int64_t n, cap, n_score, score_cap, begin_cap, question_cap, complete_cap;
     void *label;    /* int32_t[n] */
-    void *problem;  /* int64_t[n] */
+    void *question; /* uint64_t[n]: hash of the question's text */
     void *begin;    /* int64_t[n+1] */
     void *complete; /* bool[n]: every step has a score */
     void *score;    /* double[n_score] */
@@ -23,16 +23,27 @@ typedef struct cases {
 
 static void cases_clear(cases *c) {
     rung_free(c->label);
-    rung_free(c->problem);
+    rung_free(c->question);
     rung_free(c->begin);
     rung_free(c->complete);
     rung_free(c->score);
 }
 
+/* Sets hold a question under several ids (ProcessBench: one for each model that answered it). */
+static rung_status question_hash(uint64_t *out, rung_store *s, int64_t problem, rung_error *err) {
+    rung_arena *a = rung_arena_new(0);
+    rung_problem p;
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a question");
+    rung_status st = rung_problem_get(s, &p, a, problem, err);
+    if (st == RUNG_OK) *out = rung_hash64(p.question, strlen(p.question), 0);
+    rung_arena_free(a);
+    return st;
+}
+
 static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, int64_t model,
                             rung_error *err) {
     RUNG_TRY(rung_grow(&c->label, &c->cap, c->n + 1, sizeof(int32_t), err));
-    RUNG_TRY(rung_grow(&c->problem, &c->problem_cap, c->n + 1, sizeof(int64_t), err));
+    RUNG_TRY(rung_grow(&c->question, &c->question_cap, c->n + 1, sizeof(uint64_t), err));
     RUNG_TRY(rung_grow(&c->begin, &c->begin_cap, c->n + 2, sizeof(int64_t), err));
     RUNG_TRY(rung_grow(&c->complete, &c->complete_cap, c->n + 1, sizeof(bool), err));
     RUNG_TRY(rung_grow(&c->score, &c->score_cap, c->n_score + t->n_steps + 1, sizeof(double), err));
@@ -41,7 +52,7 @@ static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, int64_
     bool complete = t->n_steps > 0;
     for (int32_t i = 0; i < t->n_steps; i++) complete = complete && !isnan(score[i]);
     ((int32_t *)c->label)[c->n] = t->first_error;
-    ((int64_t *)c->problem)[c->n] = t->problem;
+    RUNG_TRY(question_hash((uint64_t *)c->question + c->n, s, t->problem, err));
     ((bool *)c->complete)[c->n] = complete;
     ((int64_t *)c->begin)[c->n] = c->n_score;
     c->n_score += t->n_steps;
@@ -121,11 +132,13 @@ static rung_status tune(double *tau, const cases *c, rung_error *err) {
     return RUNG_OK;
 }
 
-/* Bootstrap over problems: all cases of a drawn problem come along. */
+/* Bootstrap over questions: all cases of a drawn question come along, whatever problem they are
+ * stored under; drawn one by one, copies of a question would make the interval too narrow. */
 typedef struct resampled {
     const cases *c;
     const int32_t *pred;
-    const int64_t *first; /* [n_problems+1]: cases of problem j */
+    const int64_t *order; /* [n]: cases, those of a question beside each other */
+    const int64_t *first; /* [n_questions+1]: places in order */
 } resampled;
 
 static double f1_of(void *ud, const uint32_t *index, int64_t n) {
@@ -133,7 +146,8 @@ static double f1_of(void *ud, const uint32_t *index, int64_t n) {
     const int32_t *label = r->c->label;
     double n_err = 0.0, n_cor = 0.0, hit_err = 0.0, hit_cor = 0.0;
     for (int64_t j = 0; j < n; j++) {
-        for (int64_t i = r->first[index[j]]; i < r->first[index[j] + 1]; i++) {
+        for (int64_t k = r->first[index[j]]; k < r->first[index[j] + 1]; k++) {
+            int64_t i = r->order[k];
             double hit = r->pred[i] == label[i];
             *(label[i] == -1 ? &n_cor : &n_err) += 1.0;
             *(label[i] == -1 ? &hit_cor : &hit_err) += hit;
@@ -143,18 +157,60 @@ static double f1_of(void *ud, const uint32_t *index, int64_t n) {
     return a + b == 0.0 ? 0.0 : 2.0 * a * b / (a + b);
 }
 
-static rung_status interval_of(rung_interval *ci, const cases *c, const int32_t *pred,
-                               const rung_pb_opts *o, rung_error *err) {
-    int64_t *first = rung_calloc((size_t)c->n + 1, sizeof *first), n = 0;
-    if (!first)
-        return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c->n);
-    for (int64_t i = 0; i < c->n; i++)
-        if (i == 0 || ((int64_t *)c->problem)[i] != ((int64_t *)c->problem)[i - 1]) first[n++] = i;
+typedef struct member {
+    uint64_t question;
+    int64_t first, i; /* first case of the question */
+} member;
+
+static int cmp_question(const void *a, const void *b) {
+    const member *x = a, *y = b;
+    if (x->question != y->question) return x->question < y->question ? -1 : 1;
+    return (x->i > y->i) - (x->i < y->i);
+}
+
+static int cmp_first(const void *a, const void *b) {
+    const member *x = a, *y = b;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return (x->i > y->i) - (x->i < y->i);
+}
+
+/* Questions in the order in which they first appear. first: [c->n+1]; *n_questions of them. */
+static rung_status group(int64_t *order, int64_t *first, int64_t *n_questions, const cases *c,
+                         rung_error *err) {
+    member *m = rung_calloc((size_t)c->n + 1, sizeof *m);
+    if (!m) return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c->n);
+    for (int64_t i = 0; i < c->n; i++) m[i] = (member){((uint64_t *)c->question)[i], i, i};
+    qsort(m, (size_t)c->n, sizeof *m, cmp_question);
+    for (int64_t k = 1; k < c->n; k++)
+        if (m[k].question == m[k - 1].question) m[k].first = m[k - 1].first;
+    qsort(m, (size_t)c->n, sizeof *m, cmp_first);
+    int64_t n = 0;
+    for (int64_t k = 0; k < c->n; k++) {
+        if (k == 0 || m[k].first != m[k - 1].first) first[n++] = k;
+        order[k] = m[k].i;
+    }
     first[n] = c->n;
-    resampled r = {c, pred, first};
-    *ci = rung_bootstrap(f1_of, &r, n, o->n_boot > 0 ? o->n_boot : N_BOOT, LEVEL, o->seed);
-    rung_free(first);
+    *n_questions = n;
+    rung_free(m);
     return RUNG_OK;
+}
+
+static rung_status interval_of(rung_interval *ci, int64_t *n_questions, const cases *c,
+                               const int32_t *pred, const rung_pb_opts *o, rung_error *err) {
+    int64_t *first = rung_calloc((size_t)c->n + 1, sizeof *first);
+    int64_t *order = rung_calloc((size_t)c->n + 1, sizeof *order);
+    rung_status st = RUNG_OK;
+    if (!first || !order)
+        st = rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c->n);
+    if (st == RUNG_OK) st = group(order, first, n_questions, c, err);
+    if (st == RUNG_OK) {
+        resampled r = {c, pred, order, first};
+        int n_boot = o->n_boot > 0 ? o->n_boot : N_BOOT;
+        *ci = rung_bootstrap(f1_of, &r, *n_questions, n_boot, LEVEL, o->seed);
+    }
+    rung_free(first);
+    rung_free(order);
+    return st;
 }
 
 static void put_pb(rung_buf *b, rung_pb r) {
@@ -167,7 +223,7 @@ static void put_pb(rung_buf *b, rung_pb r) {
 }
 
 static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32_t *pred,
-                       double tau, const char *tuned_on, rung_interval ci) {
+                       double tau, const char *tuned_on, rung_interval ci, int64_t n_questions) {
     rung_pb r = rung_processbench(pred, c->label, c->n);
     rung_buf_str(b, "{\"v\":1,\"metric\":\"processbench\",\"subset\":");
     rung_buf_json_str(b, o->set, strlen(o->set));
@@ -177,12 +233,12 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
     rung_put_num(b, tau);
     rung_buf_str(b, ",\"ci95\":");
     rung_put_interval(b, ci);
-    rung_buf_printf(b,
-                    ",\"model\":%lld,\"n_err\":%lld,\"n_cor\":%lld,\"n_unscored\":%lld,"
-                    "\"n_unlabelled\":%lld,\"seed\":%llu,\"tuned_on\":",
-                    (long long)o->model, (long long)r.n_err, (long long)r.n_cor,
-                    (long long)c->n_unscored, (long long)c->n_unlabelled,
-                    (unsigned long long)o->seed);
+    rung_buf_printf(
+        b,
+        ",\"n_questions\":%lld,\"model\":%lld,\"n_err\":%lld,\"n_cor\":%lld,\"n_unscored\":%lld,"
+        "\"n_unlabelled\":%lld,\"seed\":%llu,\"tuned_on\":",
+        (long long)n_questions, (long long)o->model, (long long)r.n_err, (long long)r.n_cor,
+        (long long)c->n_unscored, (long long)c->n_unlabelled, (unsigned long long)o->seed);
     if (tuned_on)
         rung_buf_json_str(b, tuned_on, strlen(tuned_on));
     else
@@ -207,6 +263,7 @@ rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb
     const char *tuned_on = NULL;
     int32_t *pred = NULL;
     rung_interval ci;
+    int64_t n_questions = 0;
     rung_status st;
     RUNG_GOTO(load(&c, s, o, o->set, err));
     if (tau < 0.0) {
@@ -230,8 +287,8 @@ rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb
         goto out;
     }
     predict(pred, &c, tau);
-    RUNG_GOTO(interval_of(&ci, &c, pred, o, err));
-    put_result(json, o, &c, pred, tau, tuned_on, ci);
+    RUNG_GOTO(interval_of(&ci, &n_questions, &c, pred, o, err));
+    put_result(json, o, &c, pred, tau, tuned_on, ci, n_questions);
     st = rung_buf_check(json, err);
 out:
     rung_free(pred);

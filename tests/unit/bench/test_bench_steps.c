@@ -23,12 +23,14 @@ static double num(yyjson_doc *d, const char *key) {
 
 /* n problems of one trace with 3 steps each; first error -1, 0, 1, 2 in turn. score(i, k, label).
  */
+static int n_questions = 1 << 20; /* after so many, the same texts again under other ids */
+
 static void pb_store(fixture *f, int n, double (*score)(int i, int k, int label)) {
     fix_open(f, ":memory:");
     for (int i = 0; i < n; i++) {
         char question[32], text[3][32];
         const char *step[3];
-        snprintf(question, sizeof question, "q%d", i);
+        snprintf(question, sizeof question, "q%d", i % n_questions);
         fix_trace t = {.run = f->pool,
                        .problem = fix_problem(f->store, "cases", i, question),
                        .n_steps = 3,
@@ -120,6 +122,32 @@ static void golden(void **ud) {
     rung_store_close(f.store);
 }
 
+static double partly(int i, int k, int label) {
+    return i % 20 % 3 ? perfect(i, k, label) : high(i, k, label);
+}
+
+/* Four copies of each of 20 questions know no more than the 20: the same interval to the last bit,
+ * though there are 80 cases. */
+static void copies_of_a_question_count_once(void **ud) {
+    (void)ud;
+    double ci[3][2];
+    for (int round = 0; round < 3; round++) {
+        fixture f;
+        n_questions = round == 1 ? 20 : 1 << 20;
+        pb_store(&f, round ? 80 : 20, partly);
+        n_questions = 1 << 20;
+        yyjson_doc *d = pb(&f, .5, NULL);
+        assert_int_equal(num(d, "n"), round ? 80 : 20);
+        assert_int_equal(num(d, "n_questions"), round == 2 ? 80 : 20);
+        yyjson_val *v = yyjson_obj_get(yyjson_doc_get_root(d), "ci95");
+        for (size_t i = 0; i < 2; i++) ci[round][i] = yyjson_get_num(yyjson_arr_get(v, i));
+        yyjson_doc_free(d);
+        rung_store_close(f.store);
+    }
+    assert_true(ci[1][0] == ci[0][0] && ci[1][1] == ci[0][1]);
+    assert_true(ci[2][1] - ci[2][0] < .7 * (ci[0][1] - ci[0][0])); /* about half as wide */
+}
+
 static void unscored_is_a_miss(void **ud) {
     (void)ud;
     fixture f;
@@ -204,6 +232,7 @@ static void published_subset(void **ud) {
         NEAR(num(d, "acc_err"), want[round][0], .05);
         NEAR(num(d, "acc_cor"), want[round][1], .05);
         NEAR(num(d, "f1"), want[round][2], .05);
+        assert_int_equal(num(d, "n_questions"), 375); /* 25 of the 400 questions repeat */
         assert_int_equal(num(d, "n_err"), 207);
         assert_int_equal(num(d, "n_cor"), 193);
         yyjson_doc_free(d);
@@ -315,6 +344,7 @@ static void truth_labels(void **ud) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden),
+        cmocka_unit_test(copies_of_a_question_count_once),
         cmocka_unit_test(unscored_is_a_miss),
         cmocka_unit_test(tuned),
         cmocka_unit_test(published_subset),
