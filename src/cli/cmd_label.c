@@ -2,6 +2,7 @@
 #include "cli/session.h"
 #include "rung/label.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const cli_opt mc_opts[] = {
@@ -46,12 +47,14 @@ static void count(census *z, const rung_label *l) {
 static rung_status print_step(cli_call *c, cli_table *table, const rung_trace *t, int32_t k,
                               const rung_label *l, rung_error *err) {
     if (c->app->json) {
+        char hard[16] = "null", soft[32] = "null"; /* null: no outcome is known */
+        if (l->hard >= 0) snprintf(hard, sizeof hard, "%d", l->hard);
+        if (isfinite(l->soft)) snprintf(soft, sizeof soft, "%.6g", l->soft);
         return cli_outf(c->app, err,
                         "{\"v\":1,\"problem\":%lld,\"trace\":%lld,\"step\":%d,\"node\":%lld,"
-                        "\"hard\":%d,\"soft\":%.*g,\"n\":%d,\"c\":%d,\"n_unknown\":%d}\n",
+                        "\"hard\":%s,\"soft\":%s,\"n\":%d,\"c\":%d,\"n_unknown\":%d}\n",
                         (long long)t->problem, (long long)t->id, k, (long long)t->step[k].node,
-                        l->hard, isfinite(l->soft) ? 6 : 1, isfinite(l->soft) ? l->soft : -1.0,
-                        l->n, l->c, l->n_unknown);
+                        hard, soft, l->n, l->c, l->n_unknown);
     }
     const rung_step *s = &t->step[k];
     rung_buf text;

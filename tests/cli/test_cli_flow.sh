@@ -34,12 +34,21 @@ jsonl '(.steps | length) >= 0 and .verdict != null'
 expect 3 'did you mean|no run' -- "$RUNG" trace show $S --run pol
 
 expect 0 '' -- "$RUNG" label mc $S --run train --policy "$MODEL" --k 4 --max-tokens 80 --name mc --json
-# a label is neither only where a rollout could not be judged; which ones depends on the last digits of the logits
-jsonl '.n_labels > 0 and .n_labels >= .n_hard_0 + .n_hard_1 and (.n_unknown > 0 or .n_labels == .n_hard_0 + .n_hard_1)'
+jsonl '.n_labels == .n_steps and .n_labels >= .n_hard_0 + .n_hard_1 and .n_known > 0'
+mc=$(tail -n 1 "$T/out")
 expect 0 '' -- "$RUNG" label truth $S --run pool --name truth --json
 expect 0 'steps labelled' -- "$RUNG" label show $S --run train --source mc
 expect 0 '' -- "$RUNG" label show $S --run train --source mc --steps --json
-jsonl '.n_labels > 0'
+# row by row: 4 rollouts or, of a last step, 1 verdict; hard = 1[c > 0] and soft = c/n of the known ones; neither if none is known
+n_checks=$((n_checks + 1))
+jq -es --argjson mc "$mc" '.[:-1] as $row | length - 1 == $mc.n_steps
+  and all($row[]; (.n + .n_unknown == 4 or .n + .n_unknown == 1) and .c <= .n
+    and if .n == 0 then .hard == null and .soft == null and .n_unknown > 0
+        else .hard == (if .c > 0 then 1 else 0 end) and (.soft - .c / .n | fabs) < 1e-6 end)
+  and ([$row[] | select(.hard == 0)] | length) == $mc.n_hard_0 and ([$row[] | select(.hard == 1)] | length) == $mc.n_hard_1
+  and ([$row[] | select(.n == 0)] | length) == $mc.n_labels - $mc.n_hard_0 - $mc.n_hard_1
+  and ([$row[].n_unknown] | add) == $mc.n_unknown and ([$row[].n] | add) == $mc.n_known' "$T/out" >/dev/null ||
+  fail "step labels are not what the rollouts say"
 expect 0 '' -- "$RUNG" trace show $S --run train --source mc --limit 2
 
 expect 0 '' -- "$RUNG" reward train $S --kind prm_head --base "$MODEL" --run train --out "$T/prm.gguf" --held-share 0.4 --name prm --json
