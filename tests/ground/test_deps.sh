@@ -32,7 +32,9 @@ unset RUNG_DEPS_DIR
 a=$("$deps" --print-dir); b=$("$deps" --print-dir); p=$("$deps" --print-dir --portable)
 check "print-dir is stable" "$a" "$b"
 check "portable has its own prefix" "$([ "$a" != "$p" ] && echo yes)" yes
-echo '# a line more' >>"$work/tools/deps.lock"
+echo '# a line of talk more' >>"$work/tools/deps.lock"
+check "talk in the lock is no other prefix" "$("$deps" --print-dir)" "$a"
+echo 'more        pip     x 1 y z' >>"$work/tools/deps.lock"
 check "another lock, another prefix" "$([ "$("$deps" --print-dir)" != "$a" ] && echo yes)" yes
 
 # a file that is not what the lock says: exit 3, both hashes named, nothing installed
@@ -49,6 +51,20 @@ else
     check "no prefix was made" "$([ -e "$("$deps" --print-dir)" ] && echo made)" ""
 fi
 rm -rf "$work/cache"
+
+# a source that says it is another version than the lock declares: exit 3 (with the real file, when it is on this machine)
+real=$HOME/.cache/rung/downloads/yyjson-4.0.6.tar.gz
+if [ -f "$real" ] && ! pkg-config --exists 'yyjson >= 0.10.0' 'yyjson < 0.11'; then
+    cp "$work/tools/deps.lock" "$work/lock.kept"
+    sed -i 's/^\(yyjson  *is  *pip  *\)0\.10\.0/\10.10.7/' "$work/tools/deps.lock"
+    RUNG_DEPS_DIR=$work/other RUNG_DOWNLOADS=${real%/*} "$deps" >"$work/out" 2>&1; code=$?
+    check "a source of another version than declared exits" "$code" 3
+    has "it says both versions" "$work/out" "says it is 0.10.0 -, but tools/deps.lock declares 0.10.7 -"
+    mv "$work/lock.kept" "$work/tools/deps.lock"
+else
+    echo "skip  another version than declared: no yyjson-4.0.6.tar.gz here"
+fi
+rm -rf "$work/other" "$work/other.work"
 
 # a half-made prefix is not taken for a good one: without a way to finish it the run fails
 mkdir -p "$work/own/lib"; touch "$work/own/lib/libyyjson.a"
