@@ -44,6 +44,17 @@ else()
     stdc++ gomp m dl Threads::Threads)       # ggml's threads are gcc's OpenMP
 endif()
 
+# FLINT 3 holds Arb; FLINT 2.9 has it beside itself (Debian names that one flint-arb, others arb).
+find_library(FLINT_LIB flint REQUIRED)
+find_path(FLINT_ACB_H flint/acb.h)
+add_library(flint_dep INTERFACE)
+find_library(GMP_LIB gmp REQUIRED)
+if(NOT FLINT_ACB_H)
+  find_library(ARB_LIB NAMES flint-arb arb REQUIRED)
+  target_link_libraries(flint_dep INTERFACE ${ARB_LIB})
+endif()
+target_link_libraries(flint_dep INTERFACE ${FLINT_LIB} ${GMP_LIB})
+
 find_library(DNNL_LIB dnnl REQUIRED)
 add_library(dnnl_dep INTERFACE)
 target_link_libraries(dnnl_dep INTERFACE ${DNNL_LIB})

@@ -29,6 +29,12 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/librung.a
   DEPENDS ${module_libs} ${CMAKE_BINARY_DIR}/librung.mri WORKING_DIRECTORY ${CMAKE_BINARY_DIR} VERBATIM)
 add_custom_target(librung DEPENDS ${CMAKE_BINARY_DIR}/librung.a)
 
+set(pc_flint "-lflint -lgmp")
+if(ARB_LIB)
+  get_filename_component(arb_name ${ARB_LIB} NAME_WE)
+  string(REGEX REPLACE "^lib" "-l" arb_name ${arb_name})
+  set(pc_flint "${arb_name} ${pc_flint}")
+endif()
 file(RELATIVE_PATH pc_to_prefix /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)     # the prefix is known at install time only
 configure_file(${CMAKE_SOURCE_DIR}/cmake/rung.pc.in rung.pc @ONLY)
 if(TARGET rung)

@@ -30,7 +30,7 @@ BEGIN {
     pub["event"] = pub["rng"] = "base"
     pub["weights"] = "model"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store libpq=store" \
-              " libfyaml=base mpi.h=dist", f, " ")
+              " libfyaml=base mpi.h=dist flint/ acb.h arb.h=verify", f, " ")
     held = ""
     for (i = n; i >= 1; i--) {                 # "a b=folder": b and what stands before it without its own "="
         if (split(f[i], kv, "=") == 2) held = kv[2]

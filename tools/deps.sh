@@ -33,7 +33,7 @@ die() { local code=$1; shift; printf 'deps: %s\n' "$@" >&2; exit "$code"; }
 
 # --- distribution packages -------------------------------------------------------------------------------------------
 # need TIER PACKAGE PROBE: the probe asks for the thing itself, not for the package that usually brings it.
-#   cmd:NAME   pc:MODULE[>=VERSION]   h:HEADER   ver:CMAKE-VERSION
+#   cmd:NAME   pc:MODULE[>=VERSION]   h:HEADER|HEADER   ver:CMAKE-VERSION
 needs() {
     cat <<'T'
 base build-essential      cmd:cc,cmd:c++,cmd:make
@@ -47,6 +47,8 @@ base libfyaml-dev         pc:libfyaml
 base libcurl4-openssl-dev pc:libcurl
 base libxxhash-dev        pc:libxxhash
 base libdnnl-dev          h:dnnl.h
+base libflint-dev         h:flint/flint.h
+base libflint-arb-dev     h:flint/acb.h|acb.h
 base nodejs               cmd:node
 base npm                  cmd:npm
 nice ccache               cmd:ccache
@@ -83,7 +85,9 @@ here_p() {                     # is everything that this probe names here?
                 IFS='|'; for alt in ${p#cmd:}; do command -v "$alt" >/dev/null 2>&1 && found=yes; done; IFS=,
                 [ $found = yes ] || return 1 ;;
         pc:*)   command -v pkg-config >/dev/null && pkg-config --exists "${p#pc:}" || return 1 ;;
-        h:*)    header_here "${p#h:}" || return 1 ;;
+        h:*)    found=no
+                IFS='|'; for alt in ${p#h:}; do header_here "$alt" && found=yes; done; IFS=,
+                [ $found = yes ] || return 1 ;;
         file:*) [ -e "${p#file:}" ] || return 1 ;;
         ver:*)  printf '%s\n%s\n' "${p#ver:}" "$(cmake --version | sed -n '1s/.* //p')" | sort -VC || return 1 ;;
         pip)    find_pip >/dev/null || return 1 ;;
@@ -137,6 +141,12 @@ install_packages() {           # install_packages TIER...
     say "installing with apt-get: ${missing[*]}"
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
     as_root "${apt[@]}" update >&2 </dev/null || say "apt-get update failed; trying with the lists that are here"
+    # Arb is a package of its own only beside FLINT 2 (Debian 12); FLINT 3 brings it
+    local keep=() m
+    for m in "${missing[@]}"; do
+        [ "$m" = libflint-arb-dev ] && ! apt-cache show "$m" >/dev/null 2>&1 || keep+=("$m")
+    done
+    missing=("${keep[@]}")
     as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" >&2 </dev/null ||
         die 4 "apt-get could not install: ${missing[*]}"
 }

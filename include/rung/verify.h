@@ -29,6 +29,19 @@ typedef struct rung_verifier {
 const rung_verifier *rung_verifier_at(size_t i); /* NULL past the end: walk the table */
 const rung_verifier *rung_verifier_find(const char *name);
 
+/* "math" with options. The row of the table is the same with NULL. */
+typedef struct rung_math_opts {
+    size_t struct_size; /* RUNG_MATH_OPTS_INIT fills it */
+    bool rounded; /* the problem asks for a rounded decimal: an answer within half a unit of the
+                     reference's last digit is correct, rule "rounded" */
+} rung_math_opts;
+#define RUNG_MATH_OPTS_INIT                                                                        \
+    { .struct_size = sizeof(rung_math_opts) }
+void rung_math_check(rung_check *out, const char *gold, const char *answer,
+                     const rung_math_opts *opts);
+/* How a pair was read and what decided it, in lines of text; rung_free() it. NULL: no memory. */
+char *rung_math_explain(const char *gold, const char *answer);
+
 /* Exact rationals behind "math": "1,234" "$3.50" "50%" "3/4" "1 1/2" ".5" "-7.00" "\frac{3}{4}" "12
  * apples". false: not a number. */
 typedef struct rung_rational {

@@ -246,6 +246,10 @@ static bool take_unit(cursor *c, number *x, bool glued) {
     if (*p) return false;
     if (n_unit > 1 && x->unit[n_unit - 1] == 's') n_unit--;
     x->unit[n_unit] = '\0';
+    size_t n_phrase = (size_t)(p - c->p);
+    if (n_phrase >= sizeof x->phrase) n_phrase = 0;
+    memcpy(x->phrase, c->p, n_phrase);
+    x->phrase[n_phrase] = '\0';
     c->p = p;
     return true;
 }
@@ -303,7 +307,10 @@ bool number_parse(number *out, const tidy *t) {
         suffix(&c, out);
     }
     if (!c.ok) return false;
-    if (t->money && !out->unit[0]) memcpy(out->unit, "dollar", sizeof "dollar");
+    if (t->money && !out->unit[0]) {
+        memcpy(out->unit, "dollar", sizeof "dollar");
+        memcpy(out->phrase, "dollar", sizeof "dollar");
+    }
     big_reduce(&out->num, &out->den);
     if (out->num.n == 0) out->neg = false;
     char digits[TERM_DIGITS_MAX + 1];

@@ -160,6 +160,11 @@ static void cut_unit(pass *s) {
     for (size_t i = 0; i < n && k + 1 < sizeof t->unit; i++)
         if (t->text[begin + i] != ' ' || k > 0) t->unit[k++] = t->text[begin + i];
     while (k > 0 && t->unit[k - 1] == ' ') k--;
+    const char *digit_at = strpbrk(t->text + end, "23");
+    if (digit_at && t->text[end] == '^' && k + 2 < sizeof t->unit) {
+        t->unit[k++] = '^';
+        t->unit[k++] = *digit_at;
+    }
     t->unit[k] = '\0';
     t->n = begin;
 }
@@ -170,6 +175,7 @@ static void cut_variable(tidy *t) {
     if (!letter(p[0])) return;
     size_t at = p[1] == ' ' ? 2 : 1;
     if (p[at] == '=' && !strchr(p + at + 1, '=')) {
+        t->variable = p[0];
         cut(t, 0, at + 1);
     } else if (starts(p + at, "\\in ") || starts(p + at, "\\in[") || starts(p + at, "\\in(")) {
         cut(t, 0, at + 3);
@@ -274,7 +280,7 @@ static size_t emit_digits(writer *w, const char *p) {
     return n + 1 + n_den;
 }
 
-static bool plain_words(const char *p, size_t n) {
+bool plain_words(const char *p, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (!letter(p[i]) && p[i] != ' ' && p[i] != '\'' && p[i] != '-') return false;
     return n > 1;
