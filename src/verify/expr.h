@@ -60,7 +60,8 @@ typedef enum expr_kind {
 #define EXPR_FNS(X)                                                                                \
     X(SIN, "sin")                                                                                  \
     X(COS, "cos")                                                                                  \
-    X(TAN, "tan") X(COT, "cot") X(SEC, "sec") X(CSC, "csc") X(ASIN, "arcsin") X(ACOS, "arccos")    \
+    X(TAN, "tan")                                                                                  \
+    X(COT, "cot") X(SEC, "sec") X(CSC, "csc") X(ASIN, "arcsin") X(ACOS, "arccos")                  \
         X(ATAN, "arctan") X(SINH, "sinh") X(COSH, "cosh") X(TANH, "tanh") X(LN, "ln")              \
             X(EXP, "exp") X(RE, "Re") X(IM, "Im") X(SGN, "sgn") X(GCD, "gcd") X(LCM, "lcm")        \
                 X(MAX, "max") X(MIN, "min") X(SQRT, "sqrt") X(ABS, "abs") X(LOG, "log")            \

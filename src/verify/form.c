@@ -295,6 +295,20 @@ static void relation_key(rung_buf *out, const expr *x, uint16_t i, work *w) {
     expr_print(out, x, r);
 }
 
+/* a : b with rational terms. */
+static bool ratio_value(fmpq_t q, work *w, const expr *x, uint16_t i) {
+    gauss a, b;
+    gauss_init(&a);
+    gauss_init(&b);
+    bool ok = gauss_eval(&a, w, x, expr_kid(x, i, 0), NULL) == VALUE_OK &&
+              gauss_eval(&b, w, x, expr_kid(x, i, 1), NULL) == VALUE_OK && fmpq_is_zero(a.im) &&
+              fmpq_is_zero(b.im) && !fmpq_is_zero(b.re);
+    if (ok) fmpq_div(q, a.re, b.re);
+    gauss_clear(&a);
+    gauss_clear(&b);
+    return ok;
+}
+
 static void node_key(rung_buf *out, const expr *x, uint16_t i, work *w) {
     const expr_node *n = expr_at(x, i);
     if (out->failed) return;
@@ -331,23 +345,17 @@ static void node_key(rung_buf *out, const expr *x, uint16_t i, work *w) {
         rung_buf_str(out, ")");
         break;
     case X_RATIO: {
+        fmpq_t q;
+        fmpq_init(q);
         rung_buf_str(out, "r:");
-        gauss a, b;
-        gauss_init(&a);
-        gauss_init(&b);
-        bool ok = gauss_eval(&a, w, x, expr_kid(x, i, 0), NULL) == VALUE_OK &&
-                  gauss_eval(&b, w, x, expr_kid(x, i, 1), NULL) == VALUE_OK && fmpq_is_zero(a.im) &&
-                  fmpq_is_zero(b.im) && !fmpq_is_zero(b.re);
-        if (ok) {
-            fmpq_div(a.re, a.re, b.re);
-            char *t = fmpq_get_str(NULL, 10, a.re);
+        if (ratio_value(q, w, x, i)) {
+            char *t = fmpq_get_str(NULL, 10, q);
             rung_buf_str(out, t);
             flint_free(t);
         } else {
             expr_print(out, x, i);
         }
-        gauss_clear(&a);
-        gauss_clear(&b);
+        fmpq_clear(q);
         break;
     }
     case X_TEXT:
@@ -481,6 +489,19 @@ static decision mixed(work *w, const expr *x, uint16_t i, const expr *y, uint16_
         return decided(RUNG_VERDICT_UNKNOWN, "structure", "an equation against one side of it");
     }
     if (b == X_REL && !is_group(a)) return mixed(w, y, k, x, i);
+    if (a == X_RATIO && !is_group(b)) { /* 2:1 against 2 */
+        fmpq_t q;
+        gauss g;
+        fmpq_init(q);
+        gauss_init(&g);
+        bool same = ratio_value(q, w, x, i) && gauss_eval(&g, w, y, k, NULL) == VALUE_OK &&
+                    fmpq_is_zero(g.im) && fmpq_equal(q, g.re);
+        fmpq_clear(q);
+        gauss_clear(&g);
+        return same ? decided(RUNG_VERDICT_UNKNOWN, "ratio", "a ratio against its quotient")
+                    : decided(RUNG_VERDICT_WRONG, "ratio", "");
+    }
+    if (b == X_RATIO && !is_group(a)) return mixed(w, y, k, x, i);
     bool a_row = a == X_TUPLE && (expr_at(x, i)->op == 0 || expr_at(x, i)->op == 3);
     bool b_row = b == X_TUPLE && (expr_at(y, k)->op == 0 || expr_at(y, k)->op == 3);
     bool a_list = a == X_LIST || a == X_MATRIX || a_row,

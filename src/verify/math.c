@@ -86,9 +86,37 @@ static void classify_tree(answer *a, work *w, const char *text, size_t n) {
     rung_buf_clear(&b);
 }
 
+/* A clock or a date stands in text, with or without \text. */
+static bool time_or_date(answer *a, const char *text) {
+    static const char *const drop[] = {"\\text{", "\\mathrm{", "\\textrm{", "\\mbox{", "\\,", "\\ ",
+                                       "\\:",     "{",         "}",         "$",       "\\"};
+    char plain[64], key[32];
+    size_t n = 0;
+    while (*text && n + 1 < sizeof plain) {
+        size_t k = 0;
+        while (k < sizeof drop / sizeof *drop && strncmp(text, drop[k], strlen(drop[k])) != 0) k++;
+        bool dropped = k < sizeof drop / sizeof *drop;
+        if (dropped) text += strlen(drop[k]);
+        char c = dropped ? ' ' : *text++;
+        if (c == '\n' || c == '\t') c = ' ';
+        if (c == ' ' && (n == 0 || plain[n - 1] == ' ')) continue;
+        plain[n++] = c;
+    }
+    if (*text) return false; /* longer than any clock or date */
+    while (n > 0 &&
+           (plain[n - 1] == ' ' || (plain[n - 1] == '.' && (n < 2 || plain[n - 2] != 'm'))))
+        n--;
+    plain[n] = '\0';
+    bool time = time_read(key, plain);
+    if (!time && !date_read(key, plain)) return false;
+    a->kind = time ? CLASS_TIME : CLASS_DATE;
+    key_set(a->key, time ? 't' : 'd', key, strlen(key));
+    return true;
+}
+
 static void classify(answer *a, work *w, const char *text) {
     tidy t;
-    char canon[CANON_MAX + 1], when[32];
+    char canon[CANON_MAX + 1];
     memset(a, 0, offsetof(answer, form));
     a->key[0] = '\0';
     size_t n = visible(&text);
@@ -99,7 +127,9 @@ static void classify(answer *a, work *w, const char *text) {
         return;
     }
     canon_string(canon, &t);
-    if (number_parse(&a->x, &t)) {
+    bool dots = strstr(text, "...") || strstr(text, "dots"); /* 0.333... goes on */
+    if (time_or_date(a, text)) {
+    } else if (!dots && number_parse(&a->x, &t)) {
         a->kind = CLASS_NUMBER;
         a->variable = t.variable;
         a->has_unit = a->x.phrase[0] && unit_read(&a->u, a->x.phrase, strlen(a->x.phrase));
@@ -107,12 +137,6 @@ static void classify(answer *a, work *w, const char *text) {
     } else if (choice_letter(canon)) {
         a->kind = CLASS_CHOICE;
         key_set(a->key, 'c', (char[]){choice_letter(canon)}, 1);
-    } else if (time_read(when, t.text)) {
-        a->kind = CLASS_TIME;
-        key_set(a->key, 't', when, strlen(when));
-    } else if (date_read(when, t.text)) {
-        a->kind = CLASS_DATE;
-        key_set(a->key, 'd', when, strlen(when));
     } else if (canon[0] && worded(&t, canon)) {
         a->kind = CLASS_TEXT;
         key_set(a->key, 's', canon, strlen(canon));
@@ -162,8 +186,8 @@ static bool scales(const number *a, const number *b, uint32_t scale) {
 
 /* Why two different numbers may still be the same answer; NULL: they are not. */
 static const char *doubt(const number *a, const number *b) {
-    if (scales(a, b, a->scale) || scales(b, a, a->scale) || scales(a, b, b->scale) ||
-        scales(b, a, b->scale))
+    if (a->scale != b->scale && (scales(a, b, a->scale) || scales(b, a, a->scale) ||
+                                 scales(a, b, b->scale) || scales(b, a, b->scale)))
         return "equal up to percent, cents or a scale word";
     if (a->unit[0] && b->unit[0] && strcmp(a->unit, b->unit) != 0) return "units differ";
     if (rounds(a, b) || rounds(b, a)) return "equal up to rounding";
@@ -301,6 +325,50 @@ static bool base_left_out(const answer *a, const answer *b) {
            memcmp(digits, a->tree->text + n->off, n->len) == 0;
 }
 
+/* |a - b| <= 10^-digits / 2 (a decimal, b any constant)? */
+static bool within(answer *a, answer *b, int32_t digits, work *w) {
+    fmpq_t p, q, half;
+    acb_t z;
+    arb_t g, h;
+    bool ok = false;
+    fmpq_init(p);
+    fmpq_init(q);
+    fmpq_init(half);
+    acb_init(z);
+    arb_init(g);
+    arb_init(h);
+    fmpq_set_si(half, 1, 2);
+    for (int32_t i = 0; i < digits; i++) fmpq_div_fmpz(half, half, (fmpz[]){10});
+    if (!rational_value(p, a, w)) {
+    } else if (rational_value(q, b, w)) {
+        fmpq_sub(p, p, q);
+        fmpq_abs(p, p);
+        ok = fmpq_cmp(p, half) <= 0;
+    } else if (b->kind == CLASS_TREE && !expr_contains(b->tree, b->form.root, X_VAR)) {
+        ball_env e = {.w = w, .bits = 256};
+        if (ball_eval(z, &e, b->tree, b->form.root) == VALUE_OK && arb_is_zero(acb_imagref(z))) {
+            arb_set_fmpq(g, p, 256);
+            arb_set_fmpq(h, half, 256);
+            arb_sub(g, g, acb_realref(z), 256);
+            arb_abs(g, g);
+            ok = arb_le(g, h);
+        }
+    }
+    acb_clear(z);
+    arb_clear(g);
+    arb_clear(h);
+    fmpq_clear(p);
+    fmpq_clear(q);
+    fmpq_clear(half);
+    return ok;
+}
+
+/* A decimal of ten digits or more beside an irrational it agrees with to 1e-9: a computed value. */
+static bool noise(answer *a, answer *b, work *w) {
+    return a->kind == CLASS_NUMBER && a->x.n_frac >= 10 && b->kind == CLASS_TREE &&
+           within(a, b, 9, w);
+}
+
 static decision compare(answer *gold, answer *got, work *w) {
     decision d = {RUNG_VERDICT_UNKNOWN, "string", "the texts differ", -1, 0};
     if (gold->kind == CLASS_NUMBER && got->kind == CLASS_NUMBER) {
@@ -311,7 +379,10 @@ static decision compare(answer *gold, answer *got, work *w) {
     if ((gold->kind != CLASS_TREE && got->kind != CLASS_TREE) || !as_tree(gold, w) ||
         !as_tree(got, w))
         return d;
+    bool rounded = noise(gold, got, w) || noise(got, gold, w);
     d = form_compare(&gold->form, &got->form, w);
+    if (d.verdict == RUNG_VERDICT_WRONG && rounded)
+        return (decision){RUNG_VERDICT_UNKNOWN, d.rule, "equal up to rounding", -1, d.bits};
     if (d.verdict == RUNG_VERDICT_WRONG && (base_left_out(gold, got) || base_left_out(got, gold)))
         return (decision){RUNG_VERDICT_UNKNOWN, "rational", "base-n digits against a plain number",
                           -1, 0};
@@ -352,45 +423,6 @@ static decision judge(rung_check *out, answer *gold, answer *got, work *w) {
     return d;
 }
 
-/* Both are decimals or the reference is one: half a unit of its last digit is allowed. */
-static bool within_rounding(answer *gold, answer *got, work *w) {
-    if (gold->kind != CLASS_NUMBER || gold->x.n_frac < 1) return false;
-    fmpq_t p, q, half;
-    bool ok = false;
-    fmpq_init(p);
-    fmpq_init(q);
-    fmpq_init(half);
-    fmpq_set_si(half, 1, 2);
-    for (int32_t i = 0; i < gold->x.n_frac; i++) fmpq_div_fmpz(half, half, (fmpz[]){10});
-    if (rational_value(p, gold, w) && rational_value(q, got, w)) {
-        fmpq_sub(p, p, q);
-        fmpq_abs(p, p);
-        ok = fmpq_cmp(p, half) <= 0;
-    } else if (got->kind == CLASS_TREE && !expr_contains(got->tree, got->form.root, X_VAR)) {
-        acb_t z;
-        arb_t g, h;
-        ball_env e = {.w = w, .bits = 256};
-        acb_init(z);
-        arb_init(g);
-        arb_init(h);
-        if (ball_eval(z, &e, got->tree, got->form.root) == VALUE_OK &&
-            arb_is_zero(acb_imagref(z)) && rational_value(p, gold, w)) {
-            arb_set_fmpq(g, p, 256);
-            arb_set_fmpq(h, half, 256);
-            arb_sub(g, g, acb_realref(z), 256);
-            arb_abs(g, g);
-            ok = arb_le(g, h);
-        }
-        acb_clear(z);
-        arb_clear(g);
-        arb_clear(h);
-    }
-    fmpq_clear(p);
-    fmpq_clear(q);
-    fmpq_clear(half);
-    return ok;
-}
-
 static void answer_clear(answer *a) {
     rung_free(a->tree);
 }
@@ -403,7 +435,8 @@ void rung_math_check(rung_check *out, const char *gold_text, const char *answer_
     classify(&gold, &w, gold_text ? gold_text : "");
     classify(&got, &w, answer_text ? answer_text : "");
     (void)judge(out, &gold, &got, &w);
-    if (o && o->rounded && out->verdict != RUNG_VERDICT_CORRECT && within_rounding(&gold, &got, &w))
+    if (o && o->rounded && out->verdict != RUNG_VERDICT_CORRECT && gold.kind == CLASS_NUMBER &&
+        gold.x.n_frac > 0 && within(&gold, &got, gold.x.n_frac, &w))
         check_set(out, RUNG_VERDICT_CORRECT, "rounded", "");
     answer_clear(&gold);
     answer_clear(&got);
