@@ -28,6 +28,28 @@ typedef struct rung_answer_opts {
  * Problems with fewer traces than the largest pool are left out, counted and warned of. */
 rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_opts *o,
                               const rung_log *log, rung_error *err);
+/* What the object's vs averages: of each problem, the accuracy of `method` less that of `over` with
+ * the whole pool. *out[*n], by problem id; rung_free it. E_NOT_FOUND: a method was not measured. */
+typedef struct rung_answer_diff {
+    int64_t problem;
+    double diff;
+} rung_answer_diff;
+rung_status rung_bench_answer_diffs(rung_answer_diff **out, int64_t *n, rung_store *s,
+                                    const rung_answer_opts *o, const char *method, const char *over,
+                                    const rung_log *log, rung_error *err);
+/* One claim over several seeds. diff[k][0..n[k]) of seed k, by problem id; problems that not every
+ * seed has are left out and counted. Seeds are averaged inside a problem, then problems are drawn
+ * (feedback.md 10.5): the interval speaks of new problems; how much seeds differ is said beside it.
+ */
+typedef struct rung_seeds {
+    int64_t n_problems, n_left_out;
+    double diff;      /* mean over problems of the mean over seeds */
+    rung_interval ci; /* 95% */
+    double seed_sd;   /* of the seeds' own means, n - 1 in the denominator; NaN for one seed */
+    double seed_diff[64];
+} rung_seeds;
+rung_status rung_bench_seeds(rung_seeds *out, rung_answer_diff *const *diff, const int64_t *n,
+                             int n_seeds, uint64_t seed, rung_error *err);
 /* The same object as a text table for eyes, without escape codes. E_FORMAT: not such an object. */
 rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err);
 /* ProcessBench from stored scores (labels.md 1): the problems of `set` whose traces have a known

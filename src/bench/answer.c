@@ -174,7 +174,7 @@ static rung_status fill(rung_measure *a, const rung_log *log, rung_error *err) {
             a->mean[j] += a->x[(size_t)i * m + (size_t)j] / (double)a->n_problems;
         RUNG_GOTO(rung_progress(log, "problems", i + 1, a->n_problems, 0, err));
     }
-    st = rung_bootstrap_means(a->ci, a->x, a->n_problems, a->m, a->n_boot, LEVEL, a->o->seed, err);
+    st = RUNG_OK;
 out:
     rung_free(cell);
     return st;
@@ -207,29 +207,75 @@ static void measure_clear(rung_measure *a) {
     rung_free(a);
 }
 
-rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_opts *o,
-                              const rung_log *log, rung_error *err) {
-    if (!o || o->struct_size != sizeof *o)
-        return rung_fail(err, RUNG_E_INVAL, "answer options are missing or of another version");
-    rung_measure *a = rung_calloc(1, sizeof *a);
-    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+/* Everything but the intervals. */
+static rung_status measure(rung_measure *a, rung_store *s, const rung_answer_opts *o,
+                           const rung_log *log, rung_error *err) {
     a->o = o;
     a->n_subsets = o->n_subsets > 0 ? o->n_subsets : N_SUBSETS;
     a->n_boot = o->n_boot > 0 ? o->n_boot : N_BOOT;
-    rung_status st;
     int64_t greedy = o->greedy_run && !o->traces.run ? *o->greedy_run : 0;
-    RUNG_GOTO(rung_trace_pool_load(&a->pool, s, &o->traces, o->prm_model, o->orm_model,
-                                   o->aggregate, greedy, err));
-    RUNG_GOTO(keep_full(a, log, err));
-    RUNG_GOTO(choose_arms(a, err));
-    RUNG_GOTO(add_greedy(a, s, err));
+    RUNG_TRY(rung_trace_pool_load(&a->pool, s, &o->traces, o->prm_model, o->orm_model, o->aggregate,
+                                  greedy, err));
+    RUNG_TRY(keep_full(a, log, err));
+    RUNG_TRY(choose_arms(a, err));
+    RUNG_TRY(add_greedy(a, s, err));
     int64_t tok = 0;
     for (int64_t i = 0; i < a->n_problems; i++)
         for (int32_t j = 0; j < a->n; j++) tok += a->kept[i].c[j].tokens;
     a->tokens_mean = (double)tok / ((double)a->n_problems * a->n);
-    RUNG_GOTO(seconds_per_token(&a->s_per_tok, s, o->traces.run, err));
-    RUNG_GOTO(fill(a, log, err));
-    st = rung_answer_put(json, a, s, err);
+    RUNG_TRY(seconds_per_token(&a->s_per_tok, s, o->traces.run, err));
+    return fill(a, log, err);
+}
+
+static rung_status check_opts(const rung_answer_opts *o, rung_error *err) {
+    if (o && o->struct_size == sizeof *o) return RUNG_OK;
+    return rung_fail(err, RUNG_E_INVAL, "answer options are missing or of another version");
+}
+
+rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_opts *o,
+                              const rung_log *log, rung_error *err) {
+    RUNG_TRY(check_opts(o, err));
+    rung_measure *a = rung_calloc(1, sizeof *a);
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    rung_status st = measure(a, s, o, log, err);
+    if (st == RUNG_OK)
+        st = rung_bootstrap_means(a->ci, a->x, a->n_problems, a->m, a->n_boot, LEVEL, o->seed, err);
+    if (st == RUNG_OK) st = rung_answer_put(json, a, s, err);
+    measure_clear(a);
+    return st;
+}
+
+static rung_status arm_named(int *out, const rung_measure *a, const char *name, rung_error *err) {
+    for (*out = 0; *out < a->n_arms; ++*out)
+        if (strcmp(a->arm[*out].name, name) == 0) return RUNG_OK;
+    return rung_fail(err, RUNG_E_NOT_FOUND, "method \"%s\" was not measured", name);
+}
+
+rung_status rung_bench_answer_diffs(rung_answer_diff **out, int64_t *n, rung_store *s,
+                                    const rung_answer_opts *o, const char *method, const char *over,
+                                    const rung_log *log, rung_error *err) {
+    int i_method, i_over;
+    *out = NULL;
+    *n = 0;
+    RUNG_TRY(check_opts(o, err));
+    rung_measure *a = rung_calloc(1, sizeof *a);
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    rung_status st;
+    RUNG_GOTO(measure(a, s, o, log, err));
+    RUNG_GOTO(arm_named(&i_method, a, method, err));
+    RUNG_GOTO(arm_named(&i_over, a, over, err));
+    *out = rung_calloc((size_t)a->n_problems, sizeof **out);
+    if (!*out) {
+        st = rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld problems",
+                       (long long)a->n_problems);
+        goto out;
+    }
+    *n = a->n_problems;
+    for (int64_t i = 0; i < *n; i++) {
+        const double *row = a->x + (size_t)i * (size_t)a->m;
+        (*out)[i] = (rung_answer_diff){a->kept[i].id, row[rung_column(a, i_method, a->n_k - 1)] -
+                                                          row[rung_column(a, i_over, a->n_k - 1)]};
+    }
 out:
     measure_clear(a);
     return st;

@@ -69,23 +69,30 @@ static rung_status end(measure *m, cli_call *c, const char *kind, rung_error *er
     return cli_run_end(c, &m->run, kind, m->t0, err);
 }
 
+static rung_status answer_options(rung_answer_opts *o, int64_t *greedy, measure *m, cli_call *c,
+                                  rung_error *err) {
+    const char *prm = cli_str(c, "prm"), *orm = cli_str(c, "orm"), *g = cli_str(c, "greedy");
+    *o = (rung_answer_opts)RUNG_ANSWER_OPTS_INIT;
+    RUNG_TRY(begin(m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&o->prm_model, c, m->store, prm, "prm", err));
+    if (orm) RUNG_TRY(cli_model_lookup(&o->orm_model, c, m->store, orm, "orm", err));
+    if (g) RUNG_TRY(cli_run_lookup(greedy, c, m->store, g, err));
+    o->traces = m->filter;
+    o->greedy_run = g ? greedy : NULL;
+    (void)rung_aggregate_find(&o->aggregate, cli_str(c, "aggregate"));
+    o->n_subsets = (int32_t)cli_int(c, "subsets");
+    o->n_boot = (int32_t)cli_int(c, "boot");
+    o->seed = (uint64_t)cli_int(c, "seed");
+    o->baseline = cli_str(c, "baseline");
+    return RUNG_OK;
+}
+
 rung_status cli_bench_answer(cli_call *c, rung_error *err) {
-    rung_answer_opts o = RUNG_ANSWER_OPTS_INIT;
+    rung_answer_opts o;
     measure m;
     int64_t greedy = 0;
     rung_buf table;
-    const char *prm = cli_str(c, "prm"), *orm = cli_str(c, "orm"), *g = cli_str(c, "greedy");
-    RUNG_TRY(begin(&m, c, err));
-    if (prm) RUNG_TRY(cli_model_lookup(&o.prm_model, c, m.store, prm, "prm", err));
-    if (orm) RUNG_TRY(cli_model_lookup(&o.orm_model, c, m.store, orm, "orm", err));
-    if (g) RUNG_TRY(cli_run_lookup(&greedy, c, m.store, g, err));
-    o.traces = m.filter;
-    o.greedy_run = g ? &greedy : NULL;
-    (void)rung_aggregate_find(&o.aggregate, cli_str(c, "aggregate"));
-    o.n_subsets = (int32_t)cli_int(c, "subsets");
-    o.n_boot = (int32_t)cli_int(c, "boot");
-    o.seed = (uint64_t)cli_int(c, "seed");
-    o.baseline = cli_str(c, "baseline");
+    RUNG_TRY(answer_options(&o, &greedy, &m, c, err));
     RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
     RUNG_TRY(rung_bench_answer(&c->result, m.store, &o, &c->app->log, err));
     RUNG_TRY(end(&m, c, "answer", err));
@@ -95,6 +102,16 @@ rung_status cli_bench_answer(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) st = cli_out(c->app, table.data, table.n, err);
     rung_buf_clear(&table);
     return st;
+}
+
+rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, const char *method,
+                             const char *over, rung_error *err) {
+    rung_answer_opts o;
+    measure m;
+    int64_t greedy = 0;
+    *out = NULL;
+    RUNG_TRY(answer_options(&o, &greedy, &m, c, err));
+    return rung_bench_answer_diffs(out, n, m.store, &o, method, over, &c->app->log, err);
 }
 
 /* ---- flat objects as two columns */

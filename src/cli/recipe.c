@@ -264,9 +264,17 @@ static const char *scalar_at(const recipe *r, const char *key) {
     return n ? rung_yaml_scalar(n) : NULL;
 }
 
+static rung_status read_vars(recipe *r, const char *set, rung_error *err) {
+    const rung_yaml_node *root = rung_yaml_root(r->yaml);
+    const rung_yaml_node *vars = rung_yaml_get(root, "vars"), *quick = rung_yaml_get(root, "quick");
+    if (vars) RUNG_TRY(put_vars(r, vars, false, err));
+    if (quick && r->quick) RUNG_TRY(put_vars(r, quick, true, err));
+    return set_vars(r, set, err);
+}
+
 static rung_status head_read(recipe *r, const char *set, rung_error *err) {
-    static const char *const keys[] = {"recipe", "title", "paper", "claim",  "cost",
-                                       "seed",   "vars",  "quick", "stages", "note"};
+    static const char *const keys[] = {"recipe", "title", "paper", "claim",  "cost", "seed",
+                                       "seeds",  "vars",  "quick", "stages", "note"};
     const rung_yaml_node *root = rung_yaml_root(r->yaml);
     if (!root || rung_yaml_kind_of(root) != RUNG_YAML_MAP) {
         return rung_fail(err, RUNG_E_FORMAT,
@@ -283,14 +291,21 @@ static rung_status head_read(recipe *r, const char *set, rung_error *err) {
     const char *seed = scalar_at(r, "seed");
     RUNG_TRY(recipe_var_put(r, "seed", seed ? seed : "1", err));
     RUNG_TRY(recipe_var_put(r, "recipe", r->id, err));
-    const rung_yaml_node *vars = rung_yaml_get(root, "vars"), *quick = rung_yaml_get(root, "quick");
-    if (vars) RUNG_TRY(put_vars(r, vars, false, err));
-    if (quick && r->quick) RUNG_TRY(put_vars(r, quick, true, err));
-    return set_vars(r, set, err);
+    return read_vars(r, set, err);
+}
+
+/* Before the other variables, which may be made of them, and after: --set seed= is round 0's. */
+static rung_status round_vars(recipe *r, int round, const char *set, rung_error *err) {
+    for (int k = 0; k < 2; k++) {
+        RUNG_TRY(recipe_var_put(r, "seed", r->seed[round], err));
+        RUNG_TRY(recipe_var_put(r, "out", r->out[round], err));
+        if (k == 0) RUNG_TRY(read_vars(r, set, err));
+    }
+    return RUNG_OK;
 }
 
 rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, const char *set,
-                        rung_error *err) {
+                        const char *seeds, rung_error *err) {
     r->path = path;
     r->quick = quick;
     RUNG_TRY(rung_file_read(&r->text, path, err));
@@ -302,13 +317,19 @@ rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, c
     }
     size_t n = rung_yaml_count(list);
     if (n > RECIPE_MAX_STAGES) return bad(err, r, list, "too many stages");
-    r->stage = rung_calloc(n, sizeof *r->stage);
+    RUNG_TRY(recipe_seeds_read(r, rung_yaml_get(root, "seeds"), seeds, err));
+    r->stage = rung_calloc(n * (size_t)r->n_seeds, sizeof *r->stage);
     if (!r->stage) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        r->n_stages = i + 1;
-        RUNG_TRY(stage_read(r, app, &r->stage[i], rung_yaml_item(list, i), err));
+    for (int round = 0; round < r->n_seeds; round++) {
+        if (round > 0) RUNG_TRY(round_vars(r, round, set, err));
+        for (size_t i = 0; i < n; i++) {
+            recipe_stage *s = &r->stage[r->n_stages++];
+            s->round = round;
+            RUNG_TRY(stage_read(r, app, s, rung_yaml_item(list, i), err));
+        }
+        if (round > 0) RUNG_TRY(recipe_round_split(r, round, n, err));
     }
-    return RUNG_OK;
+    return r->n_seeds > 1 ? round_vars(r, 0, set, err) : RUNG_OK;
 }
 
 void recipe_clear(recipe *r) {
@@ -328,7 +349,14 @@ void recipe_config(rung_buf *json, const recipe *r) {
         rung_buf_str(json, ":");
         rung_buf_json_str(json, r->var[i].value, strlen(r->var[i].value));
     }
-    rung_buf_str(json, "},\"text\":");
+    if (r->n_seeds > 1) {
+        rung_buf_str(json, "},\"seeds\":[");
+        for (int k = 0; k < r->n_seeds; k++)
+            rung_buf_printf(json, "%s%s", k ? "," : "", r->seed[k]);
+        rung_buf_str(json, "],\"text\":");
+    } else {
+        rung_buf_str(json, "},\"text\":");
+    }
     rung_buf_json_str(json, r->text.data, r->text.n);
     rung_buf_str(json, "}");
 }

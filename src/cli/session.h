@@ -2,6 +2,7 @@
 #ifndef RUNG_SRC_CLI_SESSION_H
 #define RUNG_SRC_CLI_SESSION_H
 #include "cli/cmds.h"
+#include "rung/bench.h"
 #include "rung/model.h"
 
 typedef struct cli_engine {
@@ -31,6 +32,10 @@ void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine
 rung_status cli_ledger_keep(cli_call *c, const cli_engine *e, const rung_run *run, rung_status st,
                             rung_error *err);
 void cli_ledger_result(cli_call *c, const cli_engine *e); /* its sums, into the result object */
+
+/* rung_bench_answer_diffs with the options of a bench answer call. cmd_bench.c */
+rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, const char *method,
+                             const char *over, rung_error *err);
 
 /* Said before the work, not after it: E_IO when path cannot be made. */
 rung_status cli_can_write(const char *path, rung_error *err);
