@@ -354,7 +354,7 @@ build_yyjson() {               # build_yyjson WORK STAGE
 }
 
 build_prefix() {               # into WORK/stage, then one rename: a killed build is never taken for a good one
-    local prefix=$1 work=$1.work stage=$1.work/stage
+    local prefix=$1 work=$1.work stage=$1.work/stage l from
     rm -rf "$stage"; mkdir -p "$stage/lib" "$stage/include"
     if system_ok yyjson; then say "yyjson: using the system's"; touch "$stage/system-yyjson"
     else build_yyjson "$work" "$stage"; fi
@@ -362,8 +362,9 @@ build_prefix() {               # into WORK/stage, then one rename: a killed buil
     else build_llama "$work" "$stage"; fi
     { cat "$lock"; echo "# built: portable=$portable recipe=$recipe $(${CC:-cc} --version | head -n 1)"
       for l in llama yyjson; do
-          [ ! -e "$work/$l-src/.rung-source" ] || echo "# $l from: $(cat "$work/$l-src/.rung-source")" \
-              "$(declared "${l/#llama/llama.cpp}" "$(cat "$work/$l-src/.rung-source")")"
+          [ -e "$work/$l-src/.rung-source" ] || continue
+          from=$(cat "$work/$l-src/.rung-source")
+          echo "# $l from: $from $(declared "${l/#llama/llama.cpp}" "$from")"
       done
     } >"$stage/BUILT"
     rmdir "$prefix" 2>/dev/null || true
