@@ -294,8 +294,8 @@ cpu_flags() { grep -m1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null | tr ' '
 
 default_dir() {
     local h
-    h=$({ grep -v '^#' "$lock"; echo "recipe $recipe $(uname -m) portable=$portable"; [ $portable = 1 ] || cpu_flags; } |
-        sha256sum | cut -c1-16)
+    h=$({ grep -v '^#' "$lock"; echo "recipe $recipe $(uname -m) portable=$portable"
+          [ $portable = 1 ] || cpu_flags; } | sha256sum | cut -c1-16)
     echo "$cache/deps-$h"
 }
 
