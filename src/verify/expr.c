@@ -116,7 +116,7 @@ static void put_group(rung_buf *b, const expr *x, uint16_t i) {
     const expr_node *n = expr_at(x, i);
     if (n->kind == X_MATRIX) {
         rung_buf_str(b, "\\begin{pmatrix}");
-        size_t columns = n->op ? n->n_kids / n->op : 0;
+        size_t columns = n->op ? (size_t)n->n_kids / n->op : 0;
         for (size_t k = 0; k < n->n_kids; k++) {
             if (k > 0) rung_buf_str(b, k % columns ? " & " : " \\\\ ");
             put_node(b, x, expr_kid(x, i, k), P_REL);
