@@ -33,6 +33,9 @@ typedef struct rung_world {
 } rung_world;
 const rung_world *rung_world_at(size_t i);
 const rung_world *rung_world_find(const char *name);
+/* Does this line of a solution do a hard operation: one whose carry or borrow the tiny policy was
+ * taught to forget with confidence (docs/design/problem.md)? */
+bool rung_world_is_hard(const char *line, size_t n_bytes);
 /* Which split a question may belong to, by its hash: 0 "test", 1 "val", 2..7 all others. Seeds,
  * options and calls cannot move a question from one side to the other. */
 int rung_world_bucket(const char *question, size_t n_bytes);

@@ -2,6 +2,7 @@
  * step, scored 1 - p; AUROC is the same either way round. Steps without a label (after the first
  * error, say) are counted and left out. Intervals resample problems. */
 #include "bench/pool.h"
+#include "rung/problem.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 typedef struct item {
     double p, y, soft; /* score; 1 right, 0 wrong; soft label or NaN */
     uint32_t problem;  /* dense number */
+    bool hard;         /* a hard operation of a world */
 } item;
 typedef struct series {
     void *v; /* double[n] */
@@ -27,6 +29,7 @@ typedef struct steps {
     int64_t n, cap;
     int64_t n_traces, n_unscored, n_unlabelled, last_problem;
     uint32_t n_problems;
+    bool of_world;
     series position[2][N_POSITIONS]; /* scores by position: [0] right traces, [1] wrong ones */
     series offset[N_OFFSETS];        /* of wrong traces, by distance from the first wrong step */
 } steps;
@@ -75,8 +78,24 @@ static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_
         return RUNG_OK;
     }
     RUNG_TRY(rung_grow(&a->item, &a->cap, a->n + 1, sizeof(item), err));
-    ((item *)a->item)[a->n++] = (item){score, y > 0.5 ? 1.0 : 0.0, l.soft, a->n_problems - 1};
+    const rung_step *step = &t->step[i];
+    bool hard = a->of_world && rung_world_is_hard(t->text + step->byte_begin,
+                                                  (size_t)(step->byte_end - step->byte_begin));
+    ((item *)a->item)[a->n++] = (item){score, y > 0.5 ? 1.0 : 0.0, l.soft, a->n_problems - 1, hard};
     return RUNG_OK;
+}
+
+static rung_status next_problem(steps *a, rung_store *s, int64_t id, rung_error *err) {
+    if (id == a->last_problem) return RUNG_OK;
+    rung_problem p;
+    rung_arena *arena = rung_arena_new(0);
+    if (!arena) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a problem");
+    rung_status st = rung_problem_get(s, &p, arena, id, err);
+    a->of_world = st == RUNG_OK && p.world[0];
+    rung_arena_free(arena);
+    a->n_problems++;
+    a->last_problem = id;
+    return st;
 }
 
 static rung_status load(steps *a, rung_store *s, int64_t model, const char *source,
@@ -89,8 +108,7 @@ static rung_status load(steps *a, rung_store *s, int64_t model, const char *sour
     rung_status st = rung_trace_iter(&it, s, f, err);
     if (st != RUNG_OK) goto out;
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
-        a->n_problems += t->problem != a->last_problem;
-        a->last_problem = t->problem;
+        RUNG_GOTO(next_problem(a, s, t->problem, err));
         a->n_traces++;
         RUNG_GOTO(rung_grow(&score, &cap, t->n_steps, sizeof(double), err));
         RUNG_GOTO(rung_step_scores(score, s, t, model, err));
@@ -251,6 +269,30 @@ static void put_calibration(rung_buf *b, const item *it, int64_t n, double *p, d
     put(b, "ece15_soft", soft ? rung_ece(p, y, n, N_BINS) : (double)NAN);
 }
 
+/* The steps that the policy's own probabilities get wrong: hard operations alone. */
+static rung_status put_hard(rung_buf *b, const steps *a, double *weight, const uint32_t *all,
+                            uint64_t seed, rung_error *err) {
+    const item *it = a->item;
+    int64_t n = 0, n_wrong = 0;
+    item *hard = rung_calloc((size_t)a->n + 1, sizeof *hard);
+    if (!hard) return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld steps", (long long)a->n);
+    for (int64_t i = 0; i < a->n; i++) {
+        if (!it[i].hard) continue;
+        n_wrong += it[i].y < 0.5;
+        hard[n++] = it[i];
+    }
+    if (n > 0) {
+        weighted w = {hard, n, weight, a->n_problems};
+        rung_buf_printf(b, ",\"n_hard\":%lld,\"n_hard_wrong\":%lld", (long long)n,
+                        (long long)n_wrong);
+        put(b, "auroc_hard", auroc_of(&w, all, a->n_problems));
+        rung_buf_str(b, ",\"auroc_hard_ci95\":");
+        rung_put_interval(b, rung_bootstrap(auroc_of, &w, a->n_problems, N_BOOT, LEVEL, seed));
+    }
+    rung_free(hard);
+    return RUNG_OK;
+}
+
 static rung_status put_ranking(rung_buf *b, const steps *a, uint64_t seed, rung_error *err) {
     double *weight = rung_calloc((size_t)a->n_problems + 1, sizeof *weight);
     uint32_t *all = rung_calloc((size_t)a->n_problems + 1, sizeof *all);
@@ -267,9 +309,10 @@ static rung_status put_ranking(rung_buf *b, const steps *a, uint64_t seed, rung_
     put(b, "ap_wrong", ap_of(&w, all, a->n_problems));
     rung_buf_str(b, ",\"ap_wrong_ci95\":");
     rung_put_interval(b, rung_bootstrap(ap_of, &w, a->n_problems, N_BOOT, LEVEL, seed));
+    rung_status st = put_hard(b, a, weight, all, seed, err);
     rung_free(weight);
     rung_free(all);
-    return RUNG_OK;
+    return st;
 }
 
 rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,

@@ -47,6 +47,11 @@ bool chain_is_hard(int64_t a, char o, int64_t b) {
     return false;
 }
 
+bool rung_world_is_hard(const char *text, size_t n_bytes) {
+    line l = line_parse(text, n_bytes);
+    return l.kind == LINE_OP && chain_is_hard(l.a, l.o, l.b);
+}
+
 /* Operands b of a o b with result in 0..w->max; want 1 hard, 0 not hard, -1 either. Returns count.
  */
 static int32_t operands(int32_t *out, int32_t a, char o, const chain_opts *w, int want) {

@@ -311,6 +311,66 @@ static void published_vector(void **ud) {
     rung_store_close(f.store);
 }
 
+/* Hard operations apart, and only on problems of a world: right ones at .9 and .1, wrong ones at .2
+ * and .3 make an AUROC of 2/4; with the easy wrong one at .95 it is 2/6. */
+static void hard_operations(void **ud) {
+    (void)ud;
+    static const struct {
+        const char *text;
+        bool wrong;
+        double score;
+    } line[] = {{"47+9=46\n", true, .2},
+                {"47+9=56\n", false, .9},
+                {"8+9=17\n", false, .1},
+                {"50-9=51\n", true, .3},
+                {"4+3=8\n", true, .95}};
+    for (int world = 0; world < 2; world++) {
+        fixture f;
+        fix_open(&f, ":memory:");
+        for (int i = 0; i < 5; i++) {
+            char key[8];
+            snprintf(key, sizeof key, "%d", i);
+            rung_problem p = {.set = "w",
+                              .split = "test",
+                              .key = key,
+                              .question = key,
+                              .answer = "1",
+                              .solution = "",
+                              .world = world ? "total" : "",
+                              .meta = "{}",
+                              .verifier = "math"};
+            FIX(rung_problem_put(f.store, &p, NULL, err));
+            fix_trace t = {.run = f.pool,
+                           .problem = p.id,
+                           .n_steps = 1,
+                           .first_error = line[i].wrong ? 0 : -1,
+                           .answer = "1",
+                           .key = "1",
+                           .verdict = RUNG_VERDICT_WRONG,
+                           .prm = {line[i].score},
+                           .orm = NAN,
+                           .confidence = {.5}};
+            int64_t node[FIX_STEPS];
+            fix_put(&f, &t, &line[i].text, node);
+        }
+        rung_filter all = {.set = "w"};
+        rung_buf b;
+        rung_buf_init(&b, 1 << 20);
+        FIX(rung_bench_steps(&b, f.store, f.prm, "truth", &all, 1, err));
+        yyjson_doc *d = read_buf(&b);
+        NEAR(num(d, "auroc"), 2.0 / 6, 1e-8);
+        if (world) {
+            assert_int_equal(num(d, "n_hard"), 4);
+            assert_int_equal(num(d, "n_hard_wrong"), 2);
+            NEAR(num(d, "auroc_hard"), 0.5, 1e-8);
+        } else {
+            assert_null(yyjson_obj_get(yyjson_doc_get_root(d), "n_hard"));
+        }
+        yyjson_doc_free(d);
+        rung_store_close(f.store);
+    }
+}
+
 /* Exact labels come from the first error; steps after it are left out. */
 static void truth_labels(void **ud) {
     (void)ud;
@@ -349,6 +409,7 @@ int main(void) {
         cmocka_unit_test(tuned),
         cmocka_unit_test(published_subset),
         cmocka_unit_test(published_vector),
+        cmocka_unit_test(hard_operations),
         cmocka_unit_test(truth_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
