@@ -70,12 +70,16 @@ export function trust(data) {
   const steps = [...data.steps].sort((a, b) => (b.model > 0) - (a.model > 0)), main = steps[0];
   const columns = [{ name: "Score", head: true }, { name: "Labels" }, { name: "Steps", n: true }, { name: "Wrong", n: true }, { name: "AUROC", n: true },
     { name: "Average precision on wrong steps", n: true }, { name: "Brier", n: true }, { name: "ECE", n: true }];
+  const hard = steps.some((s) => s.n_hard > 0);
+  if (hard) columns.splice(5, 0, { name: "AUROC on hard steps", n: true });
   const ci = (v) => h("small", null, interval(v, (x) => x.toFixed(3)));
   return h("section", null,
     h("h2", null, "Can the step scores be trusted?"),
-    h("p", null, "AUROC is the chance that a right step scores above a wrong one (0.5 is a coin). The policy's own confidence, the least token probability of the step, is the baseline any reward model has to beat."),
+    h("p", null, "AUROC is the chance that a right step scores above a wrong one (0.5 is a coin). The policy's own confidence, the least token probability of the step, is the baseline any reward model has to beat." +
+      (hard ? " Hard steps are those whose carry or borrow the tiny policy was taught to forget with confidence." : "")),
     table("Step scores against labels, 95% intervals over problems", columns, steps.map((s) =>
       [scoreName(s, data), labelName(s.label_source), count(s.n_steps), percent(s.share_wrong), [number(s.auroc), " ", ci(s.auroc_ci95)],
+        ...(hard ? [s.n_hard > 0 ? [number(s.auroc_hard), " ", ci(s.auroc_hard_ci95)] : "-"] : []),
         [number(s.ap_wrong), " ", ci(s.ap_wrong_ci95)], number(s.brier), number(s.ece15)])),
     h("h3", null, "Reliability"),
     h("div", { class: "pair" }, steps.filter((s) => s.bins.length > 0).slice(0, 4).map((s) => figure(reliability(s),
