@@ -13,6 +13,7 @@
 
 static pid_t server;
 static int port;
+static char bin[512];
 
 static const char chatml[] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + "
                              "'\\n' + message['content'] + "
@@ -38,7 +39,7 @@ static bool answers(void) {
     return system(cmd) == 0;
 }
 
-static void start_server(const char *bin) {
+static void start_server(const char *model) {
     char port_text[16];
     port = free_port();
     snprintf(port_text, sizeof port_text, "%d", port);
@@ -47,8 +48,8 @@ static void start_server(const char *bin) {
         int log = open(rm_path("server.log"), O_CREAT | O_WRONLY, 0600);
         dup2(log, 1);
         dup2(log, 2);
-        execl(bin, bin, "-m", rm_path("m.gguf"), "--port", port_text, "-np", "4", "-c", "2048",
-              "-t", "1", "--no-warmup", (char *)NULL);
+        execl(bin, bin, "-m", model, "--port", port_text, "-np", "4", "-c", "2048", "-t", "1",
+              "--no-warmup", (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 240 && !answers(); i++) {
@@ -64,7 +65,6 @@ static int setup(void **state) {
     (void)state;
     rm_dir_make();
     const char *deps = getenv("RUNG_DEPS_DIR");
-    char bin[512];
     snprintf(bin, sizeof bin, "%s/bin/llama-server", deps ? deps : "");
     if (access(bin, X_OK) != 0) {
         print_message("SKIPPED: no %s (tools/deps.sh --llama-server builds it)\n", bin);
@@ -72,7 +72,7 @@ static int setup(void **state) {
     }
     random_model_write(rm_path("m.gguf"),
                        &(random_model_opts){.seed = 3, .no_eos = true, .chat = chatml, .sharp = 3});
-    start_server(bin);
+    start_server(rm_path("m.gguf"));
     return 0;
 }
 
@@ -186,6 +186,90 @@ static void chat_n_and_seeds(void **state) {
     rung_engine_close(e);
 }
 
+/* Two servers of the tiny policy: a fixed load at T = 0 gives what one gives, both do some of it;
+ * then one is killed in mid-run and the other does the rest. */
+enum { N_PAIR = 24 };
+static char pair_text[N_PAIR][512];
+static int pair_seen[N_PAIR], n_pair, kill_at;
+static pid_t pair_pid[2];
+
+static rung_status on_pair(void *ud, const rung_gen_out *o, rung_error *err) {
+    (void)err;
+    (void)ud;
+    int at = (int)(intptr_t)o->ud;
+    snprintf(pair_text[at], sizeof pair_text[0], "%.*s", o->n_bytes, o->text);
+    pair_seen[at]++;
+    if (++n_pair == kill_at) {
+        kill(pair_pid[1], SIGKILL);
+        waitpid(pair_pid[1], NULL, 0);
+    }
+    return RUNG_OK;
+}
+
+static void run_pair(rung_endpoint_stats st[2], const char *urls, int n_urls) {
+    rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    o.completions = true;
+    o.backoff_s = 0.05;
+    rung_engine *e = NULL;
+    memset(pair_seen, 0, sizeof pair_seen);
+    n_pair = 0;
+    assert_ok(rung_engine_open_remote(&e, urls, &o, NULL, &terr));
+    for (int i = 0; i < N_PAIR; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "Start at %d. +4. +%d. Total?\n", 3 + i, 1 + i % 7);
+        rung_gen g = {.prompt = {.user = text},
+                      .sampling = {.temperature = 0, .top_p = 1.0},
+                      .n = 1,
+                      .max_tok = 40,
+                      .key = (uint64_t)i,
+                      .ud = (void *)(intptr_t)i};
+        assert_ok(rung_engine_gen(e, &g, &terr));
+    }
+    rung_engine_cb cb = {.on_gen = on_pair};
+    assert_ok(rung_engine_run(e, &cb, &terr));
+    for (int i = 0; i < N_PAIR; i++) assert_int_equal(pair_seen[i], 1);
+    for (int i = 0; i < n_urls; i++) {
+        assert_true(rung_engine_endpoint(&st[i], e, (size_t)i));
+        assert_string_equal(st[i].dialect, "llama-server");
+        assert_non_null(strstr(st[i].model, "tiny.gguf"));
+        st[i].url = st[i].model = st[i].dialect = "";
+    }
+    rung_engine_close(e);
+}
+
+static void a_pair_on_the_tiny_policy(void **state) {
+    (void)state;
+    if (!port) skip();
+    pid_t first_pid = server;
+    int first_port = port;
+    char url[2][64], urls[160], alone[N_PAIR][512];
+    for (int k = 0; k < 2; k++) {
+        start_server(RUNG_SOURCE_DIR "/models/tiny.gguf");
+        pair_pid[k] = server;
+        snprintf(url[k], sizeof url[k], "http://127.0.0.1:%d", port);
+    }
+    server = first_pid;
+    port = first_port;
+    snprintf(urls, sizeof urls, "%s,%s", url[0], url[1]);
+    rung_endpoint_stats st[2];
+    run_pair(st, url[0], 1);
+    assert_true(st[0].prompt_tok > 10 * N_PAIR && st[0].completion_tok > N_PAIR);
+    memcpy(alone, pair_text, sizeof alone);
+    run_pair(st, urls, 2);
+    int same = 0;
+    for (int i = 0; i < N_PAIR; i++) same += strcmp(alone[i], pair_text[i]) == 0;
+    assert_true(same >= N_PAIR - 4); /* logits depend on the batch in their last bits */
+    assert_true(st[0].n_replies > 0 && st[1].n_replies > 0);
+    assert_int_equal(st[0].n_replies + st[1].n_replies, N_PAIR);
+    kill_at = 5;
+    run_pair(st, urls, 2);
+    kill_at = 0;
+    assert_string_equal(st[1].state, "down");
+    assert_int_equal(st[0].n_replies + st[1].n_replies, N_PAIR);
+    kill(pair_pid[0], SIGTERM);
+    waitpid(pair_pid[0], NULL, 0);
+}
+
 static void dead_now(void **state) {
     (void)state;
     if (!port) skip();
@@ -211,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_completions_equal_the_local_engine),
         cmocka_unit_test(chat_n_and_seeds),
+        cmocka_unit_test(a_pair_on_the_tiny_policy),
         cmocka_unit_test(dead_now),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -102,16 +102,16 @@ static double time_of(const char *urls, size_t n_ep) {
     rung_engine_opts o = fast();
     rung_engine *e;
     double t0 = rung_now();
-    OK(load(&e, urls, &o, 120, 2, err));
+    OK(load(&e, urls, &o, 60, 2, err));
     double s = rung_now() - t0;
-    all_once(120, 2);
+    all_once(60, 2);
     for (size_t i = 0; i < n_ep; i++) assert_string_equal(stats_of(e, i).state, "up");
     for (size_t i = 0; i < n_ep; i++) assert_true(stats_of(e, i).n_choices > 0);
     rung_engine_close(e);
     return s;
 }
 
-/* 8 slots of 40 ms each: 240 samples take 1.2 s on one endpoint, 0.6 s on two. On a machine that is
+/* 4 slots of 100 ms each: 120 samples take 3 s on one endpoint, 1.5 s on two. On a machine that is
  * busy with other things the server is late: the best of three rounds counts. */
 static void two_endpoints_halve_the_time(void **state) {
     (void)state;
@@ -119,12 +119,12 @@ static void two_endpoints_halve_the_time(void **state) {
     double best = 0.0;
     for (int k = 0; k < 3 && best < 1.5; k++) {
         char a[64], b[64], c[64];
-        snprintf(a, sizeof a, "slots-8-40/a%d", k);
-        snprintf(b, sizeof b, "slots-8-40/b%d", k);
-        snprintf(c, sizeof c, "slots-8-40/c%d", k);
+        snprintf(a, sizeof a, "slots-4-100/a%d", k);
+        snprintf(b, sizeof b, "slots-4-100/b%d", k);
+        snprintf(c, sizeof c, "slots-4-100/c%d", k);
         double one = time_of(fault_url(a), 1), both = time_of(two(b, c), 2);
         print_message("one endpoint %.2f s, two %.2f s\n", one, both);
-        assert_true(one >= 1.2);
+        assert_true(one >= 3.0);
         if (one / both > best) best = one / both;
     }
     assert_true(best > 1.3);
