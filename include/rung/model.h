@@ -47,7 +47,9 @@ typedef struct rung_model_info {
     char name[96], arch[32], hash[33], chat[32] /* "raw" or the template's name */, storage[16];
     int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ctx_train;
     int64_t n_params, n_bytes; /* bytes: of all tensors as they lie in memory */
-    char weights[8];           /* "as-is", "f32", ...; hash and storage are the file's */
+    char weights[8];           /* "as-is", "f32", ...; the hash is the file's */
+    /* calibrated, when the weights were asked for in another type; 0 = not known */
+    int32_t n_seq_best, n_batch_best, n_threads_best;
 } rung_model_info;
 void rung_model_get_info(rung_model_info *out, const rung_model *m);
 const char *rung_model_meta(const rung_model *m, const char *key, char *buf,

@@ -67,6 +67,7 @@ typedef struct rung_reward_train_opts {
     rung_aggregate_id aggregate; /* written into the file: how to make one score of a trace */
     int32_t patience;            /* epochs without a better held-out loss; 0 = the kind's default */
     const char *save_type;       /* prm_token: f32 f16 bf16 q8_0; NULL = f16 */
+    rung_weights weights;        /* heads: of the base whose states they learn from */
     const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
 } rung_reward_train_opts;
 #define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
@@ -96,6 +97,7 @@ typedef struct rung_reward_open_opts {
     const char *reference;          /* log_ratio: the reference's GGUF file */
     const rung_engine_opts *engine; /* of models that it opens itself; NULL = defaults */
     const rung_log *log;
+    rung_weights weights; /* of models that it opens itself: those of the base, when there is one */
 } rung_reward_open_opts;
 #define RUNG_REWARD_OPEN_OPTS_INIT                                                                 \
     { .struct_size = sizeof(rung_reward_open_opts) }

@@ -122,6 +122,7 @@ static void report(cli_call *c, const census *z, const rung_run *run, const char
     cli_result_int(c, "n_known", z->n_known);
     cli_result_int(c, "n_unknown", z->n_unknown);
     if (c->tokens) cli_result_int(c, "tokens", c->tokens);
+    if (e && e->weights[0]) cli_result_str(c, "weights", e->weights);
     if (e) cli_ledger_result(c, e);
     cli_result_close(c, t0);
 }

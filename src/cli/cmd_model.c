@@ -1,4 +1,4 @@
-/* rung model info | chat | compare-logits */
+/* rung model chat | compare-logits (info, compare, calibrate are in cmd_weights.c) */
 #include "cli/session.h"
 #include "rung/train.h"
 #include <math.h>
@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cli_opt info_opts[] = {OPT_PATH("file", "", CLI_FREE, "a GGUF file")};
-const cli_group cli_model_info_group = CLI_GROUP_OF("model", info_opts);
 static const cli_opt chat_opts[] = {
     OPT_STR("prompt", "", "TEXT", CLI_FREE, "one turn; empty = a turn per line of standard input"),
     OPT_STR("prefix", "", "TEXT", CLI_FREE, "begin the reply with this"),
@@ -18,39 +16,7 @@ static const cli_opt compare_opts[] = {
     OPT_STR("text", "start 17; +5; x2\n17+5=22\n", "TEXT", CLI_FREE, "text to read"),
     OPT_REAL("tolerance", "0.001", "X", 0, 1000, CLI_FREE, "largest difference that is accepted"),
 };
-const cli_group cli_model_compare_group = CLI_GROUP_OF("comparison", compare_opts);
-
-rung_status cli_model_info(cli_call *c, rung_error *err) {
-    rung_model_opts o = RUNG_MODEL_OPTS_INIT;
-    rung_model *m = NULL;
-    rung_model_info i;
-    RUNG_TRY(rung_model_load(&m, cli_str(c, "file"), &o, err));
-    rung_model_get_info(&i, m);
-    rung_model_free(m);
-    cli_result_open(c, NULL);
-    cli_result_str(c, "name", i.name);
-    cli_result_str(c, "arch", i.arch);
-    cli_result_str(c, "storage", i.storage);
-    cli_result_str(c, "chat", i.chat);
-    cli_result_int(c, "n_params", i.n_params);
-    cli_result_int(c, "n_bytes", i.n_bytes);
-    cli_result_int(c, "n_vocab", i.n_vocab);
-    cli_result_int(c, "n_embd", i.n_embd);
-    cli_result_int(c, "n_layer", i.n_layer);
-    cli_result_int(c, "n_head", i.n_head);
-    cli_result_int(c, "n_head_kv", i.n_head_kv);
-    cli_result_int(c, "n_ctx_train", i.n_ctx_train);
-    cli_result_str(c, "hash", i.hash);
-    cli_result_close(c, 0);
-    if (c->app->json) return RUNG_OK;
-    return cli_outf(c->app, err,
-                    "name        %s\narch        %s, %s, %.1f MB\nparameters  %.2f M\n"
-                    "shape       %d layers, %d wide, %d heads (%d for keys), context %d\n"
-                    "vocabulary  %d tokens, chat: %s\nhash        %s\n",
-                    i.name, i.arch, i.storage, (double)i.n_bytes / 1e6, (double)i.n_params / 1e6,
-                    i.n_layer, i.n_embd, i.n_head, i.n_head_kv, i.n_ctx_train, i.n_vocab, i.chat,
-                    i.hash);
-}
+const cli_group cli_model_compare_logits_group = CLI_GROUP_OF("comparison", compare_opts);
 
 /* ---- chat */
 
@@ -185,7 +151,7 @@ static rung_status largest_difference(double *out, rung_net *net, const engine_l
     return st;
 }
 
-rung_status cli_model_compare(cli_call *c, rung_error *err) {
+rung_status cli_model_compare_logits(cli_call *c, rung_error *err) {
     rung_model_opts o = RUNG_MODEL_OPTS_INIT;
     rung_model *m = NULL;
     rung_net *net = NULL;

@@ -25,6 +25,7 @@ static const cli_opt train_opts[] = {
     OPT_STR("label-run", "", "NAME", CLI_KEY, "labels of this run, empty = the newest"),
     OPT_STR("chat-template", "", "NAME", CLI_KEY,
             "how the base reads prompts, as in sampling; empty = the file's own"),
+    OPT_WEIGHTS,
     OPT_BOOL("soft", "false", CLI_KEY, "soft labels as targets, not hard ones"),
     OPT_STR("tag", "", "TEXT", CLI_KEY, "text put after each step before the read-out"),
     OPT_BOOL("read-before-tag", "false", CLI_KEY, "read at the step's own last token"),
@@ -150,6 +151,9 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(train_options(&o, c, s, err));
     RUNG_TRY(rung_hash_file(base_hash, o.base_path, err));
+    if (o.kind != RUNG_REWARD_PRM_TOKEN) {
+        RUNG_TRY(cli_weights(&o.weights, c, o.base_path, 0, err));
+    }
     RUNG_TRY(cli_run_begin(&run, c, base_hash, err));
     RUNG_TRY(earlier_result(&done, c, s, &run, err));
     if (done) {
@@ -180,7 +184,10 @@ static rung_status open_reward(rung_reward **r, cli_engine *e, cli_call *c, cons
     o.engine = &eo;
     o.log = &c->app->log;
     RUNG_TRY(rung_reward_needs_base(&base, path, err));
-    if (base) RUNG_TRY(cli_engine_open(e, c, err));
+    if (base)
+        RUNG_TRY(cli_engine_open(e, c, err));
+    else
+        RUNG_TRY(cli_weights(&o.weights, c, path, 0, err));
     o.base = e->engine;
     return rung_reward_open_as(r, path, &o, err);
 }
@@ -204,6 +211,7 @@ static void score_result(cli_call *c, const rung_run *run, const rung_reward *r,
     cli_result_int(c, "model", o->model);
     cli_result_str(c, "kind", kind);
     cli_result_str(c, "file", path);
+    cli_result_str(c, "weights", cli_str(c, "weights"));
     cli_result_str(c, "aggregate", rung_aggregate_name(rung_reward_aggregate_of(r)));
     cli_result_int(c, "n_traces", o->n_traces);
     cli_result_int(c, "n_scored", o->n_scored);

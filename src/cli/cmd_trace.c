@@ -60,6 +60,7 @@ static rung_status summarise(cli_call *c, rung_store *s, const rung_run *run, co
                     t.n ? (double)t.tokens / (double)t.n : 0.0);
     cli_result_open(c, run);
     cli_result_str(c, "policy", e->name);
+    if (e->weights[0]) cli_result_str(c, "weights", e->weights);
     cli_result_int(c, "n_traces", t.n);
     cli_result_int(c, "n_correct", t.correct);
     cli_result_int(c, "n_wrong", t.wrong);

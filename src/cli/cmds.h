@@ -32,7 +32,9 @@
     X(model_info)                                                                                  \
     X(model_chat)                                                                                  \
     X(model_train)                                                                                 \
+    X(model_compare_logits)                                                                        \
     X(model_compare)                                                                               \
+    X(model_calibrate)                                                                             \
     X(verify)                                                                                      \
     X(config_show)                                                                                 \
     X(version)                                                                                     \

@@ -92,8 +92,14 @@ static const cli_cmd commands[] = {
         "read an export into an empty or an equal store",
         "store import store.jsonl --store copy.db", false, OWN(store_import))
     ROW("model", "info", model_info, "file",
-        "what a GGUF file holds",
+        "what a GGUF file holds, what it takes in memory, how it was calibrated",
         "model info models/tiny.gguf", false, OWN(model_info))
+    ROW("model", "calibrate", model_calibrate, "file",
+        "measure which type of weights and how many sequences are fastest here",
+        "model calibrate models/tiny.gguf", true, OWN(model_calibrate))
+    ROW("model", "compare", model_compare, "a b?",
+        "mean KL, top-1 agreement and largest logit difference of two models on a text",
+        "model compare models/tiny.gguf --weights-b bf16", true, OWN(model_compare))
     ROW("model", "chat", model_chat, "",
         "one reply per line of input",
         "model chat --policy models/tiny.gguf --prompt 'start 17; +5'", false,
@@ -101,9 +107,9 @@ static const cli_cmd commands[] = {
     ROW("model", "train", model_train, "",
         "train a small policy from nothing on the worlds' text",
         "model train --out tiny.gguf --steps 2000 --seed 1", true, OWN(model_train))
-    ROW("model", "compare-logits", model_compare, "file",
+    ROW("model", "compare-logits", model_compare_logits, "file",
         "largest difference between the trainer's and the engine's logits",
-        "model compare-logits models/tiny.gguf --text 'start 17'", true, OWN(model_compare))
+        "model compare-logits models/tiny.gguf --text 'start 17'", true, OWN(model_compare_logits))
     ROW("verify", "", verify, "file?",
         "verdict of an answer: one pair, or JSON lines with gold and answer or text",
         "verify --gold 1/2 --answer 0.50", false, OWN(verify))

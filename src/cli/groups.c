@@ -43,9 +43,7 @@ static const cli_opt engine_opts[] = {
      NULL},
     OPT_STR("chat-template", "", "NAME", CLI_KEY,
             "chatml, llama3, ..., \"raw\" for none, or a template's text; empty = the file's own"),
-    OPT_NAMES("weights", "as-is", cli_names_weights, CLI_KEY,
-              "how the weights lie in memory; auto = the fastest here that keeps what the file "
-              "holds"),
+    OPT_WEIGHTS,
     OPT_INT("sequences", "0", "N", 0, 4096, CLI_NOTE,
             "sequences decoded at once, 0 = chosen from the model's size"),
     OPT_INT("ctx", "0", "CELLS", 0, CLI_INT_MAX, CLI_NOTE, "KV cells in all, 0 = chosen"),

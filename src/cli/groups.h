@@ -23,6 +23,10 @@
     { name, CLI_CHOICE, dflt, "NAME", 0, 0, choices, use, help, NULL }
 #define OPT_NAMES(name, dflt, names, use, help)                                                    \
     { name, CLI_CHOICE, dflt, "NAME", 0, 0, NULL, use, help, names }
+#define OPT_WEIGHTS                                                                                \
+    OPT_NAMES("weights", "as-is", cli_names_weights, CLI_KEY,                                      \
+              "how the weights lie in memory; auto = the fastest here that keeps what the file "   \
+              "holds")
 #define OPT_SEED                                                                                   \
     OPT_INT("seed", "1", "N", 0, CLI_SEED_MAX, CLI_KEY, "seed of every draw of this run")
 #define OPT_NAME                                                                                   \

@@ -179,22 +179,33 @@ static rung_status endpoints(const char **urls, const cli_call *c, rung_error *e
     return RUNG_OK;
 }
 
-static rung_status open_local(cli_engine *e, const cli_call *c, const char *path,
-                              rung_engine_opts *o, rung_error *err) {
+rung_status cli_weights(rung_weights *out, cli_call *c, const char *path, int32_t n_seq,
+                        rung_error *err) {
+    cli_value *v = cli_value_find(c, "weights");
+    *out = RUNG_WEIGHTS_AS_IS;
+    if (!v || !rung_weights_find(out, v->text) || *out != RUNG_WEIGHTS_AUTO) return RUNG_OK;
+    RUNG_TRY(rung_weights_choose(out, path, n_seq, &c->app->log, err));
+    v->text = rung_weights_name(*out);
+    return RUNG_OK;
+}
+
+static rung_status open_local(cli_engine *e, cli_call *c, const char *path, rung_engine_opts *o,
+                              rung_error *err) {
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
     rung_model_info info;
     mo.chat_template = cli_str(c, "chat-template");
-    rung_weights_find(&mo.weights, cli_str(c, "weights"));
-    mo.n_seq = o->n_seq;
+    bool one = strcmp(c->cmd->verb, "chat") == 0; /* a turn at a time */
+    RUNG_TRY(cli_weights(&mo.weights, c, path, one ? 1 : o->n_seq, err));
     mo.log = &c->app->log;
     RUNG_TRY(rung_model_load(&e->model, path, &mo, err));
     rung_model_get_info(&info, e->model);
     snprintf(e->hash, sizeof e->hash, "%s", info.hash);
     snprintf(e->name, sizeof e->name, "%s", info.name);
+    snprintf(e->weights, sizeof e->weights, "%s", info.weights);
     return rung_engine_open(&e->engine, e->model, o, &c->app->log, err);
 }
 
-rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err) {
+rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err) {
     rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
     const char *urls;
     memset(e, 0, sizeof *e);

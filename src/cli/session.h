@@ -9,9 +9,14 @@ typedef struct cli_engine {
     rung_model *model; /* NULL when remote */
     rung_engine *engine;
     char hash[64], name[96];
+    char weights[8]; /* how they lie in memory; "" when remote */
 } cli_engine;
 /* From the options of the engine group. */
-rung_status cli_engine_open(cli_engine *e, const cli_call *c, rung_error *err);
+rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err);
+/* --weights for the model at path; auto is measured or looked up once and then stands for the rest
+ * of the command, in the run's config too: all models of a run have one type. */
+rung_status cli_weights(rung_weights *out, cli_call *c, const char *path, int32_t n_seq,
+                        rung_error *err);
 void cli_engine_close(cli_engine *e);
 rung_sampling cli_sampling(const cli_call *c);
 /* A run by name or by number. */

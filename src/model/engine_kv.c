@@ -52,6 +52,7 @@ static int32_t max32(int64_t a, int64_t b) {
  * more sequences; a stream's cells come in units of 256 (libllama's padding). */
 static void choose_sizes(kv *k, const rung_model_info *i, const rung_engine_opts *o) {
     int32_t n_seq = o->n_seq;
+    if (n_seq == 0) n_seq = i->n_seq_best;
     if (n_seq == 0) n_seq = i->n_params < 50000000 ? 64 : i->n_params < 2500000000 ? 32 : 16;
     n_seq = min32(n_seq, 240);
     int32_t n_prompt = n_seq >= 8 ? 8 : 4;
@@ -78,6 +79,7 @@ static rung_status make_context(kv *k, const rung_model *m, const rung_engine_op
                                 rung_error *err) {
     struct llama_context_params p = llama_context_default_params();
     int32_t threads = o->n_threads > 0 ? o->n_threads : rung_n_cores();
+    if (o->n_threads == 0 && m->info.n_threads_best > 0) threads = m->info.n_threads_best;
     p.n_ctx = (uint32_t)k->n_cells * (uint32_t)k->n_stream;
     p.n_seq_max = (uint32_t)k->n_stream;
     p.n_batch = p.n_ubatch = (uint32_t)k->n_batch;
@@ -113,7 +115,8 @@ rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
     choose_sizes(k, &m->info, o);
     k->stats = stats;
     k->n_embd = m->info.n_embd;
-    k->n_batch = max32(o->n_batch > 0 ? o->n_batch : 512, k->n_seq);
+    int32_t n_batch = m->info.n_batch_best > 0 ? m->info.n_batch_best : 512;
+    k->n_batch = max32(o->n_batch > 0 ? o->n_batch : n_batch, k->n_seq);
     int64_t rows = LOGITS_BYTES_MAX / ((int64_t)m->info.n_vocab * 4);
     k->n_out_max = max32(k->n_seq, min32(k->n_batch, max32(1, rows)));
     RUNG_TRY(make_context(k, m, o, err));

@@ -254,6 +254,15 @@ out:
     return st;
 }
 
+rung_status rung_gguf_raw(void *data, size_t n, const rung_gguf *g, int64_t i, rung_error *err) {
+    if (i < 0 || i >= gguf_get_n_tensors(g->ctx) || n > gguf_get_tensor_size(g->ctx, i)) {
+        return rung_fail(err, RUNG_E_MODEL, "\"%s\" has no %zu bytes of tensor %lld", g->path, n,
+                         (long long)i);
+    }
+    return read_range(g, data, n, gguf_get_data_offset(g->ctx) + gguf_get_tensor_offset(g->ctx, i),
+                      err);
+}
+
 /* Writing ------------------------------------------------------------------------------------- */
 
 struct rung_gguf_writer {

@@ -24,6 +24,8 @@ bool rung_gguf_has_tensor(const rung_gguf *g, const char *name);
 /* dims in ggml order (fastest first). f32 copy of any ggml type; caller frees. */
 rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, const char *name,
                              rung_error *err);
+/* The first n bytes of tensor i as they lie in the file; E_MODEL if it has fewer. */
+rung_status rung_gguf_raw(void *data, size_t n, const rung_gguf *g, int64_t i, rung_error *err);
 
 typedef enum { RUNG_GGUF_F32, RUNG_GGUF_F16, RUNG_GGUF_BF16, RUNG_GGUF_Q8_0 } rung_gguf_type;
 typedef struct rung_gguf_writer rung_gguf_writer;

@@ -2,8 +2,8 @@
  * files, tensors beyond the end) is refused before it is called. */
 #include "model/model_impl.h"
 
+#include "model/calibrate.h"
 #include "model/gguf_file.h"
-#include "model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ void rung_llama_clear_error(void) {
     last_error[0] = 0;
 }
 
-static void backend_once(void) {
+void rung_llama_backend(void) {
     static bool done;
     if (done) return;
     llama_log_set(on_log, NULL);
@@ -135,6 +135,16 @@ static void fill_info(rung_model *m, const char *path) {
     i->n_bytes = (int64_t)llama_model_size(m->llama);
 }
 
+/* What a calibration that is there says of this type; none is made for it. */
+static void set_sizes(rung_model *m, rung_weights w) {
+    rung_calibration c;
+    bool found = false;
+    if (rung_calibration_read(&c, &found, m->info.hash, NULL) != RUNG_OK || !found) return;
+    m->info.n_seq_best = rung_calibration_n_seq(&c, w);
+    m->info.n_batch_best = c.n_batch;
+    m->info.n_threads_best = c.n_threads < c.n_cores ? c.n_threads : 0;
+}
+
 /* Named types fail when they cannot be had; as the file's own storage always can, auto falls back
  * on it. */
 static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
@@ -151,6 +161,10 @@ static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
         copy_str(m->info.weights, sizeof m->info.weights, rung_weights_name(w));
         return rung_buf_check(at, err);
     }
+    if (w == RUNG_WEIGHTS_AUTO) {
+        RUNG_TRY(rung_weights_choose_of(&w, path, m->info.hash, o->n_seq, o->log, err));
+    }
+    set_sizes(m, w);
     RUNG_TRY(rung_weights_fits_of(fit, path, m->info.hash, err));
     int64_t most = rung_memory_available();
     if (fit[w].n_bytes > most) {
@@ -195,7 +209,7 @@ rung_status rung_model_load(rung_model **out, const char *path, const rung_model
         return rung_fail(err, RUNG_E_INVAL, "rung_model_opts is of a newer version");
     }
     if (opts) memcpy(&o, opts, opts->struct_size);
-    backend_once();
+    rung_llama_backend();
     rung_model *m = rung_calloc(1, sizeof *m);
     if (!m) return rung_fail(err, RUNG_E_NOMEM, "no memory for model \"%s\"", path);
     rung_buf at;

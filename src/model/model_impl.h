@@ -28,6 +28,8 @@ rung_status rung_tokens_init(rung_model *m, rung_error *err); /* fills bytes, by
 void rung_tokens_clear(rung_model *m);
 rung_status rung_chat_init(rung_model *m, const char *override, rung_error *err);
 
+void rung_llama_backend(void); /* libllama and its log, once per process */
+
 /* ln p(tok) at T = 1 over all n logits; NaN when they are not numbers. */
 double rung_logprob_of(const float *logits, int32_t n, int32_t tok);
 

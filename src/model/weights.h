@@ -14,6 +14,9 @@ enum ggml_type rung_weights_type(rung_weights w);
 bool rung_weights_keeps(enum ggml_type to, enum ggml_type from);
 /* What tensor i of the file becomes. */
 enum ggml_type rung_weights_target(const struct gguf_context *g, int64_t i, rung_weights w);
+/* n_rows rows of n numbers in ggml's own rounding. */
+void rung_weights_convert(void *to, enum ggml_type type, const float *from, int64_t n_rows,
+                          int64_t n);
 
 /* $XDG_CACHE_HOME/rung/NAME/ appended to b and made. */
 rung_status rung_cache_folder(rung_buf *b, const char *name, rung_error *err);
@@ -24,4 +27,7 @@ rung_status rung_weights_file_of(rung_buf *out, const char *path, const char *ha
                                  const rung_log *log, rung_error *err);
 /* The name of the converted file, whether it is there or not. */
 rung_status rung_weights_path(rung_buf *b, const char *hash, rung_weights w, rung_error *err);
+
+/* KL(p || q) in nats of the distributions that two rows of n logits make at T = 1. */
+double rung_logits_kl(const float *p, const float *q, int32_t n);
 #endif

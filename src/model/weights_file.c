@@ -40,8 +40,11 @@ static rung_status put(maker *m, const void *p, size_t n, rung_error *err) {
     return rung_progress(m->log, "MB", m->at >> 20, m->total >> 20, 0, err);
 }
 
-static void convert(void *to, enum ggml_type type, const float *from, int64_t n_rows, int64_t n) {
-    if (type == GGML_TYPE_F16) {
+void rung_weights_convert(void *to, enum ggml_type type, const float *from, int64_t n_rows,
+                          int64_t n) {
+    if (type == GGML_TYPE_F32) {
+        memcpy(to, from, (size_t)(n_rows * n) * sizeof *from);
+    } else if (type == GGML_TYPE_F16) {
         ggml_fp32_to_fp16_row(from, to, n_rows * n);
     } else if (type == GGML_TYPE_BF16) {
         ggml_fp32_to_bf16_row(from, to, n_rows * n);
@@ -73,7 +76,7 @@ static rung_status put_converted(maker *m, int64_t i, enum ggml_type to, rung_er
         } else {
             ggml_get_type_traits(from)->to_float(p, f, rows * ne[0]);
         }
-        if (out) convert(out, to, f, rows, ne[0]);
+        if (out) rung_weights_convert(out, to, f, rows, ne[0]);
         st = put(m, out ? (void *)out : (void *)f, (size_t)rows * out_row, err);
     }
     rung_free(f);

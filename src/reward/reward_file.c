@@ -202,6 +202,8 @@ static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *e
 static rung_status open_own_model(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
     mo.chat_template = r->format.chat;
+    mo.weights = o->weights;
+    mo.log = o->log;
     rung_status st = rung_model_load(&r->model, r->path, &mo, err);
     if (st == RUNG_E_MODEL && reward_classifier_in(r->file))
         rung_error_hint(err, "its head may be in the way: libllama takes cls.output of few "
@@ -242,7 +244,10 @@ static rung_status open_reference(rung_reward *r, const rung_reward_open_opts *o
         rung_fail(err, RUNG_E_INVAL, "a log-ratio needs the reference that the policy began as");
         return rung_error_hint(err, "--reference FILE, in the same number format");
     }
-    RUNG_TRY(rung_model_load(&r->reference, o->reference, NULL, err));
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    mo.weights = o->weights;
+    mo.log = o->log;
+    RUNG_TRY(rung_model_load(&r->reference, o->reference, &mo, err));
     RUNG_TRY(same_vocabulary(rung_engine_model(r->engine), r->reference, err));
     rung_model_info p, q;
     rung_model_get_info(&p, rung_engine_model(r->engine));

@@ -218,6 +218,8 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
     if (!keys) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to train"));
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
     mo.vocab_only = o->kind == RUNG_REWARD_PRM_TOKEN;
+    mo.weights = o->weights;
+    mo.log = log;
     mo.chat_template = o->chat_template;
     RUNG_GOTO(rung_model_load(&m, o->base_path, &mo, err));
     RUNG_GOTO(reward_set_read(&set, s, o, err));
