@@ -29,11 +29,7 @@ static void label_into(const char *path, bool cut, int32_t per_problem, const ru
 }
 
 static void copy_pool(char path[400], const char *name) {
-    rung_buf b;
-    rung_buf_init(&b, 1u << 28);
-    OK(rung_file_read(&b, pool_path, err));
-    OK(rung_file_write(coin_path(path, name), b.data, b.n, err));
-    rung_buf_clear(&b);
+    coin_copy(path, name, pool_path);
 }
 
 /* Every node of the pool: label and rollouts, without ids of rows. */
@@ -216,24 +212,23 @@ static void work(char *path) {
     label_into(path, false, 0, NULL, RUNG_OK);
 }
 
+static void check(char *path) {
+    int n;
+    char *all = dump(path, false, &n);
+    assert_string_equal(all, reference);
+    rung_free(all);
+}
+
 static void killed_and_resumed(void **state) {
     (void)state;
-    rung_rng g = rung_rng_at(4, RUNG_STREAM_TEST, 0, 0);
-    int n_killed = 0;
-    for (int round = 0; round < 7; round++) {
-        char path[400], name[32];
-        snprintf(name, sizeof name, "kill%d.db", round);
-        copy_pool(path, name);
-        for (int k = 0; k < 3; k++)
-            n_killed += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
-        label_into(path, false, 0, NULL, RUNG_OK);
-        int n;
-        char *all = dump(path, false, &n);
-        assert_string_equal(all, reference);
-        rung_free(all);
-    }
-    printf("killed %d times of 21 within %.3f s\n", n_killed, whole_s);
-    assert_true(n_killed >= 5);
+    coin_kill_and_resume(&(coin_kills){.seed = 4,
+                                       .n_rounds = 7,
+                                       .n_kills = 3,
+                                       .least = 5,
+                                       .whole_s = whole_s,
+                                       .begin = copy_pool,
+                                       .work = work,
+                                       .check = check});
 }
 
 /* Traces by hand: "a|b|#### 1", first error given. */

@@ -52,11 +52,7 @@ static inline void pool_make(void) {
 }
 
 static inline void pool_copy(char path[400], const char *name) {
-    rung_buf b;
-    rung_buf_init(&b, 1u << 28);
-    OK(rung_file_read(&b, pool_path, err));
-    OK(rung_file_write(coin_path(path, name), b.data, b.n, err));
-    rung_buf_clear(&b);
+    coin_copy(path, name, pool_path);
 }
 
 static inline rung_reward_train_opts train_opts(rung_reward_kind kind, const char *out) {

@@ -278,39 +278,50 @@ static void same_training(const char *path, const char *whole) {
     rung_gguf_free(b);
 }
 
+static char whole_names[512];
+static double whole_fig[16];
+static int n_whole, whole_curve;
+
+/* In two rounds it is cancelled instead: while reading features, while training. */
+static bool cancel_twice(int round, char *path) {
+    static char at[2][16] = {"progress", "reward.epoch"};
+    char out[460];
+    if (round >= 2) return false;
+    rung_log log = {stop_at_progress, at[round]};
+    snprintf(out, sizeof out, "%s.gguf", path);
+    assert_int_equal(train_into(NULL, path, out, RUNG_REWARD_PRM_HEAD, 0, &log), RUNG_E_CANCELLED);
+    return true;
+}
+
+static void check(char *path) {
+    char out[460], names[512];
+    double fig[16];
+    snprintf(out, sizeof out, "%s.gguf", path);
+    same_training(out, prm_path);
+    assert_int_equal(figures(fig, names, path), n_whole);
+    assert_string_equal(names, whole_names);
+    assert_int_equal(n_curve, whole_curve);
+    for (int i = 0; i < n_whole; i++) assert_true(fabs(fig[i] - whole_fig[i]) < 1e-3);
+}
+
 static void killed_and_resumed(void **state) {
     (void)state;
-    rung_rng g = rung_rng_at(6, RUNG_STREAM_TEST, 0, 0);
-    char path[400], names[512], whole_names[512];
-    double fig[16], whole_fig[16];
+    char path[400];
     pool_copy(path, "unkilled.db");
     work(path);
-    int n_figures = figures(whole_fig, whole_names, path), n_stopped = 0, whole_curve = n_curve;
+    n_whole = figures(whole_fig, whole_names, path);
+    whole_curve = n_curve;
     assert_true(whole_curve >= 3);
     assert_non_null(strstr(whole_names, "held_auc"));
-    for (int round = 0; round < 6; round++) {
-        char name[32], out[460];
-        snprintf(name, sizeof name, "kill%d.db", round);
-        pool_copy(path, name);
-        snprintf(out, sizeof out, "%s.gguf", path);
-        if (round < 2) { /* cancel while reading features, while training */
-            static char at[2][16] = {"progress", "reward.epoch"};
-            rung_log log = {stop_at_progress, at[round]};
-            assert_int_equal(train_into(NULL, path, out, RUNG_REWARD_PRM_HEAD, 0, &log),
-                             RUNG_E_CANCELLED);
-        } else {
-            for (int k = 0; k < 5; k++)
-                n_stopped += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
-        }
-        work(path);
-        same_training(out, prm_path);
-        assert_int_equal(figures(fig, names, path), n_figures);
-        assert_string_equal(names, whole_names);
-        assert_int_equal(n_curve, whole_curve);
-        for (int i = 0; i < n_figures; i++) assert_true(fabs(fig[i] - whole_fig[i]) < 1e-3);
-    }
-    printf("killed %d times of 20 within %.3f s\n", n_stopped, whole_s);
-    assert_true(n_stopped >= 5);
+    coin_kill_and_resume(&(coin_kills){.seed = 6,
+                                       .n_rounds = 6,
+                                       .n_kills = 5,
+                                       .least = 5,
+                                       .whole_s = whole_s,
+                                       .begin = pool_copy,
+                                       .stop = cancel_twice,
+                                       .work = work,
+                                       .check = check});
 }
 
 static int setup(void **state) {

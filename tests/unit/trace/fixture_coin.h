@@ -186,6 +186,45 @@ static inline bool coin_kill(char *path, unsigned us) {
     scale *= .7;
     return false;
 }
+/* The same bytes under another name. */
+static inline void coin_copy(char path[400], const char *name, const char *from) {
+    rung_buf b;
+    rung_buf_init(&b, 1u << 28);
+    OK(rung_file_read(&b, from, err));
+    OK(rung_file_write(coin_path(path, name), b.data, b.n, err));
+    rung_buf_clear(&b);
+}
+
+/* Kill -9 and resume, round after round: begin makes the store of a round; work is killed at random
+ * moments of the time that a whole run takes, then runs to its end; check compares what it left
+ * with what an unkilled run leaves. stop (NULL allowed) may stop a round in another way instead:
+ * true. */
+typedef struct coin_kills {
+    uint64_t seed;
+    int n_rounds, n_kills; /* kills of each round */
+    int least;             /* kills that must have come before the end */
+    double whole_s;
+    void (*begin)(char path[400], const char *name);
+    bool (*stop)(int round, char *path);
+    void (*work)(char *path);
+    void (*check)(char *path);
+} coin_kills;
+static inline void coin_kill_and_resume(const coin_kills *o) {
+    rung_rng g = rung_rng_at(o->seed, RUNG_STREAM_TEST, 0, 0);
+    int n_killed = 0, n = 0;
+    for (int round = 0; round < o->n_rounds; round++) {
+        char path[400], name[32];
+        snprintf(name, sizeof name, "kill%d.db", round);
+        o->begin(path, name);
+        bool stopped = o->stop && o->stop(round, path);
+        for (int k = 0; !stopped && k < o->n_kills; k++, n++)
+            n_killed += coin_kill(path, (unsigned)(1e6 * o->whole_s * rung_rng_f64(&g)));
+        o->work(path);
+        o->check(path);
+    }
+    printf("killed %d times of %d within %.3f s\n", n_killed, n, o->whole_s);
+    assert_true(n_killed >= o->least);
+}
 /* First thing in main: is this such a process? Also sees to one core for all of it: on a loaded
  * machine two threads that wait for each other make a tiny net many times slower. */
 static inline bool coin_is_work(int argc, char **argv, char model[400], void (*work)(char *path)) {

@@ -127,24 +127,27 @@ static void work(char *path) {
     sample_into(path, NULL, RUNG_OK);
 }
 
+static void begin(char path[400], const char *name) {
+    coin_store(coin_path(path, name), N_PROBLEMS);
+}
+
+static void check(char *path) {
+    int n;
+    char *all = dump(path, &n);
+    assert_string_equal(all, reference);
+    rung_free(all);
+}
+
 static void killed_and_resumed(void **state) {
     (void)state;
-    rung_rng g = rung_rng_at(3, RUNG_STREAM_TEST, 0, 0);
-    int n_killed = 0;
-    for (int round = 0; round < 7; round++) {
-        char path[400], name[32];
-        snprintf(name, sizeof name, "kill%d.db", round);
-        coin_store(coin_path(path, name), N_PROBLEMS);
-        for (int k = 0; k < 3; k++)
-            n_killed += coin_kill(path, (unsigned)(1e6 * whole_s * rung_rng_f64(&g)));
-        sample_into(path, NULL, RUNG_OK);
-        int n;
-        char *all = dump(path, &n);
-        assert_string_equal(all, reference);
-        rung_free(all);
-    }
-    printf("killed %d times of 21 within %.3f s\n", n_killed, whole_s);
-    assert_true(n_killed >= 5);
+    coin_kill_and_resume(&(coin_kills){.seed = 3,
+                                       .n_rounds = 7,
+                                       .n_kills = 3,
+                                       .least = 5,
+                                       .whole_s = whole_s,
+                                       .begin = begin,
+                                       .work = work,
+                                       .check = check});
 }
 
 static void refusals(void **state) {
