@@ -225,7 +225,7 @@ static bool product_open(product *m, probe *p, int w, int s, int32_t n) {
     m->buffer = ggml_backend_alloc_ctx_tensors(m->ctx, p->cpu);
     if (!m->buffer) return false;
     ggml_backend_tensor_set(x, p->input, 0, ggml_nbytes(x));
-    m->least = INFINITY;
+    m->least = HUGE_VAL;
     return true;
 }
 

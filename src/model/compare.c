@@ -40,7 +40,7 @@ static rung_status read_logits(reader *r, const int32_t *tok, int32_t begin, int
 }
 
 double rung_logits_kl(const float *p, const float *q, int32_t n) {
-    double mp = -INFINITY, mq = -INFINITY, sp = 0.0, sq = 0.0, sum = 0.0;
+    double mp = -HUGE_VAL, mq = -HUGE_VAL, sp = 0.0, sq = 0.0, sum = 0.0;
     for (int32_t t = 0; t < n; t++) {
         if ((double)p[t] > mp) mp = (double)p[t];
         if ((double)q[t] > mq) mq = (double)q[t];
