@@ -19,7 +19,7 @@
 #define N_WRITE      16   /* sequences of the last check */
 #define MUST_GAIN    1.08 /* less is noise, and not worth the disk */
 #define NEAR_BEST    0.95
-#define SHARE_MIN    0.7 /* of the cores; an idle machine gives .9 and more */
+#define SHARE_MIN    0.7 /* of the cores; at a load of 11 on two it was .07 */
 
 static const int32_t n_at_once[RUNG_CALIBRATION_N] = {1, 4, 8, 16, 32, 64};
 
