@@ -8,10 +8,11 @@ extern "C" {
 #endif
 
 /* Extraction (search.md 2.14): tries the rules in order and says which fired. */
+enum { RUNG_ANSWER_MAX = 1024 };
 typedef struct rung_answer {
-    char text[256];
-    const char *rule; /* "gsm8k" "minerva" "boxed" "phrase" "number" "" = none */
-    bool flexible;    /* only the last-number rule fired */
+    char text[RUNG_ANSWER_MAX]; /* "" where the rule fired on what is too long */
+    const char *rule;           /* "gsm8k" "minerva" "boxed" "phrase" "number" "" = none */
+    bool flexible;              /* only the last-number rule fired */
 } rung_answer;
 typedef struct rung_check {
     rung_verdict verdict;

@@ -15,15 +15,38 @@ static const cli_opt verify_opts[] = {
 };
 const cli_group cli_verify_group = CLI_GROUP_OF("verify", verify_opts);
 
+static const cli_opt verify_math_opts[] = {
+    OPT_PATH("in", "", CLI_KEY,
+             "JSON lines with \"gold\" and \"answer\" (or \"text\", from which it is taken); - is "
+             "standard input"),
+    OPT_STR("gold", "", "TEXT", CLI_KEY, "the right answer of one pair"),
+    OPT_STR("answer", "", "TEXT", CLI_KEY, "the answer to judge"),
+    OPT_STR("text", "", "TEXT", CLI_KEY, "a whole solution, from which the answer is taken"),
+    OPT_BOOL("rounded", "false", CLI_KEY,
+             "the problem asks for a rounded decimal: half a unit of the reference's last digit"),
+    OPT_BOOL("explain", "false", CLI_KEY,
+             "print how both sides were read and what decided (one pair)"),
+};
+const cli_group cli_verify_math_group = CLI_GROUP_OF("verify math", verify_math_opts);
+
+typedef struct judge_by {
+    const rung_verifier *v;
+    const rung_math_opts *math; /* NULL: v->check */
+} judge_by;
+
 typedef struct judged {
     rung_answer answer;
     rung_check check;
+    char key[128];
+    double us; /* extraction and check; the key is made again for the line and not timed */
 } judged;
 
-static void judge(judged *out, const rung_verifier *v, const char *gold, const char *answer,
+static void judge(judged *out, const judge_by *by, const char *gold, const char *answer,
                   const char *text) {
+    const rung_verifier *v = by->v;
     memset(out, 0, sizeof *out);
     out->answer.rule = "given";
+    double t0 = rung_now();
     if (answer) {
         size_t n = strlen(answer);
         if (n >= sizeof out->answer.text) n = sizeof out->answer.text - 1;
@@ -31,7 +54,13 @@ static void judge(judged *out, const rung_verifier *v, const char *gold, const c
     } else {
         v->extract(&out->answer, text, strlen(text));
     }
-    v->check(&out->check, gold, out->answer.text);
+    if (by->math) {
+        rung_math_check(&out->check, gold, out->answer.text, by->math);
+    } else {
+        v->check(&out->check, gold, out->answer.text);
+    }
+    out->us = (rung_now() - t0) * 1e6;
+    v->key(out->key, out->answer.text);
 }
 
 static void str_field(rung_buf *b, const char *key, const char *v) {
@@ -39,7 +68,8 @@ static void str_field(rung_buf *b, const char *key, const char *v) {
     rung_buf_json_str(b, v ? v : "", v ? strlen(v) : 0);
 }
 
-static void judged_json(rung_buf *b, const judged *j, const rung_verifier *v, const char *gold) {
+static void judged_json(rung_buf *b, const judged *j, const judge_by *by, const char *gold) {
+    const rung_verifier *v = by->v;
     rung_buf_str(b, "{\"v\":1");
     str_field(b, "verdict", rung_verdict_name(j->check.verdict));
     str_field(b, "gold", gold);
@@ -47,12 +77,31 @@ static void judged_json(rung_buf *b, const judged *j, const rung_verifier *v, co
     str_field(b, "extracted_by", j->answer.rule);
     str_field(b, "rule", j->check.rule);
     str_field(b, "reason", j->check.reason);
+    str_field(b, "key", j->key);
+    rung_buf_printf(b, ",\"flexible\":%s,\"us\":%.1f", j->answer.flexible ? "true" : "false",
+                    j->us);
     str_field(b, "verifier", v->name);
     str_field(b, "version", v->version);
     rung_buf_str(b, "}");
 }
 
-static rung_status one_pair(cli_call *c, const rung_verifier *v, rung_error *err) {
+static rung_status explained(cli_call *c, const char *gold, const char *answer, rung_error *err) {
+    char *text = rung_math_explain(gold, answer);
+    if (!text) return rung_fail(err, RUNG_E_NOMEM, "no memory to explain");
+    rung_status st = RUNG_OK;
+    if (c->app->json) { /* one more member of the object */
+        c->result.n--;
+        c->result.data[c->result.n] = '\0';
+        str_field(&c->result, "explain", text);
+        rung_buf_str(&c->result, "}");
+    } else {
+        st = cli_outf(c->app, err, "%s", text);
+    }
+    rung_free(text);
+    return st;
+}
+
+static rung_status one_pair(cli_call *c, const judge_by *v, bool explain, rung_error *err) {
     const char *gold = cli_str(c, "gold"), *answer = cli_str(c, "answer");
     const char *text = cli_str(c, "text");
     judged j;
@@ -63,6 +112,7 @@ static rung_status one_pair(cli_call *c, const rung_verifier *v, rung_error *err
     }
     judge(&j, v, gold, answer, text);
     judged_json(&c->result, &j, v, gold);
+    if (explain) RUNG_TRY(explained(c, gold, j.answer.text, err));
     if (!c->app->json) {
         RUNG_TRY(cli_outf(c->app, err, "%s", rung_verdict_name(j.check.verdict)));
         if (j.check.rule && *j.check.rule) RUNG_TRY(cli_outf(c->app, err, "  (%s)", j.check.rule));
@@ -75,10 +125,10 @@ static rung_status one_pair(cli_call *c, const rung_verifier *v, rung_error *err
 }
 
 typedef struct counts {
-    int64_t n, correct, wrong, unknown, bad;
+    int64_t n, correct, wrong, unknown, bad, flexible, correct_flexible;
 } counts;
 
-static rung_status one_line(cli_call *c, const rung_verifier *v, yyjson_val *row, counts *n,
+static rung_status one_line(cli_call *c, const judge_by *v, yyjson_val *row, counts *n,
                             const char *path, int64_t line, rung_error *err) {
     const char *gold = rung_json_str(row, "gold", NULL);
     const char *answer = rung_json_str(row, "answer", NULL);
@@ -95,6 +145,8 @@ static rung_status one_line(cli_call *c, const rung_verifier *v, yyjson_val *row
     n->correct += j.check.verdict == RUNG_VERDICT_CORRECT;
     n->wrong += j.check.verdict == RUNG_VERDICT_WRONG;
     n->unknown += j.check.verdict == RUNG_VERDICT_UNKNOWN;
+    n->flexible += j.answer.flexible;
+    n->correct_flexible += j.answer.flexible && j.check.verdict == RUNG_VERDICT_CORRECT;
     rung_buf_init(&b, 64u << 20);
     judged_json(&b, &j, v, gold);
     rung_buf_str(&b, "\n");
@@ -104,8 +156,7 @@ static rung_status one_line(cli_call *c, const rung_verifier *v, yyjson_val *row
     return st;
 }
 
-static rung_status whole_file(cli_call *c, const rung_verifier *v, const char *path,
-                              rung_error *err) {
+static rung_status whole_file(cli_call *c, const judge_by *v, const char *path, rung_error *err) {
     rung_jsonl *r;
     yyjson_val *row;
     counts n = {0};
@@ -133,6 +184,8 @@ static rung_status whole_file(cli_call *c, const rung_verifier *v, const char *p
     cli_result_int(c, "n_correct", n.correct);
     cli_result_int(c, "n_wrong", n.wrong);
     cli_result_int(c, "n_unknown", n.unknown);
+    cli_result_int(c, "n_flexible", n.flexible);
+    cli_result_int(c, "n_correct_strict", n.correct - n.correct_flexible);
     cli_result_int(c, "n_rejected", n.bad);
     cli_result_close(c, 0);
     rung_buf_printf(&c->summary,
@@ -145,8 +198,16 @@ static rung_status whole_file(cli_call *c, const rung_verifier *v, const char *p
 }
 
 rung_status cli_verify(cli_call *c, rung_error *err) {
-    const rung_verifier *v = rung_verifier_find(cli_str(c, "verifier"));
-    if (!v) return rung_fail(err, RUNG_E_INVAL, "no verifier %s", cli_str(c, "verifier"));
+    judge_by by = {rung_verifier_find(cli_str(c, "verifier")), NULL};
+    if (!by.v) return rung_fail(err, RUNG_E_INVAL, "no verifier %s", cli_str(c, "verifier"));
     const char *path = cli_str(c, "file");
-    return path ? whole_file(c, v, path, err) : one_pair(c, v, err);
+    return path ? whole_file(c, &by, path, err) : one_pair(c, &by, false, err);
+}
+
+rung_status cli_verify_math(cli_call *c, rung_error *err) {
+    rung_math_opts o = RUNG_MATH_OPTS_INIT;
+    judge_by by = {rung_verifier_find("math"), &o};
+    const char *path = cli_str(c, "in");
+    o.rounded = cli_flag(c, "rounded");
+    return path ? whole_file(c, &by, path, err) : one_pair(c, &by, cli_flag(c, "explain"), err);
 }

@@ -113,6 +113,9 @@ static const cli_cmd commands[] = {
     ROW("verify", "", verify, "file?",
         "verdict of an answer: one pair, or JSON lines with gold and answer or text",
         "verify --gold 1/2 --answer 0.50", false, OWN(verify))
+    ROW("verify", "math", verify_math, "",
+        "mathematics: one pair, or JSON lines; --explain shows the parsed trees and what decided",
+        "verify math --gold '2\\sqrt{3}' --answer '\\sqrt{12}'", false, OWN(verify_math))
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))

@@ -224,6 +224,10 @@ static int dispatch(cli_app *app, int argc, char **argv) {
     }
     if (strcmp(noun, "--version") == 0) noun = "version";
     const cli_cmd *cmd = cli_cmd_find(noun, "");
+    if (cmd && argc > 2 && argv[2][0] != '-' && argv[2][0] && cli_cmd_find(noun, argv[2])) {
+        cmd = cli_cmd_find(noun, argv[2]); /* "verify math" beside "verify FILE" */
+        return run_command(app, cmd, argc - 3, argv + 3);
+    }
     if (cmd) return run_command(app, cmd, argc - 2, argv + 2);
     if (noun[0] == '-') {
         fprintf(stderr,

@@ -61,11 +61,11 @@ typedef enum expr_kind {
     X(SIN, "sin")                                                                                  \
     X(COS, "cos")                                                                                  \
     X(TAN, "tan")                                                                                  \
-    X(COT, "cot") X(SEC, "sec") X(CSC, "csc") X(ASIN, "arcsin") X(ACOS, "arccos")                  \
-        X(ATAN, "arctan") X(SINH, "sinh") X(COSH, "cosh") X(TANH, "tanh") X(LN, "ln")              \
-            X(EXP, "exp") X(RE, "Re") X(IM, "Im") X(SGN, "sgn") X(GCD, "gcd") X(LCM, "lcm")        \
-                X(MAX, "max") X(MIN, "min") X(SQRT, "sqrt") X(ABS, "abs") X(LOG, "log")            \
-                    X(CBRT, "cbrt")
+    X(COT, "cot")                                                                                  \
+    X(SEC, "sec") X(CSC, "csc") X(ASIN, "arcsin") X(ACOS, "arccos") X(ATAN, "arctan")              \
+        X(SINH, "sinh") X(COSH, "cosh") X(TANH, "tanh") X(LN, "ln") X(EXP, "exp") X(RE, "Re")      \
+            X(IM, "Im") X(SGN, "sgn") X(GCD, "gcd") X(LCM, "lcm") X(MAX, "max") X(MIN, "min")      \
+                X(SQRT, "sqrt") X(ABS, "abs") X(LOG, "log") X(CBRT, "cbrt")
 typedef enum expr_fn {
 #define X(id, name) FN_##id,
     EXPR_FNS(X)

@@ -95,30 +95,85 @@ static bool rule_minerva(rung_answer *out, span s) {
     return fire(out, "minerva", false, (span){at.p, (size_t)(hope.p - at.p)});
 }
 
-/* 3. The last \boxed{...} or \fbox{...} by brace counting; "\boxed 5" up to the next $. */
-static bool rule_boxed(rung_answer *out, span s) {
-    span box = find_last(s, "\\boxed"), fbox = find_last(s, "\\fbox");
-    size_t skip = 6;
-    if (fbox.p && (!box.p || fbox.p > box.p)) {
-        box = fbox;
-        skip = 5;
-    }
-    if (!box.p) return false;
-    box.p += skip;
-    box.n -= skip;
-    if (box.n > 0 && box.p[0] == ' ') { /* without braces */
+/* The inside of the box that begins at s.p ("\boxed" or "\fbox"); end: the byte behind it. */
+static bool box_inside(span s, span *inside, size_t *end) {
+    size_t at = s.p[1] == 'b' ? 6 : 5, depth = 0;
+    if (at < s.n && s.p[at] == ' ') { /* without braces */
         size_t n = 0;
-        while (n < box.n && box.p[n] != '$' && box.p[n] != '\n') n++;
-        return fire(out, "boxed", false, (span){box.p, n});
+        while (at + n < s.n && s.p[at + n] != '$' && s.p[at + n] != '\n') n++;
+        *inside = (span){s.p + at, n};
+        *end = at + n;
+        return true;
     }
-    if (box.n == 0 || box.p[0] != '{') return false;
-    size_t depth = 0;
-    for (size_t i = 0; i < box.n; i++) {
-        if (box.p[i] == '{') depth++;
-        if (box.p[i] == '}' && --depth == 0)
-            return fire(out, "boxed", false, (span){box.p + 1, i - 1});
+    if (at >= s.n || s.p[at] != '{') return false;
+    for (size_t i = at; i < s.n; i++) {
+        if (s.p[i] == '{') depth++;
+        if (s.p[i] == '}' && --depth == 0) {
+            *inside = (span){s.p + at + 1, i - at - 1};
+            *end = i + 1;
+            return true;
+        }
     }
     return false; /* never closed */
+}
+
+static span last_box(span s) {
+    span box = find_last(s, "\\boxed"), fbox = find_last(s, "\\fbox");
+    return fbox.p && (!box.p || fbox.p > box.p) ? fbox : box;
+}
+
+/* Only "or", "and" or a comma between two boxes, with the marks of mathematics around it. */
+static bool joins(const char *p, size_t n) {
+    char word[8];
+    size_t k = 0;
+    if (n > 40) return false;
+    for (size_t i = 0; i < n; i++) {
+        static const char *const skip[] = {"\\text{", "\\quad", "\\ ", "\\,", "\\;",
+                                           "$",       "}",      " ",   "\\(", "\\)"};
+        size_t w = 0;
+        while (w < sizeof skip / sizeof *skip &&
+               (n - i < strlen(skip[w]) || memcmp(p + i, skip[w], strlen(skip[w])) != 0))
+            w++;
+        if (w < sizeof skip / sizeof *skip) {
+            i += strlen(skip[w]) - 1;
+        } else if (k + 1 < sizeof word) {
+            word[k++] = p[i];
+        } else {
+            return false;
+        }
+    }
+    word[k] = '\0';
+    return strcmp(word, "or") == 0 || strcmp(word, "and") == 0 || strcmp(word, ",") == 0 ||
+           strcmp(word, ",and") == 0 || strcmp(word, ",or") == 0;
+}
+
+/* 3. The last \boxed{...} or \fbox{...} by brace counting; "\boxed 5" up to the next $. Boxes that
+ * only "or", "and" or a comma keeps apart are one answer: "\boxed{1} or \boxed{2}" is "1, 2". */
+static bool rule_boxed(rung_answer *out, span s) {
+    enum { BOXES_MAX = 8 };
+    span inside[BOXES_MAX], box = last_box(s);
+    size_t n = 1, end, n_text = 0;
+    if (!box.p || !box_inside(box, &inside[0], &end)) return false;
+    while (n < BOXES_MAX) {
+        size_t before = (size_t)(box.p - s.p), from = before > 600 ? before - 600 : 0;
+        span earlier = last_box((span){s.p + from, before - from});
+        if (!earlier.p ||
+            !box_inside((span){earlier.p, (size_t)(box.p - earlier.p)}, &inside[n], &end) ||
+            !joins(earlier.p + end, (size_t)(box.p - earlier.p) - end))
+            break;
+        box = earlier;
+        n++;
+    }
+    if (n == 1) return fire(out, "boxed", false, inside[0]);
+    char text[RUNG_ANSWER_MAX];
+    for (size_t i = n; i-- > 0;) {
+        span t = trimmed(inside[i]);
+        if (n_text + t.n + 3 >= sizeof text) return fire(out, "boxed", false, inside[0]);
+        memcpy(text + n_text, t.p, t.n);
+        n_text += t.n;
+        if (i > 0) text[n_text++] = ',', text[n_text++] = ' ';
+    }
+    return fire(out, "boxed", false, (span){text, n_text});
 }
 
 /* 4. "The answer is ...": to the end of the line, or of the next one with text. */

@@ -154,12 +154,16 @@ static void put_string_key(rung_buf *out, const expr *x, uint16_t i) {
     expr_print(out, x, i);
 }
 
+/* Of a value's text: a fraction, a rounded real, a complex number. */
+static char kind_of(const char *value) {
+    return strchr(value, ',') ? 'c' : strchr(value, '^') ? 'n' : 'q';
+}
+
 static void constant_key(rung_buf *out, work *w, const expr *x, uint16_t i) {
     size_t before = out->n;
     rung_buf_str(out, "q:");
     if (put_value(out, w, x, i, 0, true)) {
-        if (!memchr(out->data + before, ',', out->n - before)) return;
-        out->data[before] = 'c';
+        out->data[before] = kind_of(out->data + before);
         return;
     }
     out->n = before;
@@ -185,7 +189,7 @@ static void function_key(rung_buf *out, work *w, const expr *x, uint16_t i) {
     if (n_seen == 0 || all.failed) {
         put_string_key(out, x, i);
     } else if (same == POINTS) { /* a constant after all */
-        rung_buf_printf(out, "%s:%s", strchr(text[0], ',') ? "c" : "q", text[0]);
+        rung_buf_printf(out, "%c:%s", kind_of(text[0]), text[0]);
     } else {
         char hash[33];
         rung_hash_hex(hash, all.data, all.n);

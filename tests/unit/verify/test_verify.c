@@ -38,6 +38,11 @@ static void extraction_rules(void **state) {
         {"is $\\boxed 5$ now 7", "boxed", "5", false},
         {"is \\boxed{5 and 7", "number", "7", true}, /* unclosed: none */
         {"\\boxed{1} is \\boxed{5 and 7", "number", "7", true},
+        {"$\\boxed{1}$ or $\\boxed{\\frac{1}{2}}$.", "boxed", "1, \\frac{1}{2}", false},
+        {"$\\boxed{1} \\text{ and } \\boxed{2}, \\boxed{3}$", "boxed", "1, 2, 3", false},
+        {"\\boxed{1}. Later, and that is it, \\boxed{2}", "boxed", "2", false},
+        {"\\boxed{1}\\boxed{2}", "boxed", "2", false},
+        {"\\boxed{\\{1, 2\\}}", "boxed", "\\{1, 2\\}", false},
         {"The answer is 18.", "phrase", "18", false},
         {"The answer is:\n\n18\nbye", "phrase", "18", false},
         {"the answer is 3. So the final answer is $4$.\nOr 5", "phrase", "$4$", false},
