@@ -103,6 +103,7 @@ rung_status rung_chat_frame_make(rung_chat_frame *out, const rung_model *m, cons
 void rung_chat_frame_clear(rung_chat_frame *f);
 
 /* How a token is drawn from logits z. In this order, which is that of llama.cpp's own chain:
+ *   grammar            tokens that it does not allow next: z = -inf
  *   bias               z += bias (-inf bans)
  *   repeat_penalty r   tokens seen in the window: z = z > 0 ? z / r : z * r
  *   frequency, presence_penalty   ... and z -= times seen * frequency + presence
@@ -127,13 +128,19 @@ typedef struct rung_sampling {
                                all */
     const rung_logit_bias *bias;
     int32_t n_bias;
+    const char *grammar; /* GBNF with a rule "root", NULL none: the continuation alone is in its
+                            language and ends ("eos") when nothing can follow. Without top_k, min_p
+                            or temperature 0 all tokens are asked of it: tens of ms each */
 } rung_sampling;
 #define RUNG_SAMPLING_INIT                                                                         \
     { .temperature = 1.0, .top_p = 1.0 }
+/* Ranges, and the grammar's syntax (E_FORMAT with line and column): all that can be said without a
+ * model. Engines check when they are asked to sample. */
+rung_status rung_sampling_check(const rung_sampling *s, rung_error *err);
 /* One token from logits f32[n]; u in [0,1) is the draw. logprob (NULL: not wanted): ln p at T = 1
  * over all tokens, and ln p under what was drawn from (0 for an argmax). -1 when a logit is NaN or
- * +inf or none is finite, -2 when the biases leave none. Penalties need what came before:
- * engines apply them, this does not. Pure but for scratch, rung_sample_scratch(n) bytes. */
+ * +inf or none is finite, -2 when the biases leave none. Penalties and grammar need what came
+ * before: engines apply them, this does not. Pure but for scratch, rung_sample_scratch(n) bytes. */
 int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, const rung_sampling *s,
                           double u, void *scratch);
 size_t rung_sample_scratch(int32_t n);

@@ -51,7 +51,7 @@ static rung_status rollouts(cli_call *c, rung_store *s, rung_engine *e, rung_loa
     o->problems = strcmp(cli_str(c, "from"), "problems") == 0;
     o->n = (int32_t)cli_int(c, "k");
     o->max_tok = (int32_t)cli_int(c, "max-tokens");
-    o->sampling = cli_sampling(c);
+    RUNG_TRY(cli_sampling(&o->sampling, c, err));
     o->seed = (uint64_t)cli_int(c, "seed");
     o->prompts_out = cli_str(c, "prompts-out");
     return rung_bench_rollouts(json, s, e, o, err);
@@ -153,7 +153,7 @@ rung_status cli_bench_decode(cli_call *c, rung_error *err) {
     o.n_seq = size;
     o.n_prompt = (int32_t)cli_int(c, "prompt-tokens");
     o.n_tok = (int32_t)cli_int(c, "max-tokens");
-    o.sampling = cli_sampling(c);
+    RUNG_TRY(cli_sampling(&o.sampling, c, err));
     o.seed = (uint64_t)cli_int(c, "seed");
     double t0 = rung_now();
     RUNG_TRY(cli_engine_open(&e, c, err));

@@ -139,10 +139,10 @@ rung_status cli_label_mc(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_need(c, "run", "--run names the sampling run whose steps are labelled", err));
     RUNG_TRY(cli_filter(&o.traces, c, s, err));
+    RUNG_TRY(cli_sampling(&o.sampling, c, err));
     RUNG_TRY(cli_engine_open(&e, c, err));
     o.k = (int32_t)cli_int(c, "k");
     o.max_tok = (int32_t)cli_int(c, "max-tokens");
-    o.sampling = cli_sampling(c);
     o.seed = (uint64_t)cli_int(c, "seed");
     o.system = cli_str(c, "system");
     o.suffix = cli_str(c, "suffix");

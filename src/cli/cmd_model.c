@@ -22,6 +22,7 @@ const cli_group cli_model_compare_logits_group = CLI_GROUP_OF("comparison", comp
 
 typedef struct chat {
     cli_call *c;
+    rung_sampling sampling;
     int64_t turn, n_tok;
 } chat;
 
@@ -48,7 +49,7 @@ static rung_status on_reply(void *ud, const rung_gen_out *o, rung_error *err) {
 static rung_status turn(chat *k, cli_engine *e, const char *user, rung_error *err) {
     cli_call *c = k->c;
     rung_gen g = {.prompt = {cli_str(c, "system"), user, cli_str(c, "prefix")},
-                  .sampling = cli_sampling(c),
+                  .sampling = k->sampling,
                   .n = 1,
                   .max_tok = (int32_t)cli_int(c, "max-tokens"),
                   .stop = {cli_str(c, "stop")},
@@ -88,6 +89,7 @@ rung_status cli_model_chat(cli_call *c, rung_error *err) {
     chat k = {.c = c};
     const char *prompt = cli_str(c, "prompt");
     double t0 = rung_now();
+    RUNG_TRY(cli_sampling(&k.sampling, c, err));
     RUNG_TRY(cli_engine_open(&e, c, err));
     rung_status st = prompt ? turn(&k, &e, prompt, err) : turns_of_stdin(&k, &e, err);
     cli_engine_close(&e);

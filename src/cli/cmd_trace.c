@@ -79,10 +79,10 @@ rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     double t0 = rung_now();
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_filter(&o.problems, c, s, err));
+    RUNG_TRY(cli_sampling(&o.sampling, c, err));
     RUNG_TRY(cli_engine_open(&e, c, err));
     o.n = (int32_t)cli_int(c, "n");
     o.max_tok = (int32_t)cli_int(c, "max-tokens");
-    o.sampling = cli_sampling(c);
     o.seed = (uint64_t)cli_int(c, "seed");
     o.split_how = cli_str(c, "split-steps");
     o.system = cli_str(c, "system");

@@ -230,13 +230,62 @@ void cli_engine_close(cli_engine *e) {
     memset(e, 0, sizeof *e);
 }
 
-rung_sampling cli_sampling(const cli_call *c) {
-    rung_sampling s = RUNG_SAMPLING_INIT;
-    s.temperature = cli_real(c, "temperature");
-    s.top_k = (int32_t)cli_int(c, "top-k");
-    s.top_p = cli_real(c, "top-p");
-    s.min_p = cli_real(c, "min-p");
-    return s;
+/* Lines of ID:BIAS. */
+static rung_status read_biases(rung_sampling *s, cli_call *c, const char *text, rung_error *err) {
+    int32_t n = 1;
+    for (const char *p = text; *p; p++) n += *p == '\n';
+    rung_logit_bias *list = rung_arena_alloc(c->app->arena, (size_t)n * sizeof *list);
+    if (!list) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    for (int32_t i = 0; i < n; i++) {
+        char *end = NULL;
+        size_t len = strcspn(text, "\n");
+        long id = strtol(text, &end, 10);
+        bool ok = end != text && *end == ':' && id >= 0 && id <= INT32_MAX;
+        const char *value = ok ? end + 1 : text;
+        double bias = ok ? strtod(value, &end) : 0.0;
+        if (!ok || end == value || end != text + len) {
+            rung_fail(err, RUNG_E_INVAL, "--logit-bias: \"%.*s\" is not ID:BIAS", (int)len, text);
+            return rung_error_hint(err, "--logit-bias 198:-inf bans token 198");
+        }
+        list[i] = (rung_logit_bias){(int32_t)id, (float)bias};
+        text += len + (text[len] == '\n');
+    }
+    s->bias = list;
+    s->n_bias = n;
+    return RUNG_OK;
+}
+
+static rung_status read_grammar(rung_sampling *s, cli_call *c, const char *path, rung_error *err) {
+    rung_buf text;
+    rung_buf_init(&text, 1u << 20);
+    rung_status st = rung_file_read(&text, path, err);
+    if (st == RUNG_OK && (text.n == 0 || memchr(text.data, 0, text.n)))
+        st = rung_fail(err, RUNG_E_FORMAT, "%s: not a grammar", path);
+    if (st == RUNG_OK) {
+        s->grammar = rung_arena_strndup(c->app->arena, text.data, text.n);
+        cli_value *v = cli_value_find(c, "grammar");
+        if (s->grammar && v) v->text = s->grammar;
+        if (!s->grammar) st = rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    }
+    rung_buf_clear(&text);
+    return st;
+}
+
+rung_status cli_sampling(rung_sampling *out, cli_call *c, rung_error *err) {
+    const char *bias = cli_str(c, "logit-bias"), *grammar = cli_str(c, "grammar");
+    *out = (rung_sampling)RUNG_SAMPLING_INIT;
+    out->temperature = cli_real(c, "temperature");
+    out->top_k = (int32_t)cli_int(c, "top-k");
+    out->top_p = cli_real(c, "top-p");
+    out->min_p = cli_real(c, "min-p");
+    out->temperature_first = cli_flag(c, "temperature-first");
+    out->repeat_penalty = cli_real(c, "repeat-penalty");
+    out->presence_penalty = cli_real(c, "presence-penalty");
+    out->frequency_penalty = cli_real(c, "frequency-penalty");
+    out->penalty_last_n = (int32_t)cli_int(c, "penalty-last-n");
+    if (bias) RUNG_TRY(read_biases(out, c, bias, err));
+    if (grammar) RUNG_TRY(read_grammar(out, c, grammar, err));
+    return rung_sampling_check(out, err);
 }
 
 /* ---- files to write */

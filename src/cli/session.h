@@ -18,7 +18,10 @@ rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err);
 rung_status cli_weights(rung_weights *out, cli_call *c, const char *path, int32_t n_seq,
                         rung_error *err);
 void cli_engine_close(cli_engine *e);
-rung_sampling cli_sampling(const cli_call *c);
+/* From the options of the sampling group, checked; lists and texts live as long as the app's arena.
+ * Before cli_run_begin: the text of the grammar's file takes the place of its name in the config.
+ */
+rung_status cli_sampling(rung_sampling *out, cli_call *c, rung_error *err);
 /* A run by name or by number. */
 rung_status cli_run_lookup(int64_t *id, cli_call *c, rung_store *s, const char *name,
                            rung_error *err);

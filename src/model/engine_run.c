@@ -33,7 +33,7 @@ static rung_status sample(local *e, int32_t n, rung_error *err) {
     e->base.stats.n_generated += n;
     for (int32_t i = 0; i < n; i++) {
         if (e->draw[i].tok == DRAW_BAD_LOGITS) return bad_logits(e, err);
-        if (e->draw[i].tok >= 0) continue;
+        if (e->draw[i].tok >= 0 || e->draw[i].seq->grammar) continue;
         rung_fail(err, RUNG_E_INVAL, "the logit biases leave no token to draw");
         return rung_error_hint(err, "ban fewer tokens");
     }
@@ -68,7 +68,12 @@ static bool hit_stop(const job *j, const rung_buf *text, size_t old) {
 static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, const char **stop,
                           rung_error *err) {
     int32_t tok = d->tok;
+    bool ended;
     *stop = NULL;
+    if (tok < 0) { /* the vocabulary has no words for what the grammar wants next */
+        *stop = "error";
+        return RUNG_OK;
+    }
     if (rung_model_is_eog(e->base.model, tok)) {
         *stop = "eos";
         return RUNG_OK;
@@ -77,11 +82,13 @@ static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, c
     l->tok[l->n] = l->last = tok;
     l->logprob[l->n] = (float)d->logprob;
     l->logprob_draw[l->n++] = (float)d->logprob_draw;
-    RUNG_TRY(rung_seq_accept(&l->seq, tok, err));
+    RUNG_TRY(rung_seq_accept(&l->seq, tok, &ended, err));
     size_t old = l->text.n;
     rung_model_piece(&l->text, e->base.model, tok, false);
     RUNG_TRY(rung_buf_check(&l->text, err));
-    if (l->j->stop_max && l->text.n > old && hit_stop(l->j, &l->text, old)) {
+    if (ended) {
+        *stop = "eos";
+    } else if (l->j->stop_max && l->text.n > old && hit_stop(l->j, &l->text, old)) {
         *stop = "stop";
     } else if (l->n >= l->j->gen.max_tok) {
         *stop = "length";

@@ -24,6 +24,8 @@ static rung_status no_memory(rung_error *err) {
 static void unref(remote_job *j) {
     if (--j->n_left > 0) return;
     for (size_t k = 0; k < sizeof j->text / sizeof *j->text; k++) rung_free(j->text[k]);
+    rung_free(j->bias);
+    rung_free(j->grammar);
     rung_free(j);
 }
 
@@ -91,6 +93,18 @@ static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
     const char *from[7] = {g->prompt.system, g->prompt.user, g->prompt.prefix};
     j->gen = *g;
     j->gen.skip = NULL;
+    if (g->sampling.n_bias > 0) {
+        size_t n = (size_t)g->sampling.n_bias * sizeof *j->bias;
+        j->bias = rung_alloc(n);
+        if (!j->bias) return no_memory(err);
+        memcpy(j->bias, g->sampling.bias, n);
+        j->gen.sampling.bias = j->bias;
+    }
+    if (g->sampling.grammar) {
+        j->grammar = rung_strdup(g->sampling.grammar);
+        if (!j->grammar) return no_memory(err);
+        j->gen.sampling.grammar = j->grammar;
+    }
     for (int k = 0; k < 4 && g->stop[k]; k++) from[3 + k] = g->stop[k];
     for (int k = 0; k < 7; k++) {
         if (!from[k]) continue;

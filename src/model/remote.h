@@ -9,8 +9,10 @@
 
 /* What was submitted; samples are handed out to requests. */
 typedef struct remote_job {
-    rung_gen gen;   /* its strings are copies */
-    char *text[7];  /* the copies: system, user, prefix, four stops */
+    rung_gen gen;  /* its strings and lists are copies */
+    char *text[7]; /* the copies: system, user, prefix, four stops */
+    rung_logit_bias *bias;
+    char *grammar;
     uint64_t home;  /* hash of system and user: prompts that share a beginning share it */
     int32_t n_left; /* requests that still hold it */
 } remote_job;

@@ -2,6 +2,7 @@
 #include "model/remote_wire.h"
 
 #include "base/json.h"
+#include "model/remote_sampling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static rung_status sayable(const rung_gen *g, const wire_dialect *w, bool comple
                   w->name);
         return rung_error_hint(err, "leave them off, or name another dialect with --dialect");
     }
+    RUNG_TRY(rung_wire_more_check(&g->sampling, w->name, err));
     if (completions || w->go_on != WIRE_CONTINUE_NONE || !g->prompt.prefix || !*g->prompt.prefix) {
         return RUNG_OK;
     }
@@ -108,7 +110,8 @@ rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const wire_dialect 
     if (ok) yyjson_mut_doc_set_root(d, root);
     if (ok && model_name) ok = yyjson_mut_obj_add_str(d, root, "model", model_name);
     ok = ok && add_prompt(d, root, &g->prompt, w, completions, &raw) &&
-         add_sampling(d, root, g, w, completions, i, n);
+         add_sampling(d, root, g, w, completions, i, n) &&
+         rung_wire_more_add(d, root, &g->sampling, w->name);
     size_t len = 0;
     yyjson_write_err we = {0};
     char *text = ok ? yyjson_mut_write_opts(d, YYJSON_WRITE_NOFLAG, NULL, &len, &we) : NULL;

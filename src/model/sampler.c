@@ -232,25 +232,32 @@ static int32_t cut_top_p(row *r, double p, double t, double total) {
     return keep(r, n, head(r->item, n, p * total));
 }
 
+static bool has_top_k(const row *r, const rung_sampling *s) {
+    return s->top_k > 0 && s->top_k < r->n;
+}
+
+/* p >= min_p * largest p, in the logits; the largest itself always stays. */
+static float min_p_floor(const row *r, const rung_sampling *s, double t) {
+    float floor = s->min_p > 0.0 ? (float)((double)r->max + t * log(s->min_p)) : -INFINITY;
+    return floor < r->max ? floor : r->max;
+}
+
+/* top_p over the n candidates that top_k left, then min_p. */
+static int32_t cut_kept(row *r, const rung_sampling *s, double t, int32_t n) {
+    if (s->top_p < 1.0) {
+        double sum = weigh(r, n, t);
+        n = keep(r, n, head(r->item, n, s->top_p * sum));
+    }
+    return keep(r, n, (border){min_p_floor(r, s, t), INT32_MAX});
+}
+
 /* The cuts of s; returns how many candidates stay. `hot`: the blocks' sums at the temperature of
  * the cuts are in sum_t. */
 static int32_t cut(row *r, const rung_sampling *s, double t, bool hot) {
-    /* p >= min_p * largest p, in the logits; the largest itself always stays */
-    float floor = s->min_p > 0.0 ? (float)((double)r->max + t * log(s->min_p)) : -INFINITY;
-    if (floor > r->max) floor = r->max;
-    int32_t n;
-    if (s->top_k > 0 && s->top_k < r->n) {
-        n = cut_top_k(r, s->top_k);
-        if (s->top_p < 1.0) {
-            double sum = weigh(r, n, t);
-            n = keep(r, n, head(r->item, n, s->top_p * sum));
-        }
-    } else if (s->top_p < 1.0) {
-        n = cut_top_p(r, s->top_p, t, total_of(r, (double)r->max, t, hot));
-    } else {
-        return collect(r, floor);
-    }
-    return keep(r, n, (border){floor, INT32_MAX});
+    if (has_top_k(r, s)) return cut_kept(r, s, t, cut_top_k(r, s->top_k));
+    if (!(s->top_p < 1.0)) return collect(r, min_p_floor(r, s, t));
+    int32_t n = cut_top_p(r, s->top_p, t, total_of(r, (double)r->max, t, hot));
+    return keep(r, n, (border){min_p_floor(r, s, t), INT32_MAX});
 }
 
 /* --- draws ------------------------------------------------------------------------------------ */
@@ -295,7 +302,7 @@ static int32_t draw_uncut(const row *r, double goal, bool hot) {
 static int32_t draw_kept(row *r, int32_t n, double u, double *sum) {
     *sum = weigh(r, n, r->temperature);
     double goal = u * *sum, run = 0.0;
-    int32_t tok = argmax(r);
+    int32_t tok = r->id[0];
     for (int32_t i = 0; i < n && !(run > goal); i++) {
         if (r->item[i].w > 0.0) tok = r->item[i].id;
         run += r->item[i].w;
@@ -339,39 +346,114 @@ static void refresh(row *r, const exp_scale *one, const exp_scale *hot) {
     }
 }
 
+/* --- grammar ---------------------------------------------------------------------------------- */
+
+/* Does what s keeps depend on few tokens only? */
+static bool asks_few(const row *r, const rung_sampling *s) {
+    return s->temperature < T_ARGMAX || has_top_k(r, s) || (s->min_p > 0.0 && !(s->top_p < 1.0));
+}
+
+static void mask_all(row *r, const grammar *g) {
+    bool *ok = (bool *)(void *)r->item;
+    rung_grammar_mask(ok, g);
+    for (int32_t i = 0; i < r->n; i++) {
+        if (!ok[i]) *own_cell(r, i) = -INFINITY;
+    }
+}
+
+/* Of the n candidates those that may come next. */
+static int32_t allowed(row *r, const grammar *g, int32_t n) {
+    llama_token_data *cand = (llama_token_data *)(void *)r->item;
+    int32_t m = 0;
+    for (int32_t i = 0; i < n; i++) cand[i] = (llama_token_data){.id = r->id[i], .logit = r->z[i]};
+    rung_grammar_apply(g, cand, (size_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        if (!(cand[i].logit > -INFINITY)) continue;
+        r->id[m] = cand[i].id;
+        r->z[m++] = cand[i].logit;
+    }
+    return m;
+}
+
+static float largest(const row *r, int32_t n) {
+    float m = -INFINITY;
+    for (int32_t i = 0; i < n; i++) m = r->z[i] > m ? r->z[i] : m;
+    return m;
+}
+
+/* The candidates that s can keep, from the top down until there are enough; cut but for top_p. */
+static int32_t cut_allowed(row *r, const grammar *g, const rung_sampling *s, double t) {
+    bool by_k = has_top_k(r, s), greedy = s->temperature < T_ARGMAX;
+    int32_t want = by_k && !greedy ? s->top_k : 1, n;
+    float floor, top = r->max;
+    for (float depth = 4.0f;; depth *= 2.0f) {
+        floor = depth > 512.0f ? -INFINITY : top - depth;
+        n = allowed(r, g, collect(r, floor));
+        if (n >= want || floor == -INFINITY) break;
+    }
+    if (n == 0) return 0;
+    r->max = largest(r, n);
+    if (greedy) return keep(r, n, (border){r->max, INT32_MAX});
+    if (by_k && n > s->top_k) {
+        for (int32_t i = 0; i < n; i++) r->item[i] = (item){r->z[i], r->id[i], 1.0};
+        n = keep(r, n, head(r->item, n, (double)s->top_k));
+    }
+    if (!by_k && min_p_floor(r, s, t) < floor) n = allowed(r, g, collect(r, min_p_floor(r, s, t)));
+    return cut_kept(r, s, t, n);
+}
+
 /* --- one token -------------------------------------------------------------------------------- */
 
-static void draw(rung_draw *d, row *r, const rung_sampling *s, const sampler_seq *seq) {
+/* Biases, penalties and a grammar that has to be asked for all tokens. */
+static void change(row *r, const rung_sampling *s, const sampler_seq *seq, const exp_scale *one,
+                   const exp_scale *hot) {
+    bool ask_all = seq && seq->grammar && !asks_few(r, s);
+    if (ask_all) mask_all(r, seq->grammar);
+    for (int32_t i = 0; i < s->n_bias; i++) *own_cell(r, s->bias[i].tok) += s->bias[i].bias;
+    if (seq) penalize(r, s, seq->count, seq->n_count);
+    if (ask_all || s->n_bias > 0 || (seq && seq->n_count > 0)) refresh(r, one, hot);
+}
+
+/* Sets d->tok; *sum: the weight of all that it was drawn from, relative to r->max. */
+static void draw(rung_draw *d, row *r, const rung_sampling *s, bool hot, double *sum) {
     bool greedy = s->temperature < T_ARGMAX;
-    bool cuts = (s->top_k > 0 && s->top_k < r->n) || s->top_p < 1.0 || s->min_p > 0.0;
-    bool by_mass = !cuts || (s->temperature_first && s->top_p < 1.0);
-    bool hot = !greedy && by_mass && s->temperature != 1.0;
+    double t_cut = s->temperature_first ? s->temperature : 1.0;
+    if (d->seq && d->seq->grammar && asks_few(r, s)) {
+        int32_t n = cut_allowed(r, d->seq->grammar, s, t_cut);
+        if (n == 0) return;
+        d->tok = greedy ? r->id[0] : draw_kept(r, n, d->u, sum);
+    } else if (greedy) {
+        d->tok = argmax(r);
+    } else if (has_top_k(r, s) || s->top_p < 1.0 || s->min_p > 0.0) {
+        d->tok = draw_kept(r, cut(r, s, t_cut, hot), d->u, sum);
+    } else {
+        *sum = total_of(r, (double)r->max, r->temperature, hot);
+        d->tok = draw_uncut(r, d->u * *sum, hot);
+    }
+}
+
+/* Is the weight of all tokens at the sampling temperature asked for, and not at 1? */
+static bool needs_hot(const row *r, const rung_sampling *s) {
+    if (s->temperature < T_ARGMAX || s->temperature == 1.0 || has_top_k(r, s)) return false;
+    return s->top_p < 1.0 ? s->temperature_first : !(s->min_p > 0.0);
+}
+
+static void draw_row(rung_draw *d, row *r, const rung_sampling *s) {
+    bool greedy = s->temperature < T_ARGMAX, hot = needs_hot(r, s);
     exp_scale one = rung_exp_scale(1.0), at_t = rung_exp_scale(greedy ? 1.0 : s->temperature);
     float max = -INFINITY;
     d->tok = DRAW_BAD_LOGITS;
     r->k->pass(r->b, r->n_blocks, &max, &one, hot ? &at_t : NULL);
-    double z1 = total_of(r, (double)max, 1.0, false);
+    double z1 = total_of(r, (double)max, 1.0, false), sum = 1.0;
     if (!(max > -INFINITY && max < INFINITY) || z1 != z1) return;
     r->max = max;
     r->temperature = greedy ? 1.0 : s->temperature;
-    bool changed = s->n_bias > 0 || (seq && seq->n_count > 0);
-    for (int32_t i = 0; i < s->n_bias; i++) *own_cell(r, s->bias[i].tok) += s->bias[i].bias;
-    if (seq) penalize(r, s, seq->count, seq->n_count);
-    if (changed) refresh(r, &one, hot ? &at_t : NULL);
+    change(r, s, d->seq, &one, hot ? &at_t : NULL);
     d->tok = DRAW_NOTHING_LEFT;
     if (!(r->max > -INFINITY)) return;
-    double sum = 1.0;
-    if (greedy) {
-        d->tok = argmax(r);
-    } else if (cuts) {
-        int32_t n = cut(r, s, s->temperature_first ? s->temperature : 1.0, hot);
-        d->tok = draw_kept(r, n, d->u, &sum);
-    } else {
-        sum = total_of(r, (double)r->max, r->temperature, hot);
-        d->tok = draw_uncut(r, d->u * sum, hot);
-    }
-    const sampler_block *b = &r->b[d->tok / SAMPLER_BLOCK];
-    double z = (double)b->z[d->tok % SAMPLER_BLOCK];
+    draw(d, r, s, hot, &sum);
+    if (d->tok < 0) return;
+    double z = (double)r->b[d->tok / SAMPLER_BLOCK].z[d->tok % SAMPLER_BLOCK];
     d->logprob_draw = greedy ? 0.0 : (z - (double)r->max) / r->temperature - log(sum);
     d->logprob = ((double)d->logits[d->tok] - (double)max) - log(z1);
 }
@@ -382,7 +464,7 @@ int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, con
     rung_draw d = {.logits = logits, .u = u};
     row r;
     row_init(&r, logits, n, rung_sampler_kernel(), scratch);
-    draw(&d, &r, s, NULL);
+    draw_row(&d, &r, s);
     if (logprob && d.tok >= 0) {
         logprob[0] = d.logprob;
         logprob[1] = d.logprob_draw;
@@ -394,7 +476,7 @@ void rung_draw_one(rung_draw *d, void *scratch) {
     const sampler_plan *p = d->seq->plan;
     row r;
     row_init(&r, d->logits, p->n_vocab, rung_sampler_kernel(), scratch);
-    draw(d, &r, &p->s, d->seq);
+    draw_row(d, &r, &p->s);
 }
 
 void rung_draw_many(rung_draw *d, int32_t n, int32_t n_vocab, int32_t n_threads, void *scratch) {

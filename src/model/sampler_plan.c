@@ -1,5 +1,6 @@
 /* What a request's samples share, and what one continuation has seen. */
 #include "model/sampler.h"
+#include "model/sampler_gbnf.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ rung_status rung_sampling_check(const rung_sampling *s, rung_error *err) {
                   (double)b);
         return rung_error_hint(err, "a token's number and a finite bias, or -inf to ban it");
     }
-    return RUNG_OK;
+    bool names_tokens;
+    return s->grammar && s->grammar[0] ? rung_gbnf_check(&names_tokens, s->grammar, err) : RUNG_OK;
 }
 
 static int by_tok(const void *a, const void *b) {
@@ -79,6 +81,9 @@ rung_status rung_plan_new(sampler_plan **out, const rung_model *m, const rung_sa
                    s->presence_penalty != 0.0 || s->frequency_penalty != 0.0;
     if (p->s.penalty_last_n == 0) p->s.penalty_last_n = WINDOW_DEFAULT;
     rung_status st = copy_biases(p, err);
+    if (st == RUNG_OK && s->grammar && s->grammar[0])
+        st = rung_grammar_new(&p->grammar, m, s->grammar, err);
+    p->s.grammar = NULL; /* the caller's text may go */
     if (st != RUNG_OK) {
         rung_plan_free(p);
         return st;
@@ -89,6 +94,7 @@ rung_status rung_plan_new(sampler_plan **out, const rung_model *m, const rung_sa
 
 void rung_plan_free(sampler_plan *p) {
     if (!p) return;
+    rung_grammar_free(p->grammar);
     rung_free(p->bias);
     rung_free(p);
 }
@@ -153,6 +159,12 @@ rung_status rung_seq_begin(sampler_seq *q, const sampler_plan *p, const int32_t 
                            int32_t n_prompt, rung_error *err) {
     q->plan = p;
     q->n_count = q->n_ring = q->at = 0;
+    if (p->grammar) {
+        RUNG_TRY(rung_grammar_copy(&q->grammar, p->grammar, err));
+    } else {
+        rung_grammar_free(q->grammar);
+        q->grammar = NULL;
+    }
     if (!p->penalties) return RUNG_OK;
     int32_t window = p->s.penalty_last_n;
     if (window > q->cap_ring) {
@@ -166,12 +178,15 @@ rung_status rung_seq_begin(sampler_seq *q, const sampler_plan *p, const int32_t 
     return RUNG_OK;
 }
 
-rung_status rung_seq_accept(sampler_seq *q, int32_t tok, rung_error *err) {
-    return q->plan->penalties ? see(q, tok, err) : RUNG_OK;
+rung_status rung_seq_accept(sampler_seq *q, int32_t tok, bool *ended, rung_error *err) {
+    *ended = false;
+    if (q->plan->penalties) RUNG_TRY(see(q, tok, err));
+    return q->grammar ? rung_grammar_accept(q->grammar, tok, ended, err) : RUNG_OK;
 }
 
 void rung_seq_clear(sampler_seq *q) {
     rung_free(q->count);
     rung_free(q->ring);
+    rung_grammar_free(q->grammar);
     memset(q, 0, sizeof *q);
 }

@@ -21,6 +21,8 @@ expect 2 'did you mean trace sample' -- "$RUNG" trace sampel
 expect 2 'did you mean --temperature' -- "$RUNG" trace sample --temprature 1
 expect 2 'did you mean "majority"' -- "$RUNG" search run --method majorty
 expect 2 'out of range' -- "$RUNG" trace sample --top-p 1.5
+expect 2 'did you mean --repeat-penalty' -- "$RUNG" label mc --repeat-penalti 1.1
+expect 2 'out of range' -- "$RUNG" model chat --presence-penalty 101
 expect 2 'not a whole number' -- "$RUNG" trace sample --n many
 expect 2 'not a whole number' -- "$RUNG" trace sample --n 99999999999999999999
 expect 2 'needs a value' -- "$RUNG" trace sample --n
