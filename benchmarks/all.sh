@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every benchmark in turn (or those named), a result line each; --out: all raw runs as CSV with machine and commit.
-#   benchmarks/all.sh [--quick] [--out FILE.csv] [NAME...] [-- options of each]
+#   benchmarks/all.sh [--quick] [--out FILE.csv] [NAME[:OPTIONS]...] [-- options of each]
+#   such as: benchmarks/all.sh --out raw.csv rollouts prefill 'decode:--reps 1' 'score:--rows 40' tiny resident
 #   exits   0 all measured   1 one failed   2 usage   3 a peer, model or data set could not be had
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,10 +10,11 @@ while [ $# -gt 0 ]; do
     case $1 in
     --quick) pass+=(--quick) ;;
     --out) [ $# -gt 1 ] || { echo "all.sh: --out needs a file" >&2; exit 2; }; out=$2; shift ;;
-    --help | -h) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
     --) shift; pass+=("$@"); break ;;
     -*) echo "all.sh: unknown option $1" >&2; exit 2 ;;
-    *)  [ -f "$here/$1.sh" ] && [ "$1" != all ] || { echo "all.sh: no such benchmark: $1" >&2; exit 2; }
+    *)  n=${1%%:*}
+        [ -f "$here/$n.sh" ] && [ "$n" != all ] || { echo "all.sh: no such benchmark: $n" >&2; exit 2; }
         names+=("$1") ;;
     esac
     shift
@@ -28,8 +30,10 @@ raw=$(mktemp "${TMPDIR:-/tmp}/rung-raw.XXXXXX")
 trap 'rm -f "$raw"' EXIT
 export RUNG_BENCH_RAW=$raw
 worst=0
-for n in "${names[@]}"; do
-    "$here/$n.sh" "${pass[@]}"
+for name in "${names[@]}"; do
+    n=${name%%:*} own=()
+    [ "$n" = "$name" ] || read -ra own <<<"${name#*:}"
+    "$here/$n.sh" "${pass[@]}" "${own[@]}"
     rc=$?
     [ $rc -eq 0 ] || echo "all.sh: $n ended with exit $rc" >&2
     case $rc in 0) ;; 3) [ $worst -ne 0 ] || worst=3 ;; *) worst=1 ;; esac

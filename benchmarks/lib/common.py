@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -138,6 +139,18 @@ class Bench:
         self.raw.append(r)
         say("%s %s %s: %.5g %s" % (self.name, case, side, value, unit))
 
+    def earlier(self, bench, side, **same):
+        """The last run of `side` that another benchmark of this very go (benchmarks/all.sh) has made at this size."""
+        path, found = os.environ.get("RUNG_BENCH_RAW"), None
+        if path and os.path.exists(path):
+            with open(path) as f:
+                for line in f:
+                    r = json.loads(line)
+                    if r["bench"] == bench and r["side"] == side and r["commit"] == self.commit \
+                            and r["model"] == self.model_name and all(r["detail"].get(k) == v for k, v in same.items()):
+                        found = r
+        return found
+
     def median(self, case, side):
         values = [r["value"] for r in self.raw if r["case"] == case and r["side"] == side]
         return statistics.median(values) if values else None
@@ -204,6 +217,7 @@ def traces(bench, model, n):
 
 def main(name, about, fn, rows=None):
     bench = None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))      # so that the peers end with us
     try:
         bench = Bench(name, sys.argv[1:], about, rows)
         fn(bench)

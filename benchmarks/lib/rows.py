@@ -4,7 +4,7 @@ import os
 import sys
 
 import peers
-from common import NoPeer, main, model_file, say, tiny_model, traces
+from common import main, model_file, say, tiny_model, traces
 
 DRAW = ("--temperature", "0.8", "--top-p", "0.95")
 
@@ -19,10 +19,27 @@ def rollouts_run(b, model, store, rows, k, max_tokens, *more):
                   "--max-tokens", max_tokens, *DRAW, *more)
 
 
+def rollouts_size(b):
+    return {"rows": b.rows(6, 1), "k": b.size(8, 2), "max_tokens": b.size(64, 16)}
+
+
+FIGURES = ("prompts", "tokens_prompts", "tokens_generated", "tokens_prefilled", "tokens_union", "decode_s", "sample_s",
+           "decode_calls", "evicted", "rss_peak_bytes", "weights_bytes", "kv_bytes", "storage")
+
+
+def rollouts_once(b, model, size, why):
+    """The figures of one rollouts run; taken over when the rollouts benchmark of this go has just made that run."""
+    r = b.earlier("rollouts", "rung", weights=b.args.weights, threads=b.threads, **size)
+    if r:
+        say("%s: the figures are those of the rollouts benchmark of this go" % why)
+        return dict(r["detail"], wall_s=r["wall_s"])
+    return rollouts_run(b, model, traces(b, model, size["rows"]), *size.values())
+
+
 def rollouts(b):
     model = model_file(b)
-    rows, k, max_tokens = b.rows(6, 1), b.size(8, 2), b.size(64, 16)
-    store = traces(b, model, rows)
+    size = rollouts_size(b)
+    store = traces(b, model, size["rows"])
     prompts_file = os.path.join(b.tmp, "prompts.jsonl")
     sides = [("llama-server", model)]
     best, kind = peers.best_file(b, model)
@@ -30,37 +47,38 @@ def rollouts(b):
         sides.append(("llama-server " + kind, best))
 
     def ours():
-        o = rollouts_run(b, model, store, rows, k, max_tokens, "--prompts-out", prompts_file)
+        o = rollouts_run(b, model, store, *size.values(), "--prompts-out", prompts_file)
         b.note("rollouts", "rung", o["tokens_per_s"], "tokens/s", o["wall_s"], o["tokens_generated"],
-               prefilled=o["tokens_prefilled"], union=o["tokens_union"], decode_s=o["decode_s"],
-               sample_s=o["sample_s"], rss_peak_bytes=o["rss_peak_bytes"], storage=o["storage"])
+               weights=b.args.weights, threads=b.threads, **size, **{k: o[k] for k in FIGURES})
         return o
 
-    ours()                      # before, between and after the peers: a drift of the machine shows
+    ours()
     for _ in range(b.reps(1)):
-        for side, file in sides:
-            o = peers.serve(b, file, read_prompts(prompts_file), k, max_tokens, 0.8, 0.95)
+        for i, (side, file) in enumerate(sides):
+            if i:
+                ours()                  # before, between and after the peers: a drift of the machine shows
+            o = peers.serve(b, file, read_prompts(prompts_file), size["k"], size["max_tokens"], 0.8, 0.95)
             b.note("rollouts", side, o["tokens_per_s"], "tokens/s", o["wall_s"], o["tokens_generated"],
-                   prefilled=o["tokens_prefilled"], rss_peak_bytes=o["rss_peak_bytes"])
-            last = ours()
+                   prefilled=o["tokens_prefilled"], rss_peak_bytes=o["rss_peak_bytes"], **size)
+        last = ours()
     mine = b.median("rollouts", "rung")
     peak = b.median("rollouts", sides[-1][0])
     b.result(mine, b.median("rollouts", "llama-server"), "generated tokens/s of wall",
-             "llama-server, 16 slots, -kvu, cache_prompt, 16 clients", rows=rows, k=k, max_tokens=max_tokens,
-             prefilled=last["tokens_prefilled"], union=last["tokens_union"], spread=b.spread("rollouts", "rung"),
+             "llama-server, 16 slots, -kvu, cache_prompt, 16 clients", **size, prefilled=last["tokens_prefilled"],
+             union=last["tokens_union"], storage=last["storage"], spread=b.spread("rollouts", "rung"),
              best_file={"type": kind, "peer": peak, "ratio": mine / peak})
 
 
 def prefill(b):
     model = model_file(b)
-    cases = (("rollouts", b.rows(6, 1), b.size(8, 2), b.size(64, 8)), ("no generation", b.rows(40, 2), 1, 1))
-    store = traces(b, model, max(c[1] for c in cases))
+    size, rows = rollouts_size(b), b.rows(40, 2)
+    store = traces(b, model, rows)
     points = []
-    for case, rows, k, max_tokens in cases:
-        o = rollouts_run(b, model, store, rows, k, max_tokens)
+    for case, k, o in (("rollouts", size["k"], rollouts_once(b, model, size, "prefill")),
+                       ("no generation, %d rows" % rows, 1, rollouts_run(b, model, store, rows, 1, 1))):
         b.note(case, "rung", o["tokens_prefilled"], "tokens", o["wall_s"], o["tokens_prefilled"], prompts=o["prompts"])
         b.note(case, "union of the trie", o["tokens_union"], "tokens", None, o["tokens_union"])
-        points.append({"case": case, "rows": rows, "ours": o["tokens_prefilled"], "peer": o["tokens_union"],
+        points.append({"case": case, "ours": o["tokens_prefilled"], "peer": o["tokens_union"],
                        "ratio": o["tokens_prefilled"] / o["tokens_union"],
                        "a prompt a request": o["tokens_prompts"] * k})
     worst = max(points, key=lambda p: p["ratio"])
@@ -94,7 +112,8 @@ def decode(b):
 
 def score(b):
     model = model_file(b)
-    rows, few = b.rows(400, 2), b.size(10, 1)
+    rows = b.rows(400, 2)
+    few = min(rows, b.size(10, 1))
     store = traces(b, model, rows)
     n_prompt = 512 if b.rung("model", "info", model)["n_ctx_train"] >= 1024 else 128
 
@@ -142,18 +161,14 @@ def tiny(b):
 
 def resident(b):
     model = model_file(b)
-    rows, k, max_tokens = b.rows(6, 1), b.size(8, 2), b.size(64, 8)
-    store = traces(b, model, rows)
-    o = rollouts_run(b, model, store, rows, k, max_tokens)
-    if "weights_bytes" not in o or "kv_bytes" not in o:
-        raise NoPeer("this rung does not say how much its weights and cells take")
+    o = rollouts_once(b, model, rollouts_size(b), "resident")
     mib = 2.0**20
     allowed = (o["weights_bytes"] + o["kv_bytes"]) / mib + 150
     b.note("peak", "rung", o["rss_peak_bytes"] / mib, "MiB", o["wall_s"], o["tokens_generated"],
            weights_bytes=o["weights_bytes"], kv_bytes=o["kv_bytes"])
     b.result(o["rss_peak_bytes"] / mib, allowed, "MiB resident at the peak (lower is better)",
              "weights as stored in memory + KV cells + 150 MiB", weights_mib=o["weights_bytes"] / mib,
-             kv_mib=o["kv_bytes"] / mib)
+             kv_mib=o["kv_bytes"] / mib, storage=o["storage"])
 
 
 ROWS = {  # name: (function, rows of the data set, what it measures)
