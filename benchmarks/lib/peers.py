@@ -26,8 +26,8 @@ def tool(name):
 
 
 def peer_env(bench):
-    """On a busy machine threads that spin at barriers stall each other, so there peers sleep at them, as rung does; on a
-    quiet one they run as they come."""
+    """On a busy machine threads that spin at barriers stall each other, so there the peers sleep at them, as rung does;
+    on a quiet one they run as they come."""
     env = dict(os.environ)
     if bench.machine["load"] > 0.5 * bench.machine["cores"]:
         env.setdefault("OMP_WAIT_POLICY", "passive")
@@ -205,9 +205,9 @@ def requantized(model, kind):
 
 
 def best_file(bench, model):
-    """(path, type) of the file that decodes 16 sequences fastest here: the model's own, Q8_0, Q4_0 (repacked kernels;
-    it changes the model), and BF16 where the CPU multiplies it."""
-    kinds = ["as-is", "q8_0", "q4_0"] + (["bf16"] if simd() == "avx512_bf16" else [])
+    """(path, type) of the file that decodes 16 sequences fastest here: the model's own, Q8_0, F32, Q4_0 (repacked
+    kernels; it changes the model), and BF16 where the CPU multiplies it."""
+    kinds = ["as-is", "q8_0", "q4_0", "f32"] + (["bf16"] if simd() == "avx512_bf16" else [])
     n = bench.size(32, 8)
     speed = {}
     for kind in kinds:

@@ -24,12 +24,12 @@ def rollouts_size(b):
 
 
 FIGURES = ("prompts", "tokens_prompts", "tokens_generated", "tokens_prefilled", "tokens_union", "decode_s", "sample_s",
-           "decode_calls", "evicted", "rss_peak_bytes", "weights_bytes", "kv_bytes", "storage")
+           "decode_calls", "evicted", "rss_peak_bytes", "weights_bytes", "kv_bytes", "storage", "weights")
 
 
 def rollouts_once(b, model, size, why):
     """The figures of one rollouts run; taken over when the rollouts benchmark of this go has just made that run."""
-    r = b.earlier("rollouts", "rung", weights=b.args.weights, threads=b.threads, **size)
+    r = b.earlier("rollouts", "rung", asked=b.args.weights, threads=b.threads, **size)
     if r:
         say("%s: the figures are those of the rollouts benchmark of this go" % why)
         return dict(r["detail"], wall_s=r["wall_s"])
@@ -49,7 +49,7 @@ def rollouts(b):
     def ours():
         o = rollouts_run(b, model, store, *size.values(), "--prompts-out", prompts_file)
         b.note("rollouts", "rung", o["tokens_per_s"], "tokens/s", o["wall_s"], o["tokens_generated"],
-               weights=b.args.weights, threads=b.threads, **size, **{k: o[k] for k in FIGURES})
+               asked=b.args.weights, threads=b.threads, **size, **{k: o[k] for k in FIGURES})
         return o
 
     ours()
@@ -65,8 +65,8 @@ def rollouts(b):
     peak = b.median("rollouts", sides[-1][0])
     b.result(mine, b.median("rollouts", "llama-server"), "generated tokens/s of wall",
              "llama-server, 16 slots, -kvu, cache_prompt, 16 clients", **size, prefilled=last["tokens_prefilled"],
-             union=last["tokens_union"], storage=last["storage"], spread=b.spread("rollouts", "rung"),
-             best_file={"type": kind, "peer": peak, "ratio": mine / peak})
+             union=last["tokens_union"], storage=last["storage"], weights=last["weights"],
+             spread=b.spread("rollouts", "rung"), best_file={"type": kind, "peer": peak, "ratio": mine / peak})
 
 
 def prefill(b):
@@ -95,7 +95,7 @@ def decode(b):
                    "--prompt-tokens", n_prompt, *DRAW)
         for p in o["points"]:
             b.note("%d sequences" % p["n_seq"], "rung", p["tokens_per_s"], "tokens/s", p["wall_s"], p["tokens"],
-                   sample_s=p["sample_s"], n_early=p["n_early"], storage=o["storage"])
+                   sample_s=p["sample_s"], n_early=p["n_early"], storage=o["storage"], weights=o["weights"])
         for unified in (True, False):
             side = "llama-batched-bench " + ("-kvu" if unified else "-no-kvu")
             for size, p in peers.batched(b, model, sizes, n_prompt, n_gen, unified).items():
@@ -125,7 +125,7 @@ def score(b):
             b.note("prefill", "llama-bench", peers.prefill(b, model, n_prompt), "tokens/s")
         o = run(rows)
         b.note("prefill", "rung", o["tokens_per_s"], "tokens/s", o["wall_s"], o["tokens"],
-               computed=o["tokens_computed"], steps=o["steps"], storage=o["storage"])
+               computed=o["tokens_computed"], steps=o["steps"], storage=o["storage"], weights=o["weights"])
         for _ in range(b.size(3, 1)):
             b.note("prefill", "llama-bench", peers.prefill(b, model, n_prompt), "tokens/s")
         o = run(few)
@@ -168,7 +168,7 @@ def resident(b):
            weights_bytes=o["weights_bytes"], kv_bytes=o["kv_bytes"])
     b.result(o["rss_peak_bytes"] / mib, allowed, "MiB resident at the peak (lower is better)",
              "weights as stored in memory + KV cells + 150 MiB", weights_mib=o["weights_bytes"] / mib,
-             kv_mib=o["kv_bytes"] / mib, storage=o["storage"])
+             kv_mib=o["kv_bytes"] / mib, storage=o["storage"], weights=o["weights"])
 
 
 ROWS = {  # name: (function, rows of the data set, what it measures)

@@ -42,6 +42,7 @@ void rung_load_put_model(rung_buf *b, const rung_model *m) {
     rung_buf_json_str(b, i.name, strlen(i.name));
     rung_buf_printf(b, ",\"model_hash\":\"%s\",\"storage\":", i.hash);
     rung_buf_json_str(b, i.storage, strlen(i.storage));
+    rung_buf_printf(b, ",\"weights\":\"%s\"", i.weights);
     rung_buf_printf(b, ",\"weights_bytes\":%lld,\"rss_peak_bytes\":%lld", (long long)i.n_bytes,
                     (long long)rung_load_rss_peak());
 }

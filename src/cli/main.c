@@ -130,6 +130,8 @@ static bool computes(const cli_cmd *cmd) {
     static const char *const nouns[] = {"trace", "label", "reward", "model", "run"};
     for (size_t i = 0; i < CLI_N(nouns); i++)
         if (strcmp(cmd->noun, nouns[i]) == 0) return true;
+    for (size_t i = 0; cmd->group[i]; i++)
+        if (cmd->group[i] == &cli_engine_group) return true;
     return false;
 }
 

@@ -68,6 +68,12 @@ expect 0 'one pass' -- "$RUNG" bench score --policy "$MODEL" --store a.db --read
 expect 3 'no traces match' -- "$RUNG" bench score --policy "$MODEL" --store a.db --set other
 equal "the store" "$(cksum <a.db)" "$before"
 
+# threads sleep at barriers here, too, unless told otherwise: spinning ones made this a hundred times slower
+expect 0 'OMP_WAIT_POLICY=passive' -- env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT bash -c '
+  "$0" bench decode --policy "$1" --sizes 1 --prompt-tokens 64 --max-tokens 100 --quiet >/dev/null & p=$!
+  for i in $(seq 100); do tr "\\0" "\\n" 2>/dev/null </proc/$p/environ | grep OMP_WAIT_POLICY && break; sleep 0.05; done
+  wait $p' "$RUNG" "$MODEL"
+
 # the scripts: one object as last line; without model or data "peer":null and exit 3
 bench() { RUNG_BIN=$RUNG RUNG_BENCH_MODEL=$MODEL RUNG_BENCH_RAW=$T/raw.jsonl "$SRC/benchmarks/$1.sh" --quick; }
 for b in prefill tiny resident; do
