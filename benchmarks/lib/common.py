@@ -92,7 +92,7 @@ class Bench:
         p.add_argument("--reps", type=int, default=0, help="repeat both sides, in turns; 0 = as the benchmark says")
         if rows is not None:
             p.add_argument("--rows", type=int, default=0, help="rows of the data set, 0 = %d" % rows)
-        p.add_argument("--weights", default="", help="rung's --weights; the peers read the file as it is")
+        p.add_argument("--weights", default="auto", help="rung's --weights; the peers read the file as it is")
         p.add_argument("--threads", type=int, default=0, help="of both sides; 0 = every core")
         self.args = p.parse_args(argv)
         self.name, self.quick = name, self.args.quick
