@@ -1,4 +1,5 @@
-# rung_module(NAME DEPS modules LINK libraries): src/NAME/*.c -> librung_NAME.a, tested by tests/unit/NAME/test_*.c.
+# rung_module(NAME DEPS modules LINK libraries): src/NAME/*.c and its subfolders -> librung_NAME.a, tested by
+# tests/unit/NAME/test_*.c.
 # tools/check_layers.sh reads these lines: DEPS is what the folder may include.
 add_library(rung_flags INTERFACE)
 target_compile_options(rung_flags INTERFACE
@@ -25,7 +26,7 @@ endif()
 
 function(rung_module name)
   cmake_parse_arguments(M "" "" "DEPS;LINK" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.c ${CMAKE_SOURCE_DIR}/src/${name}/*/*.c)
   if(NOT sources)
     add_library(rung_${name} INTERFACE)
     set(kind INTERFACE)

@@ -14,7 +14,7 @@ os_release=${RUNG_OS_RELEASE:-/etc/os-release}
 usage() {
     cat <<'T'
 tools/deps.sh [option...]    get and build what rung needs
-  --test           also what `make check` needs (cmocka, valgrind, chromium, python3)
+  --test           also what `make check` needs (cmocka, valgrind, chromium)
   --ci             also what .ci/run needs (clang); implies --test
   --llama-server   also build llama-server from the same pinned source into the prefix (tests of the remote backend)
   --bench          also build what benchmarks/ compares with, from the same source and with the same switches:
@@ -49,13 +49,15 @@ base libxxhash-dev        pc:libxxhash
 base libdnnl-dev          h:dnnl.h
 base libflint-dev         h:flint/flint.h
 base libflint-arb-dev     h:flint/acb.h|acb.h
+base libseccomp-dev       pc:libseccomp
+base bubblewrap           cmd:bwrap
+base python3              file:/usr/bin/python3
 base nodejs               cmd:node
 base npm                  cmd:npm
 nice ccache               cmd:ccache
 test libcmocka-dev        pc:cmocka
 test valgrind             cmd:valgrind
 test chromium             cmd:chromium|chromium-browser|google-chrome
-test python3              cmd:python3
 ci   clang                cmd:clang
 pip  python3-pip          pip
 T

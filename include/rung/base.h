@@ -46,7 +46,8 @@ extern "C" {
     X(E_NOT_FOUND, -13, 3, "not found")                                                            \
     X(E_NOT_BUILT, -14, 4, "not built in")                                                         \
     X(E_MISMATCH, -15, 5, "does not belong together")                                              \
-    X(E_ANSWER_NO, -16, 1, "ran, the answer is no")
+    X(E_ANSWER_NO, -16, 1, "ran, the answer is no")                                               \
+    X(E_SANDBOX, -17, 4, "no sandbox to run code in")
 
 typedef enum rung_status {
 #define X(name, value, exit_code, text) RUNG_##name = value,

@@ -35,6 +35,7 @@
     X(model_compare_logits)                                                                        \
     X(model_compare)                                                                               \
     X(model_calibrate)                                                                             \
+    X(verify_code)                                                                                 \
     X(verify)                                                                                      \
     X(verify_math)                                                                                 \
     X(config_show)                                                                                 \

@@ -116,6 +116,9 @@ static const cli_cmd commands[] = {
     ROW("verify", "math", verify_math, "",
         "mathematics: one pair, or JSON lines; --explain shows the parsed trees and what decided",
         "verify math --gold '2\\sqrt{3}' --answer '\\sqrt{12}'", false, OWN(verify_math))
+    ROW("verify", "code", verify_code, "file",
+        "programs against their tests, in a sandbox: JSON lines of HumanEval, MBPP or rung's own",
+        "verify code samples.jsonl --json", true, OWN(verify_code))
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))

@@ -23,7 +23,8 @@ static void table_is_consistent(void **state) {
                   {RUNG_E_FORMAT, -6, 3, "RUNG_E_FORMAT"},
                   {RUNG_E_MODEL, -9, 5, "RUNG_E_MODEL"},
                   {RUNG_E_CANCELLED, -12, 6, "RUNG_E_CANCELLED"},
-                  {RUNG_E_ANSWER_NO, -16, 1, "RUNG_E_ANSWER_NO"}};
+                  {RUNG_E_ANSWER_NO, -16, 1, "RUNG_E_ANSWER_NO"},
+                  {RUNG_E_SANDBOX, -17, 4, "RUNG_E_SANDBOX"}};
     for (size_t i = 0; i < sizeof pinned / sizeof pinned[0]; i++) {
         assert_int_equal((int)pinned[i].st, pinned[i].value);
         assert_int_equal(rung_status_exit_code(pinned[i].st), pinned[i].exit_code);
