@@ -146,6 +146,7 @@ int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, con
 size_t rung_sample_scratch(int32_t n);
 
 /* n continuations of one prompt. */
+enum { RUNG_STOP_TOK_MAX = 4 };
 typedef struct rung_gen {
     rung_prompt prompt;     /* copied by submit */
     rung_sampling sampling; /* copied, with its lists */
@@ -160,6 +161,11 @@ typedef struct rung_gen {
     rung_stream stream;
     uint64_t key; /* problem or node id */
     void *ud;     /* handed back */
+    /* Local only: tokens that end it (kept, as stop strings are), and a rule of the caller's, asked
+     * after each token with the text so far; true ends it. Pure: the samples of a batch ask in any
+     * order. */
+    int32_t stop_tok[RUNG_STOP_TOK_MAX], n_stop_tok;
+    bool (*stop_fn)(void *ud, int32_t i, const char *text, int32_t n_bytes);
 } rung_gen;
 typedef struct rung_gen_out {
     void *ud;
@@ -214,6 +220,9 @@ typedef struct rung_engine_opts {
     const char *dialect;     /* remote: NULL = detected; "vllm", "llama-server", ... */
     double price_in, price_cached, price_out; /* remote: per million tokens; price_cached 0 = as
                                                  price_in */
+    int64_t max_bytes; /* local: memory for cache and calls, weights apart; 0 = what there is */
+    bool exact; /* local: results are equal to the last bit whatever the order, the other requests,
+                   the number of sequences and threads, restarts and evictions (docs/design) */
 } rung_engine_opts;
 #define RUNG_ENGINE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_engine_opts) }
@@ -237,6 +246,10 @@ const rung_model *rung_engine_model(const rung_engine *e); /* NULL when remote *
  * again while it is resident). */
 rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err);
 rung_status rung_engine_eval(rung_engine *e, const rung_eval *v, rung_error *err); /* local only */
+/* Samples of requests with this ud (local) that are not reported yet are given up: none of them is
+ * computed any further, and each is reported with stop "cancelled" and what text it has, by the run
+ * that goes on or the next. May be called from a callback. Returns how many. */
+int32_t rung_engine_cancel(rung_engine *e, const void *ud);
 typedef struct rung_engine_cb {
     rung_status (*on_gen)(void *ud, const rung_gen_out *o, rung_error *err);
     rung_status (*on_eval)(void *ud, const rung_eval_out *o, rung_error *err);
@@ -248,9 +261,11 @@ rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error
 void rung_engine_clear(rung_engine *e);
 typedef struct rung_engine_stats {
     int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
-        n_cache_hits, n_evicted;
+        n_cache_hits, n_evicted, n_cancelled;
     double decode_s, sample_s, wall_s;
-    int64_t kv_bytes; /* local: what the cells of the cache take, used or not */
+    int64_t n_prompt_distinct; /* local: prompt tokens that a perfect cache would compute, the union
+                                  trie of all texts; -1: more than 2 million, not counted */
+    int64_t kv_bytes;          /* local: what the cells of the cache take, used or not */
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);
 

@@ -15,8 +15,9 @@ rung_status rung_engine_opts_read(rung_engine_opts *out, const rung_engine_opts 
     }
     memcpy(out, in, in->struct_size);
     if (out->n_threads < 0 || out->n_seq < 0 || out->n_ctx < 0 || out->n_batch < 0 ||
-        out->concurrency < 0 || out->retries < 0 || !(out->timeout_s >= 0.0) ||
-        !(out->price_in >= 0.0) || !(out->price_cached >= 0.0) || !(out->price_out >= 0.0)) {
+        out->concurrency < 0 || out->retries < 0 || out->max_bytes < 0 ||
+        !(out->timeout_s >= 0.0) || !(out->price_in >= 0.0) || !(out->price_cached >= 0.0) ||
+        !(out->price_out >= 0.0)) {
         return rung_fail(err, RUNG_E_INVAL, "an engine option is negative");
     }
     return RUNG_OK;
@@ -50,6 +51,13 @@ rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err) 
     if (g->n < 0 || g->i0 < 0 || g->max_tok < 1) {
         return rung_fail(err, RUNG_E_INVAL, "n %d, i0 %d, max_tok %d: out of range", g->n, g->i0,
                          g->max_tok);
+    }
+    if (g->n_stop_tok < 0 || g->n_stop_tok > RUNG_STOP_TOK_MAX)
+        return rung_fail(err, RUNG_E_INVAL, "%d stop tokens: not in 0..%d", g->n_stop_tok,
+                         RUNG_STOP_TOK_MAX);
+    if (!e->model && (g->n_stop_tok || g->stop_fn)) {
+        rung_fail(err, RUNG_E_INVAL, "an endpoint stops at strings only");
+        return rung_error_hint(err, "give stop strings, or use a local model");
     }
     RUNG_TRY(rung_sampling_check(&g->sampling, err));
     return e->ops->gen(e, g, err);
@@ -86,6 +94,10 @@ rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error
     e->running = false;
     e->stats.wall_s += rung_now() - t0;
     return st;
+}
+
+int32_t rung_engine_cancel(rung_engine *e, const void *ud) {
+    return e->ops->cancel ? e->ops->cancel(e, ud) : 0;
 }
 
 void rung_engine_clear(rung_engine *e) {

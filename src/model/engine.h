@@ -10,6 +10,7 @@ typedef struct engine_ops {
     void (*clear)(rung_engine *e);
     void (*close)(rung_engine *e);
     bool (*endpoint)(rung_endpoint_stats *out, const rung_engine *e, size_t i); /* NULL: local */
+    int32_t (*cancel)(rung_engine *e, const void *ud);                          /* NULL: cannot */
 } engine_ops;
 
 struct rung_engine {

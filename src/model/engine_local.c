@@ -26,11 +26,18 @@ static void *dup_bytes(const void *p, size_t n) {
     return q;
 }
 
-static void enqueue(local *e, job *j) {
-    j->stream = -1;
-    *e->tail = j;
-    e->tail = &j->next;
-    e->base.stats.n_requests++;
+void rung_queue_push(queue *q, job *j) {
+    j->next = NULL;
+    *q->tail = j;
+    q->tail = &j->next;
+}
+
+job *rung_queue_pop(queue *q) {
+    job *j = q->head;
+    if (!j) return NULL;
+    q->head = j->next;
+    if (!q->head) q->tail = &q->head;
+    return j;
 }
 
 static rung_status fill_gen(job *j, const rung_gen *g, rung_error *err) {
@@ -54,14 +61,23 @@ static rung_status fill_gen(job *j, const rung_gen *g, rung_error *err) {
     return RUNG_OK;
 }
 
+static void asked(local *e, const int32_t *tok, int32_t n) {
+    rung_union_add(&e->asked, tok, n);
+    e->base.stats.n_prompt_distinct = e->asked.lost ? -1 : (int64_t)e->asked.n;
+}
+
 static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
     local *e = (local *)base;
     bool any = false;
     for (int32_t i = 0; i < g->n && !any; i++) any = !g->skip || !g->skip[i];
     if (!any) return RUNG_OK;
+    rung_llama_log(base->log);
+    rung_status st = rung_kv_open(&e->kv, base->model, &e->o, &base->stats, err);
+    if (!base->running) rung_llama_log(NULL);
+    RUNG_TRY(st);
     job *j = rung_calloc(1, sizeof *j);
     if (!j) return no_memory(err);
-    rung_status st = fill_gen(j, g, err);
+    st = fill_gen(j, g, err);
     if (st == RUNG_OK) st = rung_plan_new(&j->plan, base->model, &g->sampling, err);
     if (st == RUNG_OK) {
         st = rung_prompt_tokens(&j->tok, &j->n_tok, NULL, base->model, &g->prompt, err);
@@ -70,7 +86,11 @@ static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *e
         rung_job_free(j);
         return st;
     }
-    enqueue(e, j);
+    j->stream = -1;
+    rung_job_skip_done(j);
+    rung_queue_push(&e->gens, j);
+    if (j->n_tok <= e->kv.n_cells) asked(e, j->tok, j->n_tok);
+    e->base.stats.n_requests++;
     return RUNG_OK;
 }
 
@@ -92,9 +112,12 @@ static rung_status check_eval(const local *e, const rung_eval *v, rung_error *er
 static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error *err) {
     local *e = (local *)base;
     RUNG_TRY(check_eval(e, v, err));
+    rung_llama_log(base->log);
+    rung_status st = rung_reader_open(e, err);
+    if (!base->running) rung_llama_log(NULL);
+    RUNG_TRY(st);
     job *j = rung_calloc(1, sizeof *j);
     if (!j) return no_memory(err);
-    j->is_eval = true;
     j->ud = v->ud;
     j->eval = *v;
     j->n_tok = v->n_tok;
@@ -104,18 +127,22 @@ static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error 
         rung_job_free(j);
         return no_memory(err);
     }
-    enqueue(e, j);
+    rung_eval_span(&j->begin, &j->end, v);
+    if (!rung_reader_busy(e)) e->n_waited = 0;
+    rung_queue_push(&e->evals, j);
+    asked(e, j->tok, j->end);
+    e->n_eval_tok += j->end - j->begin;
+    e->base.stats.n_requests++;
     return RUNG_OK;
 }
 
 static void local_clear(rung_engine *base) {
     local *e = (local *)base;
-    while (e->head) {
-        job *j = e->head;
-        e->head = j->next;
-        rung_job_free(j);
-    }
-    e->tail = &e->head;
+    job *j;
+    while ((j = rung_queue_pop(&e->gens))) rung_job_free(j);
+    while ((j = rung_queue_pop(&e->evals))) rung_job_free(j);
+    e->n_eval_tok = 0;
+    rung_reader_forget(e);
     rung_kv_forget(&e->kv);
 }
 
@@ -132,13 +159,14 @@ static void local_close(rung_engine *base) {
     rung_free(e->live);
     rung_free(e->draw);
     rung_free(e->scratch);
+    rung_reader_close(e);
+    rung_union_clear(&e->asked);
     rung_kv_close(&e->kv);
-    rung_llama_log(NULL);
     rung_free(e);
 }
 
-static const engine_ops local_ops = {local_gen, local_eval, rung_local_run, local_clear,
-                                     local_close, NULL};
+static const engine_ops local_ops = {local_gen,   local_eval, rung_local_run,   local_clear,
+                                     local_close, NULL,       rung_local_cancel};
 
 /* libllama can drop the end of a sequence only where the cache keeps every position. */
 static rung_status check_model(const rung_model *m, rung_error *err) {
@@ -165,21 +193,19 @@ rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine
     if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     e->base.ops = &local_ops;
     e->base.model = m;
-    e->tail = &e->head;
+    e->o = o;
+    e->gens.tail = &e->gens.head;
+    e->evals.tail = &e->evals.head;
     rung_engine_set_log(&e->base, log);
-    rung_llama_log(e->base.log);
-    rung_status st = rung_kv_open(&e->kv, m, &o, &e->base.stats, err);
-    if (st == RUNG_OK) {
-        e->live = rung_calloc((size_t)e->kv.n_seq, sizeof *e->live);
-        e->draw = rung_calloc((size_t)e->kv.n_seq, sizeof *e->draw);
-        e->n_sampler = e->kv.n_threads[0] < e->kv.n_seq ? e->kv.n_threads[0] : e->kv.n_seq;
-        e->scratch = rung_alloc((size_t)e->n_sampler * rung_sample_scratch(m->info.n_vocab));
-        if (!e->live || !e->draw || !e->scratch)
-            st = rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
-    }
-    if (st != RUNG_OK) {
+    rung_kv_choose(&e->kv, m, &o);
+    e->live = rung_calloc((size_t)e->kv.n_seq, sizeof *e->live);
+    e->draw = rung_calloc((size_t)e->kv.n_seq, sizeof *e->draw);
+    int32_t threads = rung_decoder_threads(m, &o);
+    e->n_sampler = threads < e->kv.n_seq ? threads : e->kv.n_seq;
+    e->scratch = rung_alloc((size_t)e->n_sampler * rung_sample_scratch(m->info.n_vocab));
+    if (!e->live || !e->draw || !e->scratch) {
         local_close(&e->base);
-        return st;
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     }
     for (int32_t s = 0; s < e->kv.n_seq; s++) rung_buf_init(&e->live[s].text, (size_t)1 << 26);
     *out = &e->base;

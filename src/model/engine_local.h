@@ -1,62 +1,51 @@
-/* The local backend: one llama_context, a stream of the KV cache per sequence.
+/* The local backend: one context for live continuations, one for reading, each made when first
+ * needed.
  *
- * Streams [0, n_seq) hold live continuations, dense from 0 before each decode (so that one call is
- * one batch of neighbouring streams). Streams [n_seq, n_stream) hold prompts: the resident prefixes
- * that new prompts extend, cut or copy. A fork copies a whole stream (libllama copies nothing less)
- * and then drops the tail. Every llama_decode call is made to be exactly one ubatch, so output rows
- * come in batch order. */
+ * Continuations have a stream of the KV cache each. Streams [0, n_seq) hold live ones, dense from 0
+ * before each decode (so that one call is one batch of neighbouring streams). Streams [n_seq,
+ * n_stream) hold prompts: the resident prefixes that new prompts extend, cut or copy. A fork copies
+ * a whole stream (libllama copies nothing less) and then drops the tail. */
 #ifndef RUNG_SRC_ENGINE_LOCAL_H
 #define RUNG_SRC_ENGINE_LOCAL_H
-#include "model/engine.h"
-#include "model/model_impl.h"
+#include "model/engine_decode.h"
 #include "model/sampler.h"
+
+/* Rows of logits of one call: 152k-token vocabularies would take 300 MB for a batch of 512. */
+#define RUNG_LOGITS_BYTES_MAX ((int64_t)64 << 20)
 
 typedef struct kv_stream {
     int32_t *tok; /* what the cells hold: tok[0..n) at positions 0..n-1 */
     int32_t n;
+    int32_t pin;  /* tokens of it that queued requests fork from */
     int64_t used; /* clock of the last use */
 } kv_stream;
 
 typedef struct kv {
-    struct llama_context *ctx;
-    llama_memory_t mem;
+    decoder d;
     kv_stream *stream;
     int32_t n_seq, n_stream, n_cells; /* n_cells: of one stream */
+    bool exact;
+    int32_t chunk_max; /* rows of a call that computes a prompt */
     int64_t clock;
-    struct llama_batch batch;
-    int32_t n_batch, n_out_max; /* tokens, output rows of one call */
-    bool want_hidden, skip_head;
-    float *hidden; /* [n_out_max][n_embd] */
-    int32_t n_hidden;
-    int32_t n_embd;
-    rung_engine_stats *stats;
-    int32_t n_threads[2], with;  /* all, one; which of the two is in use */
-    bool adapt;                  /* the caller left the number of threads to us */
-    int64_t probe_in, probe_gap; /* calls until the next probe (below 0: in it), and between two */
-    double cost[2];              /* seconds a token, smoothed; 0 = not measured */
 } kv;
 
+void rung_kv_choose(kv *k, const rung_model *m, const rung_engine_opts *o); /* sizes only */
 rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
-                         rung_engine_stats *stats, rung_error *err);
+                         rung_engine_stats *stats, rung_error *err); /* no-op when open */
 void rung_kv_close(kv *k);
 /* A prompt stream that holds the longest prefix of tok that any stream holds, at most `limit`
- * tokens of it; stream[].n says how many. */
+ * tokens of it; stream[].n says how many. -1: all prompt streams are pinned. */
 int32_t rung_kv_acquire(kv *k, const int32_t *tok, int32_t limit);
-void rung_kv_fork(kv *k, int32_t dst, int32_t src); /* dst becomes a copy of src */
-void rung_kv_forget(kv *k);                         /* every stream empty, as after opening */
+/* dst becomes a copy of the first n tokens of src. */
+void rung_kv_fork(kv *k, int32_t dst, int32_t src, int32_t n);
+void rung_kv_cut(kv *k, int32_t s, int32_t n); /* tokens from n on are dropped */
+void rung_kv_forget(kv *k);                    /* every stream empty, as after opening */
 void rung_kv_clear(kv *k, int32_t s);
-/* Start a batch; add the next token of stream s (returns its index in the batch); decode. */
-void rung_kv_begin(kv *k);
+/* The next token of stream s joins the call; returns its index in the batch. */
 int32_t rung_kv_add(kv *k, int32_t s, int32_t tok, bool output);
-rung_status rung_kv_decode(kv *k, rung_error *err);
-/* Before and after the decode of the live continuations: now and then the other number of threads
- * is tried, and kept when it is faster. */
-void rung_kv_try_threads(kv *k);
-void rung_kv_note_time(kv *k, double seconds);
 
 typedef struct job {
     struct job *next;
-    bool is_eval;
     void *ud;
     int32_t *tok;
     int32_t n_tok;
@@ -67,11 +56,27 @@ typedef struct job {
     char *stop[4];
     size_t stop_max;
     int32_t next_i, n_live; /* next sample to start; live or not yet reported */
-    bool prefilled;
+    bool prefilled, cancelled;
     float *logits; /* of the prompt's last token */
     rung_eval eval;
     int32_t *at;
+    int32_t begin, end; /* evaluation: tokens [0, begin) may come from the cache, [end, ..) are not
+                           read */
 } job;
+
+typedef struct token_union { /* distinct prefixes of all texts asked for */
+    uint64_t *slot;
+    size_t cap, n;
+    bool lost; /* too many to count */
+} token_union;
+void rung_union_add(token_union *u, const int32_t *tok, int32_t n);
+void rung_union_clear(token_union *u);
+
+typedef struct queue {
+    job *head, **tail;
+} queue;
+void rung_queue_push(queue *q, job *j);
+job *rung_queue_pop(queue *q); /* NULL when empty */
 
 typedef struct live {
     job *j; /* NULL: free */
@@ -84,12 +89,19 @@ typedef struct live {
     rung_buf text;
 } live;
 
+typedef struct reader reader;
 typedef struct local {
     rung_engine base;
+    rung_engine_opts o;
     kv kv;
-    job *head, **tail;
-    live *live; /* [n_seq]; live[s] occupies stream s */
+    reader *reader; /* NULL until something is read */
+    queue gens, evals;
+    token_union asked;
+    int64_t n_eval_tok; /* to be read by what is queued */
+    int32_t n_waited;   /* decode calls since evaluations began to wait */
+    live *live;         /* [n_seq]; live[s] occupies stream s */
     int32_t n_live;
+    bool cancels;      /* something was cancelled and is not reported yet */
     rung_draw *draw;   /* [n_seq] */
     void *scratch;     /* n_sampler times rung_sample_scratch */
     int32_t n_sampler; /* threads that draw */
@@ -98,6 +110,23 @@ typedef struct local {
 
 void rung_job_free(job *j);
 rung_status rung_local_run(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
-/* Evaluate the tokens of j and report. */
-rung_status rung_local_eval(local *e, job *j, rung_error *err);
+void rung_job_unref(job *j);     /* one live sample less; freed after the last */
+void rung_job_skip_done(job *j); /* next_i passes samples that are not to be made */
+
+/* engine_live.c */
+rung_status rung_live_start(local *e, job *j, int32_t s, rung_error *err); /* at free place s */
+/* Tell how a continuation ended and free its place. The callback may submit and cancel. */
+rung_status rung_live_report(local *e, live *l, const char *stop, rung_error *err);
+rung_status rung_live_step(local *e, rung_error *err);
+
+int32_t rung_local_cancel(rung_engine *e, const void *ud);
+/* engine_read.c: evaluations. */
+void rung_eval_span(int32_t *begin, int32_t *end, const rung_eval *v);
+rung_status rung_reader_open(local *e, rung_error *err); /* no-op when open */
+void rung_reader_close(local *e);
+void rung_reader_forget(local *e); /* what is read and what is resident; not the queue */
+int64_t rung_reader_cells(const local *e);
+bool rung_reader_busy(const local *e);
+/* Take in what fits and do one call. */
+rung_status rung_read_step(local *e, rung_error *err);
 #endif

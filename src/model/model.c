@@ -5,12 +5,14 @@
 #include "model/calibrate.h"
 #include "model/gguf_file.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* libllama's log is one callback for the process. */
-static const rung_log *log_to;
-static char last_error[256];
+/* libllama's log is one callback for the process; it is called on the thread that called libllama.
+ */
+static _Thread_local const rung_log *log_to;
+static _Thread_local char last_error[256];
 
 static void keep_line(char *out, size_t n_out, const char *text) {
     size_t n = 0;
@@ -40,12 +42,14 @@ void rung_llama_clear_error(void) {
     last_error[0] = 0;
 }
 
-void rung_llama_backend(void) {
-    static bool done;
-    if (done) return;
+static void backend_start(void) {
     llama_log_set(on_log, NULL);
     llama_backend_init();
-    done = true;
+}
+
+void rung_llama_backend(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, backend_start);
 }
 
 #define MAX_LAYERS 512 /* libllama's own limit, which it asserts */

@@ -33,8 +33,8 @@ void rung_llama_backend(void); /* libllama and its log, once per process */
 /* ln p(tok) at T = 1 over all n logits; NaN when they are not numbers. */
 double rung_logprob_of(const float *logits, int32_t n, int32_t tok);
 
-/* libllama's log: quiet, but the last error is kept for messages and every line goes to `log`
- * (borrowed until set again; NULL stops it) as the debug event "llama". */
+/* libllama's log, of the calling thread: quiet, but the last error is kept for messages and every
+ * line goes to `log` (borrowed until set again; NULL stops it) as the debug event "llama". */
 void rung_llama_log(const rung_log *log);
 const char *rung_llama_last_error(void); /* "" when there was none; one line */
 void rung_llama_clear_error(void);

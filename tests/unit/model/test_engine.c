@@ -330,6 +330,157 @@ static void callbacks_may_submit(void **state) {
     rung_engine_close(chain_engine);
 }
 
+/* Cancelled from above --------------------------------------------------------------------------*/
+
+static rung_engine *cancel_engine;
+static int n_cancelled, n_whole, cancel_after;
+
+static rung_status on_gen_cancel(void *ud, const rung_gen_out *o, rung_error *err) {
+    (void)ud, (void)err;
+    if (strcmp(o->stop, "cancelled") == 0) {
+        assert_true((intptr_t)o->ud == 100);
+        n_cancelled++;
+    } else {
+        n_whole++;
+    }
+    if ((intptr_t)o->ud == 100 && n_cancelled == 0 && --cancel_after == 0) {
+        int32_t n = rung_engine_cancel(cancel_engine, o->ud);
+        assert_int_equal(n, 20 - n_whole);
+        assert_int_equal(rung_engine_cancel(cancel_engine, o->ud), 0);
+    }
+    return RUNG_OK;
+}
+
+/* 20 samples of one request on 6 places: after the third the rest is given up and costs nothing. */
+static void the_rest_of_a_request_is_cancelled(void **state) {
+    (void)state;
+    rung_engine *e = cancel_engine = open_engine(6, 0);
+    rung_engine_cb cb = {.on_gen = on_gen_cancel};
+    rung_gen g = gen_of(questions[0], NULL, 20, 1.0, 100);
+    rung_engine_stats st;
+    int64_t whole = 0;
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        n_cancelled = n_whole = 0;
+        cancel_after = cancelled ? 3 : 1000;
+        assert_ok(rung_engine_gen(e, &g, &terr));
+        assert_ok(rung_engine_run(e, &cb, &terr));
+        assert_int_equal(n_whole + n_cancelled, 20);
+        rung_engine_get_stats(&st, e);
+        if (!cancelled) whole = st.n_generated;
+    }
+    assert_int_equal(st.n_cancelled, n_cancelled);
+    assert_in_range(n_cancelled, 11, 17); /* those that end in the same call are whole */
+    assert_true(st.n_generated - whole < whole / 2);
+    /* before the run: nothing is computed at all; another request is not touched */
+    int64_t before = st.n_decode_calls;
+    n_cancelled = n_whole = 0;
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    assert_int_equal(rung_engine_cancel(e, (void *)(intptr_t)100), 20);
+    assert_ok(rung_engine_run(e, &cb, &terr));
+    rung_engine_get_stats(&st, e);
+    assert_int_equal(n_cancelled, 20);
+    assert_int_equal(st.n_decode_calls, before);
+    rung_gen other = gen_of(questions[1], NULL, 2, 1.0, 7);
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    assert_ok(rung_engine_gen(e, &other, &terr));
+    (void)rung_engine_cancel(e, (void *)(intptr_t)100);
+    n_cancelled = n_whole = 0;
+    assert_ok(rung_engine_run(e, &cb, &terr));
+    assert_int_equal(n_whole, 2);
+    rung_engine_close(e);
+}
+
+static bool third_byte(void *ud, int32_t i, const char *text, int32_t n) {
+    (void)text;
+    assert_int_equal((intptr_t)ud, 0);
+    assert_int_equal(i, 0);
+    return n >= 3;
+}
+
+static void stops_by_token_and_by_the_callers_rule(void **state) {
+    (void)state;
+    rung_engine *e = open_engine(4, 0);
+    rung_gen g = gen_of(questions[1], NULL, 1, 1.0, 0);
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    run(e);
+    result plain = results[0];
+    int at = 5;
+    for (int i = 0; i < 5; i++)
+        if (plain.tok[i] == plain.tok[5]) at = i, i = 5;
+    g.stop_tok[0] = 299;
+    g.stop_tok[1] = plain.tok[5];
+    g.n_stop_tok = 2;
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    run(e);
+    assert_string_equal(results[0].stop, "stop");
+    assert_int_equal(results[0].n, at + 1); /* the token stays */
+    g.n_stop_tok = 0;
+    g.stop_fn = third_byte;
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    run(e);
+    assert_string_equal(results[0].stop, "stop");
+    assert_true(strlen(results[0].text) >= 3 && results[0].n < plain.n);
+    rung_error err = RUNG_ERROR_INIT;
+    g.n_stop_tok = 5;
+    assert_int_equal(rung_engine_gen(e, &g, &err), RUNG_E_INVAL);
+    rung_engine_close(e);
+}
+
+/* Nested prompts are computed as one; the count of a perfect cache is the count of the engine. */
+static void a_chain_of_prompts_is_one_prefill(void **state) {
+    (void)state;
+    rung_engine *e = open_engine(8, 0);
+    for (int q = 0; q < 4; q++) {
+        for (int p = 0; p < 4; p++) {
+            rung_gen g = gen_of(questions[q], prefixes[p], 2, 1.0, 8 * (4 * q + p));
+            g.max_tok = 1; /* the first token comes from the prompt: no other calls */
+            assert_ok(rung_engine_gen(e, &g, &terr));
+        }
+    }
+    run(e);
+    assert_int_equal(n_results, 32);
+    rung_engine_stats st;
+    rung_engine_get_stats(&st, e);
+    assert_int_equal(st.n_decode_calls, 4); /* one a question */
+    assert_int_equal(st.n_prompt_new, st.n_prompt_distinct);
+    int32_t longest = 0;
+    for (int q = 0; q < 4; q++) {
+        int32_t *tok, n;
+        rung_prompt p = {.user = questions[q], .prefix = prefixes[3]};
+        assert_ok(rung_prompt_tokens(&tok, &n, NULL, model, &p, &terr));
+        rung_free(tok);
+        longest += n;
+    }
+    assert_true(st.n_prompt_distinct < longest); /* two questions begin alike */
+    rung_engine_close(e);
+}
+
+static void memory_is_refused_before_it_is_taken(void **state) {
+    (void)state;
+    rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    rung_engine *e = NULL;
+    rung_error err = RUNG_ERROR_INIT;
+    o.n_seq = 8;
+    o.max_bytes = 1 << 20;
+    assert_ok(rung_engine_open(&e, model, &o, NULL, &terr));
+    rung_gen g = gen_of(questions[0], NULL, 1, 1.0, 0);
+    assert_int_equal(rung_engine_gen(e, &g, &err), RUNG_E_LIMIT);
+    assert_non_null(strstr(err.what, "MiB"));
+    assert_true(strlen(err.hint) > 0);
+    int32_t tok[2] = {1, 2}, at = 1;
+    rung_eval v = {.tok = tok, .n_tok = 2, .at = &at, .n_at = 1, .logits = true};
+    assert_int_equal(rung_engine_eval(e, &v, &err), RUNG_E_LIMIT);
+    rung_engine_close(e);
+    o.max_bytes = 64 << 20;
+    assert_ok(rung_engine_open(&e, model, &o, NULL, &terr));
+    assert_ok(rung_engine_gen(e, &g, &terr));
+    run(e);
+    assert_int_equal(n_results, 1);
+    rung_engine_close(e);
+    o.max_bytes = -1;
+    assert_int_equal(rung_engine_open(&e, model, &o, NULL, &err), RUNG_E_INVAL);
+}
+
 /* Reading -------------------------------------------------------------------------------------- */
 
 typedef struct seen {
@@ -458,6 +609,60 @@ static void hidden_states_from_the_cache_are_fresh_ones(void **state) {
     rung_engine_close(e);
 }
 
+/* Many texts side by side, of all lengths, against each alone. The bound is that of the f16 cache
+ * and the two kinds of attention. */
+static float alone[60][RM_EMBD];
+static int n_far, n_seen;
+static rung_status on_many(void *ud, const rung_eval_out *o, rung_error *err) {
+    (void)ud, (void)err;
+    int k = (int)(intptr_t)o->ud;
+    assert_int_equal(o->n_at, 1);
+    if (n_seen++ < 0) {
+        memcpy(alone[k], o->hidden, sizeof alone[k]);
+    } else {
+        for (int d = 0; d < RM_EMBD; d++) n_far += fabsf(alone[k][d] - o->hidden[d]) > 2e-2f;
+    }
+    return RUNG_OK;
+}
+
+static void texts_side_by_side(void **state) {
+    (void)state;
+    static int32_t tok[60][240];
+    rung_engine *e = open_engine(4, 0);
+    rung_engine_cb cb = {.on_eval = on_many};
+    rung_eval v[60];
+    int32_t at[60], n_asked = 0;
+    for (int k = 0; k < 60; k++) {
+        int n = 20 + 37 * k % 220, same = k % 5 ? 15 : 0; /* five share their beginning */
+        for (int i = 0; i < n; i++) tok[k][i] = (i * 31 + (i < same ? k / 5 : k) * 17) % 250 + 1;
+        at[k] = n - 1;
+        n_asked += n;
+        v[k] = (rung_eval){.tok = tok[k], .n_tok = n, .at = &at[k], .n_at = 1, .hidden = true};
+        v[k].ud = (void *)(intptr_t)k;
+    }
+    n_seen = -60;
+    rung_engine_stats a, b;
+    for (int k = 0; k < 60; k++) {
+        rung_engine_clear(e);
+        assert_ok(rung_engine_eval(e, &v[k], &terr));
+        assert_ok(rung_engine_run(e, &cb, &terr));
+    }
+    rung_engine_get_stats(&a, e);
+    assert_int_equal(a.n_prompt_new, n_asked);
+    rung_engine_clear(e);
+    n_far = 0;
+    for (int k = 0; k < 60; k++) assert_ok(rung_engine_eval(e, &v[k], &terr));
+    assert_ok(rung_engine_run(e, &cb, &terr));
+    rung_engine_get_stats(&b, e);
+    assert_int_equal(n_seen, 60);
+    assert_int_equal(n_far, 0);
+    /* calls are full: 512 tokens but for the last few; the pool of 2048 cells was used again */
+    int64_t new = b.n_prompt_new - a.n_prompt_new, calls = b.n_decode_calls - a.n_decode_calls;
+    assert_true(calls <= new / 512 + 5);
+    assert_true(new < n_asked &&b.n_evicted > a.n_evicted);
+    rung_engine_close(e);
+}
+
 static void bad_requests(void **state) {
     (void)state;
     rung_engine *e = open_engine(2, 0);
@@ -561,9 +766,14 @@ int main(void) {
         cmocka_unit_test(eos_ends),
         cmocka_unit_test(cancel_by_callback),
         cmocka_unit_test(callbacks_may_submit),
+        cmocka_unit_test(the_rest_of_a_request_is_cancelled),
+        cmocka_unit_test(stops_by_token_and_by_the_callers_rule),
+        cmocka_unit_test(a_chain_of_prompts_is_one_prefill),
+        cmocka_unit_test(memory_is_refused_before_it_is_taken),
         cmocka_unit_test(logprobs_of_samples_and_texts_agree),
         cmocka_unit_test(logprobs_of_a_text_that_grows),
         cmocka_unit_test(hidden_states_from_the_cache_are_fresh_ones),
+        cmocka_unit_test(texts_side_by_side),
         cmocka_unit_test(bad_requests),
         cmocka_unit_test(nan_weights_are_an_error),
         cmocka_unit_test(out_of_memory_anywhere),
