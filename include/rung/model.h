@@ -153,18 +153,14 @@ typedef struct rung_gen {
     int32_t n, i0;          /* samples i0 .. i0+n-1 */
     const bool *skip;       /* NULL, or bool[n]: samples already in the store, not made again */
     int32_t max_tok;
-    const char *stop[4]; /* end strings, across token borders; the text keeps them and goes to the
-                            end of the last token, so that text = tokens; NULL ends the list; EOS
-                            always stops */
-    uint64_t seed; /* draws: rung_rng_at(seed, stream, key, i), draw = position of the token in the
-                      continuation */
+    const char *stop[4]; /* end strings, across token borders, kept to the end of the last token, so
+                            that text = tokens; NULL ends the list; EOS always stops */
+    uint64_t seed;       /* draws: rung_rng_at(seed, stream, key, i), at the token's position */
     rung_stream stream;
-    uint64_t key; /* problem or node id */
-    void *ud;     /* handed back */
-    /* Local only: tokens that end it (kept, as stop strings are), and a rule of the caller's, asked
-     * after each token with the text so far; true ends it. Pure: the samples of a batch ask in any
-     * order. */
-    int32_t stop_tok[RUNG_STOP_TOK_MAX], n_stop_tok;
+    uint64_t key;                                    /* problem or node id */
+    void *ud;                                        /* handed back */
+    int32_t stop_tok[RUNG_STOP_TOK_MAX], n_stop_tok; /* local: tokens that end it; kept */
+    /* local: a pure rule on the text so far, asked after each token; true ends it */
     bool (*stop_fn)(void *ud, int32_t i, const char *text, int32_t n_bytes);
 } rung_gen;
 typedef struct rung_gen_out {
@@ -221,8 +217,7 @@ typedef struct rung_engine_opts {
     double price_in, price_cached, price_out; /* remote: per million tokens; price_cached 0 = as
                                                  price_in */
     int64_t max_bytes; /* local: memory for cache and calls, weights apart; 0 = what there is */
-    bool exact; /* local: results are equal to the last bit whatever the order, the other requests,
-                   the number of sequences and threads, restarts and evictions (docs/design) */
+    bool exact; /* local: the same bits whatever the order, company, sizes, threads, restarts */
 } rung_engine_opts;
 #define RUNG_ENGINE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_engine_opts) }
@@ -241,14 +236,12 @@ void rung_engine_close(rung_engine *e);
 const rung_model *rung_engine_model(const rung_engine *e); /* NULL when remote */
 /* Queue work, then run until the queue is empty. Callbacks come from inside run, on the calling
  * thread, and may submit more. A non-OK return of a callback ends run with that status; the queue
- * is dropped. Order of completion is not defined; queue depth is free (prompts are prefilled as
- * sequences come free, in order of submission; the longest cached prefix is forked, never prefilled
- * again while it is resident). */
+ * is dropped. Order of completion is not defined; queue depth is free (docs/design/engine.md: first
+ * come, first served; a prefix that is resident is never computed again). */
 rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err);
 rung_status rung_engine_eval(rung_engine *e, const rung_eval *v, rung_error *err); /* local only */
-/* Samples of requests with this ud (local) that are not reported yet are given up: none of them is
- * computed any further, and each is reported with stop "cancelled" and what text it has, by the run
- * that goes on or the next. May be called from a callback. Returns how many. */
+/* Local: what is not reported yet of requests with this ud costs nothing more and is reported with
+ * stop "cancelled", by this or the next run. From a callback, too. Returns how many. */
 int32_t rung_engine_cancel(rung_engine *e, const void *ud);
 typedef struct rung_engine_cb {
     rung_status (*on_gen)(void *ud, const rung_gen_out *o, rung_error *err);
@@ -263,9 +256,8 @@ typedef struct rung_engine_stats {
     int64_t n_prompt_new, n_prompt_forked, n_generated, n_decode_calls, n_requests, n_retries,
         n_cache_hits, n_evicted, n_cancelled;
     double decode_s, sample_s, wall_s;
-    int64_t n_prompt_distinct; /* local: prompt tokens that a perfect cache would compute, the union
-                                  trie of all texts; -1: more than 2 million, not counted */
     int64_t kv_bytes;          /* local: what the cells of the cache take, used or not */
+    int64_t n_prompt_distinct; /* local: nodes of the trie of all texts asked for; -1: too many */
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);
 

@@ -69,6 +69,7 @@ typedef struct rung_reward_train_opts {
     const char *save_type;       /* prm_token: f32 f16 bf16 q8_0; NULL = f16 */
     rung_weights weights;        /* heads: of the base whose states they learn from */
     const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
+    bool exact;                  /* heads: rung_engine_opts.exact */
 } rung_reward_train_opts;
 #define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
     { .struct_size = sizeof(rung_reward_train_opts), .label_source = "mc" }

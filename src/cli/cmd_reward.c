@@ -30,6 +30,8 @@ static const cli_opt train_opts[] = {
     OPT_STR("tag", "", "TEXT", CLI_KEY, "text put after each step before the read-out"),
     OPT_BOOL("read-before-tag", "false", CLI_KEY, "read at the step's own last token"),
     OPT_BOOL("tag-first", "false", CLI_KEY, "the tag also stands before the first step"),
+    OPT_BOOL("exact", "false", CLI_KEY,
+             "heads: hidden states with the same bits whatever the order, restarts and threads"),
     OPT_BOOL("keep-after-error", "false", CLI_KEY, "train on steps after the first wrong one too"),
     OPT_NAMES("aggregate", "min", cli_names_aggregates, CLI_KEY,
               "how to make one score of a trace, written into the file"),
@@ -93,6 +95,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->read_before_tag = cli_flag(c, "read-before-tag");
     o->tag_first = cli_flag(c, "tag-first");
     o->keep_after_error = cli_flag(c, "keep-after-error");
+    o->exact = cli_flag(c, "exact");
     o->patience = (int32_t)cli_int(c, "patience");
     o->save_type = cli_str(c, "save-type");
     return RUNG_OK;
@@ -181,6 +184,7 @@ static rung_status open_reward(rung_reward **r, cli_engine *e, cli_call *c, cons
     eo.n_batch = (int32_t)cli_int(c, "batch");
     o.format = cli_str(c, "format");
     o.reference = cli_str(c, "reference");
+    eo.exact = cli_flag(c, "exact");
     o.engine = &eo;
     o.log = &c->app->log;
     RUNG_TRY(rung_reward_needs_base(&base, path, err));

@@ -218,6 +218,11 @@ rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err) {
     o.n_seq = (int32_t)cli_int(c, "sequences");
     o.n_ctx = (int32_t)cli_int(c, "ctx");
     o.n_batch = (int32_t)cli_int(c, "batch");
+    o.exact = cli_flag(c, "exact");
+    if (o.exact && urls) {
+        rung_fail(err, RUNG_E_INVAL, "an endpoint has no exact mode");
+        return rung_error_hint(err, "leave out --exact, or use a GGUF file");
+    }
     rung_status st =
         urls ? open_remote(e, c, urls, &o, err) : open_local(e, c, cli_str(c, "policy"), &o, err);
     if (st != RUNG_OK) cli_engine_close(e);

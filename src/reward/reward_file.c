@@ -69,6 +69,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.target", "%s", o->soft ? "soft" : "hard");
     reward_key_put(k, "rung.reward.masked", "%s",
                    o->keep_after_error ? "none" : "after the first hard = 0");
+    if (o->exact) reward_key_put(k, "rung.reward.exact", "true");
     reward_key_put(k, "rung.reward.split", "problems by draw, seed %llu: %d of %d held out",
                    (unsigned long long)o->seed, set->n_held_problems, set->n_problems);
     reward_key_put(k, "rung.reward.data", "%s", set->hash);

@@ -182,7 +182,9 @@ static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *
     if (o->kind == RUNG_REWARD_PRM_TOKEN)
         return reward_train_token(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;
-    RUNG_TRY(rung_engine_open(&e, m, NULL, log, err));
+    rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
+    eo.exact = o->exact;
+    RUNG_TRY(rung_engine_open(&e, m, &eo, log, err));
     rung_status st = on_features(out, keys, e, s, set, &f, o, log, err);
     rung_engine_close(e);
     return st;

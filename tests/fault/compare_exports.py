@@ -1,4 +1,4 @@
-"""Are two exports of stores the same work? compare_exports.py A.jsonl B.jsonl
+"""Are two exports of stores the same work? compare_exports.py [--exact] A.jsonl B.jsonl
 
 Row numbers follow the order of completion, which a kill changes, so rows are compared by what they mean: a node by its
 problem and path, a trace by run, problem and i, and so on. Left out: times, and whole rows of the cache.
@@ -6,14 +6,16 @@ problem and path, a trace by run, problem and i, and so on. Left out: times, and
 Equal draws do not make equal logits when the batch has another shape (docs/design/model.md, Determinism): log probabilities
 may differ by 1e-3, and once in a great many tokens a draw falls on the border between two tokens. Such a sample is a flip:
 counted, at most one in a thousand samples (or one in all) is accepted, every key must be there all the same, and only the
-problem it belongs to is not compared further. Exit 0 the same, 1 not, the first differences printed.
+problem it belongs to is not compared further. With --exact, for work that was done in exact mode, nothing is let through:
+no flip, and not a bit of a number. Exit 0 the same, 1 not, the first differences printed.
 """
 import base64
 import json
 import struct
 import sys
 
-TOLERANCE = 1e-3
+EXACT = "--exact" in sys.argv
+TOLERANCE = 0.0 if EXACT else 1e-3
 
 
 def load(path):
@@ -48,6 +50,8 @@ def named(tables):
         out[full] = keep
 
     times = {"id", "started_ms", "finished_ms", "wall_s"}
+    if EXACT:
+        times |= {"config", "machine"}  # the hash is compared; the text also notes sequences, the machine its threads
     for r in get("run"):
         put("run", run[r["id"]], dict(r, finished=r["finished_ms"] > 0), times)
     for p in get("problem"):
@@ -103,20 +107,20 @@ def problem_of(key):
 
 
 def main():
-    a, b = (named(load(p)) for p in sys.argv[1:3])
+    a, b = (named(load(p)) for p in sys.argv[-2:])
     samples = [k for k in a if k[0] in ("trace", "rollout")]
     flips = [k for k in samples if k in b and a[k]["text"] != b[k]["text"]]
     flipped = {problem_of(k) for k in flips}
-    allowed = max(1, len(samples) // 1000)
+    allowed = 0 if EXACT else max(1, len(samples) // 1000)
     bad = []
     if len(flips) > allowed:
         bad.append("%d of %d samples are others, %d may be: %r" % (len(flips), len(samples), allowed, flips[:3]))
     for key in sorted(set(a) | set(b), key=repr):
         if problem_of(key) in flipped and key[0] != "problem":
             if key[0] == "trace" and (key not in a or key not in b):
-                bad.append("only in %s: %r" % (sys.argv[2 if key in b else 1], key))
+                bad.append("only in %s: %r" % (sys.argv[-1 if key in b else -2], key))
         elif key not in a or key not in b:
-            bad.append("only in %s: %r" % (sys.argv[2 if key in b else 1], key))
+            bad.append("only in %s: %r" % (sys.argv[-1 if key in b else -2], key))
         elif not same(a[key], b[key]):
             which = [k for k in a[key] if not same(a[key][k], b[key].get(k))]
             if flips and key[0] == "run" and which == ["tokens"]:

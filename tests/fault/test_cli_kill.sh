@@ -1,5 +1,5 @@
-# kill -9 at 20 random points of trace sample, label mc and reward train: running the same command again ends with the store
-# that an unkilled run gives. Ctrl-C: exit 6, the command that goes on, and it does go on.
+# kill -9 at 20 random points of trace sample, label mc and reward train, all in exact mode: running the same command again
+# ends with the store that an unkilled run gives, to the last bit. Ctrl-C: exit 6, the command that goes on, and it does go on.
 . "$(dirname "$0")/../cli/lib.sh"
 command -v python3 >/dev/null || { echo "no python3: skipped" >&2; exit 77; }
 need_model
@@ -17,9 +17,9 @@ stage() {
   shift
   (cd "$dir" && exec "$RUNG" "$@" --quiet --threads 1)
 }
-sample=(trace sample --policy ../m.gguf --n 6 --max-tokens 60 --name pool)
-mc=(label mc --run pool --policy ../m.gguf --k 4 --traces-per-problem 2 --max-tokens 60 --name mc)
-train=(reward train --kind prm_head --base ../m.gguf --run pool --source mc --out prm.gguf --epochs 40 --hidden 16 --patience 40 --held-share 0.3 --name prm)
+sample=(trace sample --policy ../m.gguf --n 6 --max-tokens 60 --exact --name pool)
+mc=(label mc --run pool --policy ../m.gguf --k 4 --traces-per-problem 2 --max-tokens 60 --exact --name mc)
+train=(reward train --kind prm_head --base ../m.gguf --run pool --source mc --out prm.gguf --epochs 40 --hidden 16 --patience 40 --held-share 0.3 --exact --name prm)
 
 # Kills `stage` once after a random part of the time it takes, then lets it finish.
 killed() { # killed DIR SECONDS COMMAND...
@@ -50,7 +50,7 @@ round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkille
     cp -r "$T/before" "$T/try"
     killed "$T/try" "$whole" "$@"
     "$RUNG" store export "$T/got.jsonl" --store "$T/try/rung.db" --quiet
-    check "$name, kill $i: another store (KILL_SEED=$SEED)" python3 "$SRC/tests/fault/compare_exports.py" "$T/want.jsonl" "$T/got.jsonl"
+    check "$name, kill $i: another store (KILL_SEED=$SEED)" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
     if [ -f "$T/base/prm.gguf" ]; then
       check "$name, kill $i: another prm.gguf" cmp -s "$T/base/prm.gguf" "$T/try/prm.gguf"
     fi
@@ -58,6 +58,11 @@ round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkille
 }
 round "trace sample" 8 "${sample[@]}"
 round "label mc" 7 "${mc[@]}"
+# Exact also means: not in the way that it was run.
+cp -r "$T/before" "$T/wide"
+(cd "$T/wide" && "$RUNG" "${mc[@]}" --quiet --threads 2 --sequences 12) || fail "label mc on other places"
+"$RUNG" store export "$T/got.jsonl" --store "$T/wide/rung.db" --quiet
+check "label mc with 12 sequences and 2 threads: another store" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
 round "reward train" 5 "${train[@]}"
 echo "$n_kills of 20 kills hit a running command" >&2
 check "most kills hit" test "$n_kills" -ge 10
@@ -68,7 +73,7 @@ mkdir "$T/try" && cd "$T/try" || exit 1
 "$RUNG" problem generate total --splits train=400 --quiet
 # not in the background of this shell, where SIGINT would be ignored
 n_checks=$((n_checks + 1))
-timeout --preserve-status --foreground -s INT 1.5 "$RUNG" "${sample[@]}" --threads 1 >"$T/out" 2>"$T/err"
+timeout --preserve-status --foreground -s INT 3 "$RUNG" "${sample[@]}" --threads 1 >"$T/out" 2>"$T/err"
 code=$?
 [ $code -eq 6 ] || fail "SIGINT: exit $code, not 6"
 grep -q 'To go on' "$T/err" || fail "SIGINT: no command that goes on"
@@ -76,7 +81,7 @@ resume=$(tail -n 1 "$T/err")
 "$RUNG" store check --store rung.db --json | grep -q '"ok":true' || fail "SIGINT: the store is damaged"
 n1=$("$RUNG" trace show --run pool --json 2>/dev/null | wc -l)
 n_checks=$((n_checks + 1))
-timeout --preserve-status --foreground -s TERM 1.5 bash -c "exec ${resume#  }" >"$T/out" 2>"$T/err"
+timeout --preserve-status --foreground -s TERM 3 bash -c "exec ${resume#  }" >"$T/out" 2>"$T/err"
 code=$?
 [ $code -eq 6 ] || [ $code -eq 0 ] || fail "the command printed after SIGINT: exit $code"
 n2=$("$RUNG" trace show --run pool --json 2>/dev/null | wc -l)
