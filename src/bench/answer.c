@@ -195,6 +195,24 @@ static rung_status seconds_per_token(double *out, rung_store *s, int64_t run, ru
     return st;
 }
 
+/* What scoring costs per trace: the ledger's cost of one score, times the scored prefixes of this
+ * pool. A model that no run of the ledger is tied to (an older store): NaN. */
+static rung_status scoring_cost(rung_measure *a, rung_store *s, rung_error *err) {
+    int64_t model[2] = {a->o->prm_model, a->o->orm_model};
+    int64_t n_nodes[2] = {a->pool.n_prm_nodes, a->pool.n_orm_nodes};
+    for (int w = 0; w < 2; w++) {
+        rung_score_cost c = {0};
+        bool found = false;
+        a->scoring[w].tok = a->scoring[w].s = (double)NAN;
+        if (model[w]) RUNG_TRY(rung_reward_cost(&c, &found, s, model[w], err));
+        if (!found || c.n_steps == 0) continue;
+        double per = (double)n_nodes[w] / (double)c.n_steps / (double)a->pool.n_traces;
+        a->scoring[w].tok = (double)c.n_tok * per;
+        a->scoring[w].s = c.wall_s * per;
+    }
+    return RUNG_OK;
+}
+
 static void measure_clear(rung_measure *a) {
     rung_trace_pool_clear(&a->pool);
     rung_trace_pool_clear(&a->greedy);
@@ -224,6 +242,7 @@ static rung_status measure(rung_measure *a, rung_store *s, const rung_answer_opt
         for (int32_t j = 0; j < a->n; j++) tok += a->kept[i].c[j].tokens;
     a->tokens_mean = (double)tok / ((double)a->n_problems * a->n);
     RUNG_TRY(seconds_per_token(&a->s_per_tok, s, o->traces.run, err));
+    RUNG_TRY(scoring_cost(a, s, err));
     return fill(a, log, err);
 }
 

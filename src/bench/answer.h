@@ -48,6 +48,9 @@ typedef struct rung_measure {
     rung_cell *cell;   /* [n_arms * n_k] means over problems */
     uint8_t *full;     /* [n_arms][n_problems] right with the whole pool: 0 or 1 */
     double tokens_mean, s_per_tok;
+    struct { /* of a trace of the pool: what the reward model read, and how long; NaN not known */
+        double tok, s;
+    } scoring[2]; /* prm, orm */
     int32_t n_subsets, n_boot;
 } rung_measure;
 

@@ -10,6 +10,21 @@ static void put_key(rung_buf *b, const char *key, const char *value) {
     rung_buf_str(b, ",");
 }
 
+/* What scoring k traces costs, by every reward model that the method asks. */
+static void put_scoring(rung_buf *b, const rung_measure *a, const rung_arm *m, int32_t k) {
+    double tok = 0.0, s = 0.0;
+    bool asks[2] = {m->scored_prm, m->scored_orm};
+    for (int w = 0; w < 2; w++) {
+        if (!asks[w]) continue;
+        tok += a->scoring[w].tok * k;
+        s += a->scoring[w].s * k;
+    }
+    rung_buf_str(b, ",\"scored_tokens\":");
+    rung_put_num(b, tok);
+    rung_buf_str(b, ",\"score_s\":");
+    rung_put_num(b, s);
+}
+
 static void put_point(rung_buf *b, const rung_measure *a, int i_arm, int i_k) {
     const rung_arm *m = &a->arm[i_arm];
     int c = rung_column(a, i_arm, i_k);
@@ -21,8 +36,7 @@ static void put_point(rung_buf *b, const rung_measure *a, int i_arm, int i_k) {
     rung_put_interval(b, a->ci[c]);
     rung_buf_str(b, ",\"tokens\":");
     rung_put_num(b, tokens);
-    rung_buf_str(b, ",\"scored_tokens\":");
-    rung_put_num(b, m->scored_prm || m->scored_orm ? tokens : 0.0);
+    put_scoring(b, a, m, a->k[i_k]);
     rung_buf_str(b, ",\"wall_s\":");
     rung_put_num(b, tokens * a->s_per_tok);
     rung_buf_str(b, ",\"no_answer\":");
@@ -173,7 +187,15 @@ static void put_head(rung_buf *b, const rung_measure *a) {
     rung_put_num(b, a->tokens_mean);
     rung_buf_str(b, ",\"s_per_token\":");
     rung_put_num(b, a->s_per_tok);
-    rung_buf_str(b, ",");
+    for (int w = 0; w < 2; w++) {
+        rung_buf_str(b, w ? ",\"orm\":{\"tokens_per_trace\":"
+                          : ",\"scoring\":{\"prm\":{\"tokens_per_trace\":");
+        rung_put_num(b, a->scoring[w].tok);
+        rung_buf_str(b, ",\"s_per_trace\":");
+        rung_put_num(b, a->scoring[w].s);
+        rung_buf_str(b, "}");
+    }
+    rung_buf_str(b, "},");
 }
 
 rung_status rung_answer_put(rung_buf *json, const rung_measure *a, rung_store *s, rung_error *err) {

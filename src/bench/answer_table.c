@@ -98,6 +98,24 @@ static int baselines(const char **base, int max, yyjson_val *methods) {
     return n;
 }
 
+/* "cost of 16 traces: 812 tokens generated in 3.1 s; prm: 640 tokens read in 0.90 s" */
+static void cost(rung_buf *b, yyjson_val *o) {
+    static const char *const who[] = {"prm", "orm"};
+    double k = (double)rung_json_i64(o, "n_samples", 0);
+    double tok = rung_json_f64(o, "tokens_per_trace", (double)NAN);
+    double s = rung_json_f64(o, "s_per_token", (double)NAN) * tok;
+    rung_buf_printf(b, "cost of a problem's %.0f traces: %.0f tokens generated", k, k * tok);
+    if (isfinite(s)) rung_buf_printf(b, " in %.2f s", k * s);
+    for (int w = 0; w < 2; w++) {
+        yyjson_val *c = yyjson_obj_get(yyjson_obj_get(o, "scoring"), who[w]);
+        double read = rung_json_f64(c, "tokens_per_trace", (double)NAN);
+        if (!isfinite(read)) continue;
+        rung_buf_printf(b, "; %s: %.0f tokens read in %.2f s", who[w], k * read,
+                        k * rung_json_f64(c, "s_per_trace", (double)NAN));
+    }
+    rung_buf_str(b, "\n");
+}
+
 rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err) {
     yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
     yyjson_val *o = yyjson_doc_get_root(doc), *methods = yyjson_obj_get(o, "methods"), *m;
@@ -121,6 +139,7 @@ rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error
     }
     yyjson_arr_foreach(methods, i, n, m) row(text, m, yyjson_arr_size(k), base, n_bases);
     rung_buf_str(text, "\n\n* p <= .05 after Holm's correction over the methods of the column\n");
+    cost(text, o);
     yyjson_arr_foreach(yyjson_obj_get(o, "skipped"), i, n, m)
         rung_buf_printf(text, "not measured: %s (%s)\n", rung_json_str(m, "name", "?"),
                         rung_json_str(m, "reason", "?"));

@@ -1,6 +1,7 @@
 /* Traces and their scores, read once into memory. */
 #include "bench/pool.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 rung_status rung_grow(void **p, int64_t *cap, int64_t n, size_t size, rung_error *err) {
@@ -75,8 +76,33 @@ typedef struct loader {
     rung_aggregate_id aggregate;
     void *score; /* double[score_cap], scratch */
     int64_t score_cap;
+    void *node[2]; /* int64_t[n_node], of the problem being filled: scored by prm, orm */
+    int64_t n_node[2], node_cap[2];
     int64_t c_cap; /* of the problem being filled */
 } loader;
+
+static rung_status note_node(loader *l, int which, int64_t node, rung_error *err) {
+    RUNG_TRY(rung_grow(&l->node[which], &l->node_cap[which], l->n_node[which] + 1, sizeof(int64_t),
+                       err));
+    ((int64_t *)l->node[which])[l->n_node[which]++] = node;
+    return RUNG_OK;
+}
+
+static int by_id(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The problem is full: how many different prefixes of it have scores. */
+static void count_nodes(rung_trace_pool *p, loader *l) {
+    int64_t *total[2] = {&p->n_prm_nodes, &p->n_orm_nodes};
+    for (int w = 0; w < 2; w++) {
+        int64_t *id = l->node[w];
+        if (l->n_node[w]) qsort(id, (size_t)l->n_node[w], sizeof *id, by_id);
+        for (int64_t i = 0; i < l->n_node[w]; i++) *total[w] += i == 0 || id[i] != id[i - 1];
+        l->n_node[w] = 0;
+    }
+}
 
 static rung_status score_candidate(rung_candidate *c, loader *l, const rung_trace *t,
                                    rung_error *err) {
@@ -87,12 +113,16 @@ static rung_status score_candidate(rung_candidate *c, loader *l, const rung_trac
     if (l->prm_model) {
         RUNG_TRY(rung_step_scores(l->score, l->store, t, l->prm_model, err));
         RUNG_TRY(aggregate_of(&c->prm, l->score, t->n_steps, l->aggregate, err));
+        for (int32_t k = 0; k < t->n_steps; k++)
+            if (!isnan(((const double *)l->score)[k]))
+                RUNG_TRY(note_node(l, 0, t->step[k].node, err));
     }
     if (l->orm_model && t->n_steps > 0) {
         bool found = false;
         RUNG_TRY(rung_score_get(&c->orm, &found, l->store, t->step[t->n_steps - 1].node,
                                 l->orm_model, err));
         if (!found) c->orm = (double)NAN;
+        if (found) RUNG_TRY(note_node(l, 1, t->step[t->n_steps - 1].node, err));
     }
     return RUNG_OK;
 }
@@ -101,6 +131,7 @@ static rung_status score_candidate(rung_candidate *c, loader *l, const rung_trac
 static rung_status problem_of(rung_trace_pool_problem **out, rung_trace_pool *p, loader *l,
                               int64_t id, rung_error *err) {
     if (p->n_problems == 0 || p->problem[p->n_problems - 1].id != id) {
+        count_nodes(p, l);
         void *block = p->problem;
         rung_status st = rung_grow(&block, &p->cap, p->n_problems + 1, sizeof *p->problem, err);
         p->problem = block;
@@ -160,9 +191,12 @@ rung_status rung_trace_pool_load(rung_trace_pool *p, rung_store *s, const rung_f
         RUNG_GOTO(add_trace(p, &l, t, err));
     }
     if (st == RUNG_DONE) st = RUNG_OK;
+    count_nodes(p, &l);
 out:
     rung_iter_free(it);
     rung_free(l.score);
+    rung_free(l.node[0]);
+    rung_free(l.node[1]);
     return st;
 }
 

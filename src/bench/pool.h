@@ -27,7 +27,8 @@ typedef struct rung_trace_pool {
     int64_t n_traces, n_tok;
     int64_t n_outcome[RUNG_OUTCOME_COUNT];
     int64_t n_no_prm, n_no_orm, n_no_confidence; /* traces that lack a score */
-    char policy[128];                            /* generator of the first trace */
+    int64_t n_prm_nodes, n_orm_nodes; /* scored prefixes: what traces share counts once */
+    char policy[128];                 /* generator of the first trace */
 } rung_trace_pool;
 /* models 0: no such score.  rung_trace_pool_clear() whatever the status. */
 rung_status rung_trace_pool_load(rung_trace_pool *p, rung_store *s, const rung_filter *f,

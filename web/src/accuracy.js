@@ -138,11 +138,11 @@ function gains(answer) {
 
 function costs(answer) {
   return table("What one problem costs, and what stayed open", [{ name: "Method", head: true }, { name: "Tokens sampled", n: true },
-    { name: "Tokens scored", n: true }, { name: "Sampling time", n: true }, { name: "No answer", n: true }, { name: "Unknown verdict", n: true }],
+    { name: "Tokens scored", n: true }, { name: "Sampling time", n: true }, { name: "Scoring time", n: true }, { name: "No answer", n: true }, { name: "Unknown verdict", n: true }],
     byEnd(answer).map((m) => {
       const p = last(m);
-      return { class: classOf(answer, m), cells: [methodName(m.name), p.tokens > 0 ? count(p.tokens) : missing, p.scored_tokens > 0 ? count(p.scored_tokens) : "0",
-        seconds(p.wall_s), percent(p.no_answer), percent(p.unknown)] };
+      return { class: classOf(answer, m), cells: [methodName(m.name), p.tokens > 0 ? count(p.tokens) : missing, finite(p.scored_tokens) ? count(p.scored_tokens) : missing,
+        seconds(p.wall_s), p.score_s > 0 || !finite(p.score_s) ? seconds(p.score_s) : "0", percent(p.no_answer), percent(p.unknown)] };
     }), { kind: "methods" });
 }
 

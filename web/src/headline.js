@@ -61,5 +61,5 @@ export function headline(data, answer) {
       fact("Gain over one sample", h("span", { class: verdict }, d ? points(d.diff) : ""),
         d ? `points, 95% ${signedInterval(d.ci95)}` : ""),
       fact("Cost of that", end?.tokens > 0 ? `${count(end.tokens)} tokens` : missing,
-        end ? `sampled per problem${finite(end.wall_s) ? `, about ${seconds(end.wall_s)}` : ""}${end.scored_tokens > 0 ? `; the reward model read as many` : ""}` : "")));
+        end ? `sampled per problem${finite(end.wall_s) ? `, about ${seconds(end.wall_s)}` : ""}${end.scored_tokens > 0 ? `; the reward model read ${count(end.scored_tokens)}${finite(end.score_s) ? ` in ${seconds(end.score_s)}` : ""}` : ""}` : "")));
 }

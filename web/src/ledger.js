@@ -14,12 +14,15 @@ export function others(answers) {
       })));
 }
 
+const scoring = (run) => run.kind === "reward.score";
+
 export function ledger(data) {
   const runs = data.runs, sum = (key) => runs.reduce((a, r) => a + (finite(r[key]) ? r[key] : 0), 0);
+  const tokens = (read) => runs.reduce((a, r) => a + (scoring(r) === read ? r.tokens : 0), 0);
   return h("section", null, h("h2", null, "What it cost"),
-    table("Every stage in this store", [{ name: "Run", head: true }, { name: "Stage" }, { name: "Seed", n: true }, { name: "Tokens", n: true }, { name: "Time", n: true }, { name: "Started" }, { name: "State" }],
-      runs.map((r) => [r.name || `#${r.id}`, r.kind, r.seed, count(r.tokens), r.wall_s > 0 ? seconds(r.wall_s) : missing, date(r.started_ms), r.finished_ms > 0 ? "finished" : "unfinished"]),
-      { foot: [`${runs.length} runs`, "", "", count(sum("tokens")), seconds(sum("wall_s")), "", ""] }));
+    table("Every stage in this store", [{ name: "Run", head: true }, { name: "Stage" }, { name: "Seed", n: true }, { name: "Tokens generated", n: true }, { name: "Tokens scored", n: true }, { name: "Time", n: true }, { name: "Started" }, { name: "State" }],
+      runs.map((r) => [r.name || `#${r.id}`, r.kind, r.seed, scoring(r) ? "" : count(r.tokens), scoring(r) ? count(r.tokens) : "", r.wall_s > 0 ? seconds(r.wall_s) : missing, date(r.started_ms), r.finished_ms > 0 ? "finished" : "unfinished"]),
+      { foot: [`${runs.length} runs`, "", "", count(tokens(false)), count(tokens(true)), seconds(sum("wall_s")), "", ""] }));
 }
 
 const pretty = (text) => {

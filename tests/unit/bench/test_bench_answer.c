@@ -387,6 +387,45 @@ static void whole_pool(void **ud) {
     rung_store_close(f.store);
 }
 
+/* 16 scores took 320 tokens and 1.6 s in two runs, one of them killed: 40 tokens and .2 s a trace.
+ * A model without a run in the ledger: not known. */
+static void scoring_cost(void **ud) {
+    (void)ud;
+    fixture f;
+    two_problems(&f);
+    rung_answer_opts o = options(&f);
+    yyjson_doc *d = measured(&f, &o);
+    yyjson_val *p = yyjson_obj_get(yyjson_obj_get(yyjson_doc_get_root(d), "scoring"), "prm");
+    assert_true(yyjson_is_null(yyjson_obj_get(p, "tokens_per_trace")));
+    NEAR(point(d, "single", 0, "scored_tokens"), 0, 0);
+    yyjson_doc_free(d);
+    char json[64];
+    for (int i = 0; i < 2; i++) {
+        int64_t run =
+            fix_run(f.store, i ? "again" : "score", i ? "reward.score.b" : "reward.score");
+        snprintf(json, sizeof json, "{\"v\":1,\"model\":%lld}", (long long)f.prm);
+        FIX(rung_result_put(f.store, run, "score.model", json, err));
+        FIX(rung_run_spend(f.store, run, 160, .8, err));
+    }
+    d = measured(&f, &o);
+    p = yyjson_obj_get(yyjson_obj_get(yyjson_doc_get_root(d), "scoring"), "prm");
+    NEAR(rung_json_f64(p, "tokens_per_trace", -1), 40, 1e-9);
+    NEAR(rung_json_f64(p, "s_per_trace", -1), .2, 1e-9);
+    NEAR(point(d, "bon_prm", 2, "scored_tokens"), 160, 1e-9);
+    NEAR(point(d, "bon_prm", 1, "score_s"), .4, 1e-9);
+    NEAR(point(d, "majority", 2, "scored_tokens"), 0, 0);
+    rung_buf json_text, text;
+    rung_buf_init(&json_text, 1 << 22);
+    rung_buf_init(&text, 1 << 20);
+    FIX(rung_bench_answer(&json_text, f.store, &o, NULL, err));
+    FIX(rung_bench_answer_table(&text, json_text.data, err));
+    assert_non_null(strstr(text.data, "; prm: 160 tokens read in 0.80 s"));
+    rung_buf_clear(&json_text);
+    rung_buf_clear(&text);
+    yyjson_doc_free(d);
+    rung_store_close(f.store);
+}
+
 static void table(void **ud) {
     (void)ud;
     fixture f;
@@ -415,7 +454,7 @@ int main(void) {
         cmocka_unit_test(set_by_set),     cmocka_unit_test(refusals),
         cmocka_unit_test(short_pools),    cmocka_unit_test(equals_all_subsets),
         cmocka_unit_test(random_subsets), cmocka_unit_test(whole_pool),
-        cmocka_unit_test(table),
+        cmocka_unit_test(scoring_cost),   cmocka_unit_test(table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
