@@ -36,6 +36,7 @@
     X(model_compare)                                                                               \
     X(model_calibrate)                                                                             \
     X(verify_code)                                                                                 \
+    X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
     X(verify_math)                                                                                 \
     X(config_show)                                                                                 \
