@@ -1,6 +1,7 @@
 /* rung model perplexity: logprobs and perplexity of given texts */
 #include "base/json.h"
 #include "cli/session.h"
+#include "rung/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +122,13 @@ static rung_status on_text(void *ud, const rung_text_out *o, rung_error *err) {
     return st;
 }
 
+/* In the fast mode a token's logprob moves by up to 1e-2 with what else is in its batch. */
+static rung_status exact_by_default(cli_call *c, rung_error *err) {
+    cli_value *v = cli_value_find(c, "exact");
+    if (!v || v->origin != CLI_DEFAULT) return RUNG_OK;
+    return cli_set(c, v, "true", CLI_DEFAULT, "", RUNG_E_INVAL, err);
+}
+
 rung_status cli_model_perplexity(cli_call *c, rung_error *err) {
     cli_engine e = {0};
     double t0 = rung_now();
@@ -135,6 +143,7 @@ rung_status cli_model_perplexity(cli_call *c, rung_error *err) {
     }
     if (path) RUNG_GOTO(read_file(&t, path, err));
     if (text) RUNG_GOTO(add_text(&t, cli_str(c, "system"), cli_str(c, "context"), text, err));
+    RUNG_GOTO(exact_by_default(c, err));
     RUNG_GOTO(cli_engine_open(&e, c, err));
     t.model = e.model;
     RUNG_GOTO(rung_text_logprobs(e.engine, t.text, t.n, on_text, &t, err));

@@ -1,6 +1,6 @@
 /* ln p of given texts: every text is queued before the engine runs, so that what texts share is
  * read once; each token is read once. */
-#include "rung/model.h"
+#include "rung/text.h"
 
 #include <string.h>
 
