@@ -1,4 +1,4 @@
-/* rung reward train | score | show | import */
+/* rung reward train | score | show */
 #include "base/json.h"
 #include "cli/session.h"
 #include "model/gguf_file.h"

@@ -112,7 +112,7 @@ static const cli_cmd commands[] = {
         "model compare-logits models/tiny.gguf --text 'start 17'", true, OWN(model_compare_logits))
     ROW("model", "perplexity", model_perplexity, "file?",
         "logprob and perplexity of given texts",
-        "model perplexity --policy models/tiny.gguf --context 'start 17; +5' --text '17+5=22'", true,
+        "model perplexity --policy models/tiny.gguf --context 'start 17' --text '17+5=22'", true,
         OWN(model_perplexity) ENGINE)
     ROW("verify", "", verify, "file?",
         "verdict of an answer: one pair, or JSON lines with gold and answer or text",

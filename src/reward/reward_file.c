@@ -170,7 +170,8 @@ static rung_status read_classifier(rung_reward *r, const rung_model_info *info, 
     if (!reward_classifier_in(r->file)) {
         rung_fail(err, RUNG_E_FORMAT, "\"%s\" carries no classification head (cls.output.weight)",
                   r->path);
-        return rung_error_hint(err, "`rung reward import` puts a published head beside its model");
+        return rung_error_hint(
+            err, "a head may lie in a sidecar beside its model: docs/formats-reward.md");
     }
     return reward_classifier_read(&r->classifier, r->file, r->path, info->n_embd,
                                   r->format.activation, err);
@@ -208,7 +209,7 @@ static rung_status open_own_model(rung_reward *r, const rung_reward_open_opts *o
     rung_status st = rung_model_load(&r->model, r->path, &mo, err);
     if (st == RUNG_E_MODEL && reward_classifier_in(r->file))
         rung_error_hint(err, "its head may be in the way: libllama takes cls.output of few "
-                             "architectures; `rung reward import` makes a sidecar of it");
+                             "architectures; put it into a sidecar: docs/formats-reward.md");
     RUNG_TRY(st);
     RUNG_TRY(rung_engine_open(&r->engine, r->model, o->engine, o->log, err));
     r->owns_engine = true;

@@ -52,10 +52,10 @@ typedef struct reward_format {
     reward_words positive, negative;
     int64_t class_number; /* of a head with several outputs */
     double beta;
-    bool single;       /* log-ratio of the step alone, not of all up to it */
-    bool plain;        /* log-ratio as it is, not through a sigmoid */
-    int32_t aggregate; /* rung_aggregate_id */
-    reward_words head; /* where `reward import` finds the head: tensors NAME.weight, NAME.bias */
+    bool single;            /* log-ratio of the step alone, not of all up to it */
+    bool plain;             /* log-ratio as it is, not through a sigmoid */
+    int32_t aggregate;      /* rung_aggregate_id */
+    reward_words head;      /* the published head: tensors NAME.weight, NAME.bias */
     const char *activation; /* between two layers: relu, tanh or none */
 } reward_format;
 
