@@ -13,6 +13,7 @@ typedef struct tidy {
     size_t n;
     char unit[64]; /* of a trailing \text{unit}; "" none */
     bool money;    /* $ at a number, not as maths delimiters */
+    bool degrees;  /* a degree sign was taken out */
     char variable; /* the letter of "x = 5"; NUL none */
 } tidy;
 bool tidy_make(tidy *out, const char *text); /* false: longer than ANSWER_BYTES_MAX */

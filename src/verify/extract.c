@@ -147,6 +147,19 @@ static bool joins(const char *p, size_t n) {
            strcmp(word, ",and") == 0 || strcmp(word, ",or") == 0;
 }
 
+/* "\boxed{15\frac{39}{40}} or \boxed{\frac{639}{40}}": one answer, written twice. */
+static bool one_value(const span *inside, size_t n) {
+    char text[RUNG_ANSWER_MAX], key[2][128];
+    for (size_t i = 0; i < n; i++) {
+        if (inside[i].n >= sizeof text) return false;
+        memcpy(text, inside[i].p, inside[i].n);
+        text[inside[i].n] = '\0';
+        key_math(key[i > 0], text);
+        if (i > 0 && strcmp(key[0], key[1]) != 0) return false;
+    }
+    return true;
+}
+
 /* 3. The last \boxed{...} or \fbox{...} by brace counting; "\boxed 5" up to the next $. Boxes that
  * only "or", "and" or a comma keeps apart are one answer: "\boxed{1} or \boxed{2}" is "1, 2". */
 static bool rule_boxed(rung_answer *out, span s) {
@@ -164,7 +177,7 @@ static bool rule_boxed(rung_answer *out, span s) {
         box = earlier;
         n++;
     }
-    if (n == 1) return fire(out, "boxed", false, inside[0]);
+    if (n == 1 || one_value(inside, n)) return fire(out, "boxed", false, inside[0]);
     char text[RUNG_ANSWER_MAX];
     for (size_t i = n; i-- > 0;) {
         span t = trimmed(inside[i]);

@@ -307,9 +307,10 @@ bool number_parse(number *out, const tidy *t) {
         suffix(&c, out);
     }
     if (!c.ok) return false;
-    if (t->money && !out->unit[0]) {
-        memcpy(out->unit, "dollar", sizeof "dollar");
-        memcpy(out->phrase, "dollar", sizeof "dollar");
+    if ((t->money || t->degrees) && !out->unit[0]) {
+        const char *word = t->money ? "dollar" : "degree";
+        memcpy(out->unit, word, strlen(word) + 1);
+        memcpy(out->phrase, word, strlen(word) + 1);
     }
     big_reduce(&out->num, &out->den);
     if (out->num.n == 0) out->neg = false;

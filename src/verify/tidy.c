@@ -77,6 +77,9 @@ static bool rewritten(pass *s) {
         const char *end = s->p + strlen(r->from);
         if (r->word && letter(*end)) continue;
         s->p = end;
+        if (strstr(r->from, "circ") || strcmp(r->from, "\\degree") == 0 ||
+            strcmp(r->from, "\xc2\xb0") == 0)
+            s->out->degrees = true;
         if (strcmp(r->to, " ") == 0) {
             put_blank(s);
         } else {

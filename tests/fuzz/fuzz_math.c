@@ -1,6 +1,6 @@
-/* libFuzzer targets of the maths verifier, one file, three programs (-DFUZZ_EXTRACT, _PARSE, _EQUAL):
- * tests/fuzz/run.sh builds and runs them. A finding is a crash, a hang, a sanitizer report, or a
- * broken promise below. */
+/* libFuzzer targets of the maths verifier: one file, three programs (-DFUZZ_EXTRACT, _PARSE,
+ * _EQUAL); tests/fuzz/run.sh builds and runs them. A finding is a crash, a hang, a sanitizer
+ * report, or a broken promise below. */
 #include "rung/verify.h"
 #include "verify/expr.h"
 #include <stdint.h>

@@ -42,6 +42,8 @@ static void extraction_rules(void **state) {
         {"$\\boxed{1} \\text{ and } \\boxed{2}, \\boxed{3}$", "boxed", "1, 2, 3", false},
         {"\\boxed{1}. Later, and that is it, \\boxed{2}", "boxed", "2", false},
         {"\\boxed{1}\\boxed{2}", "boxed", "2", false},
+        {"$\\boxed{15\\frac{39}{40}}$ or $\\boxed{\\frac{639}{40}}$.", "boxed", "\\frac{639}{40}",
+         false},
         {"\\boxed{\\{1, 2\\}}", "boxed", "\\{1, 2\\}", false},
         {"The answer is 18.", "phrase", "18", false},
         {"The answer is:\n\n18\nbye", "phrase", "18", false},
