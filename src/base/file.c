@@ -49,10 +49,14 @@ static rung_status write_all(int fd, const void *p, size_t n, const char *path, 
     return RUNG_OK;
 }
 
-static rung_status sync_folder_of(const char *path, rung_error *err) {
+static char *folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
-    char *folder =
-        slash ? rung_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : rung_strdup(".");
+    return slash ? rung_strndup(path, slash == path ? 1 : (size_t)(slash - path))
+                 : rung_strdup(".");
+}
+
+static rung_status sync_folder_of(const char *path, rung_error *err) {
+    char *folder = folder_of(path);
     if (!folder) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     rung_status st = RUNG_OK;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -73,6 +77,24 @@ static rung_status write_special(const char *path, const void *p, size_t n, rung
     return st;
 }
 
+/* A file in the folder of path that has no name yet, so that a kill leaves nothing behind; -1 where
+ * the file system or a missing /proc does not allow it. */
+static int open_nameless(const char *path) {
+    int fd = -1;
+#ifdef O_TMPFILE
+    char *folder = access("/proc/self/fd", X_OK) == 0 ? folder_of(path) : NULL;
+    if (folder) fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    rung_free(folder);
+#endif
+    return fd;
+}
+
+static int give_name(int fd, const char *name) {
+    char self[48];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+}
+
 /* mode: that of the file being replaced, 0 = a new file's default. */
 static rung_status write_beside(const char *path, mode_t mode, const void *p, size_t n,
                                 rung_error *err) {
@@ -83,16 +105,22 @@ static rung_status write_beside(const char *path, mode_t mode, const void *p, si
     if (!tmp) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     snprintf(tmp, cap, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1u));
     bool made = false;
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = open_nameless(path);
+    bool nameless = fd >= 0;
+    if (!nameless) fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
         st = rung_fail_errno(err, "could not create \"%s\"", path);
         if (st == RUNG_E_NOT_FOUND) rung_error_hint(err, "its folder does not exist");
         goto out;
     }
-    made = true;
+    made = !nameless;
     if (mode) (void)fchmod(fd, mode & 07777); /* another owner's file: the default mode stays */
     st = write_all(fd, p, n, path, err);
     if (st == RUNG_OK && fsync(fd) != 0) st = rung_fail_errno(err, "could not write \"%s\"", path);
+    if (nameless && st == RUNG_OK) {
+        made = give_name(fd, tmp) == 0;
+        if (!made) st = rung_fail_errno(err, "could not name \"%s\"", path);
+    }
     if (close(fd) != 0 && st == RUNG_OK) st = rung_fail_errno(err, "could not write \"%s\"", path);
     if (st != RUNG_OK) goto out;
     if (rename(tmp, path) != 0) {

@@ -70,8 +70,8 @@ equal "the store" "$(cksum <a.db)" "$before"
 
 # threads sleep at barriers here, too, unless told otherwise: spinning ones made this a hundred times slower
 expect 0 'OMP_WAIT_POLICY=passive' -- env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT bash -c '
-  "$0" bench decode --policy "$1" --sizes 1 --prompt-tokens 64 --max-tokens 100 --quiet >/dev/null & p=$!
-  for i in $(seq 100); do tr "\\0" "\\n" 2>/dev/null </proc/$p/environ | grep OMP_WAIT_POLICY && break; sleep 0.05; done
+  "$0" bench decode --policy "$1" --sizes 16,32,64 --prompt-tokens 64 --max-tokens 100 --quiet >/dev/null & p=$!
+  for i in $(seq 1000); do tr "\\0" "\\n" 2>/dev/null </proc/$p/environ | grep OMP_WAIT_POLICY && break; sleep 0.005; done
   wait $p' "$RUNG" "$MODEL"
 
 # the scripts: one object as last line; without model or data "peer":null and exit 3

@@ -81,7 +81,16 @@ resume=$(tail -n 1 "$T/err")
 "$RUNG" store check --store rung.db --json | grep -q '"ok":true' || fail "SIGINT: the store is damaged"
 n1=$("$RUNG" trace show --run pool --json 2>/dev/null | wc -l)
 n_checks=$((n_checks + 1))
-timeout --preserve-status --foreground -s TERM 3 bash -c "exec ${resume#  }" >"$T/out" 2>"$T/err"
+# until it has shown that it goes on: a loaded machine may need long for that
+timeout --preserve-status --foreground -s TERM 60 bash -c "exec ${resume#  }" >"$T/out" 2>"$T/err" &
+pid=$!
+for i in $(seq 120); do
+  sleep 0.5
+  kill -0 $pid 2>/dev/null || break
+  [ "$("$RUNG" trace show --run pool --json 2>/dev/null | wc -l)" -gt "$n1" ] && break
+done
+kill -TERM $pid 2>/dev/null
+wait $pid
 code=$?
 [ $code -eq 6 ] || [ $code -eq 0 ] || fail "the command printed after SIGINT: exit $code"
 n2=$("$RUNG" trace show --run pool --json 2>/dev/null | wc -l)

@@ -136,6 +136,8 @@ static void killed_and_resumed_equals_unkilled(void **state) {
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
         n_killed += WIFSIGNALED(status);
+        /* the first run was slower than these: the disk was cold, or the machine busy */
+        if (!WIFSIGNALED(status)) whole *= 0.7;
         if (access(fx_db, F_OK) != 0) continue; /* killed before it made the file */
         rung_error err = RUNG_ERROR_INIT;
         rung_store *s = NULL;
