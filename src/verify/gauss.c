@@ -1,6 +1,7 @@
 /* Exact values: Gaussian rationals, sizes bounded before every operation. */
 #include "verify/eval.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 void gauss_init(gauss *g) {

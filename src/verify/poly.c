@@ -2,6 +2,7 @@
  * atom: equal as rational functions of atoms is equal. Unequal says nothing, since atoms may
  * depend on each other; that is for balls to show. */
 #include "verify/eval.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { ATOMS_MAX = 12, GCD_TERMS_MAX = 60 };
