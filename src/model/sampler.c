@@ -204,19 +204,36 @@ static int by_size(float *x, int32_t n, int32_t k) { /* x[k] as if sorted, large
     return k;
 }
 
+/* The k largest of n candidates, of equal ones the lower ids. */
+static int32_t keep_k(row *r, int32_t n, int32_t k) {
+    if (n <= k) return n;
+    float *x = (float *)(void *)r->item;
+    int32_t equal = k, m = 0;
+    memcpy(x, r->z, (size_t)n * sizeof *x);
+    float least = x[by_size(x, n, k - 1)];
+    for (int32_t i = 0; i < n; i++) equal -= r->z[i] > least;
+    for (int32_t i = 0; i < n; i++) {
+        if (r->z[i] < least || (r->z[i] == least && equal-- <= 0)) continue;
+        r->id[m] = r->id[i];
+        r->z[m++] = r->z[i];
+    }
+    return m;
+}
+
 /* The k largest. k blocks whose maxima reach a threshold hold k tokens that do. */
 static int32_t cut_top_k(row *r, int32_t k) {
+    enum { SMALL = 4096 }; /* so few are all looked at */
     int32_t n = 0;
     if (k <= r->n_blocks) {
         for (int32_t i = 0; i < r->n_blocks; i++) r->z[i] = r->b[i].max;
         n = collect(r, r->z[by_size(r->z, r->n_blocks, k - 1)]);
+    } else if (r->n <= SMALL) {
+        n = collect(r, -INFINITY);
     } else {
         for (float depth = 4.0f; n < k; depth *= 1.5f)
             n = collect(r, depth > 512.0f ? -INFINITY : r->max - depth);
     }
-    if (n <= k) return n;
-    for (int32_t i = 0; i < n; i++) r->item[i] = (item){r->z[i], r->id[i], 1.0};
-    return keep(r, n, head(r->item, n, (double)k));
+    return keep_k(r, n, k);
 }
 
 /* The head of weight p. 8 T below the maximum a token has 1/3000 of its weight: the first threshold
@@ -394,10 +411,7 @@ static int32_t cut_allowed(row *r, const grammar *g, const rung_sampling *s, dou
     if (n == 0) return 0;
     r->max = largest(r, n);
     if (greedy) return keep(r, n, (border){r->max, INT32_MAX});
-    if (by_k && n > s->top_k) {
-        for (int32_t i = 0; i < n; i++) r->item[i] = (item){r->z[i], r->id[i], 1.0};
-        n = keep(r, n, head(r->item, n, (double)s->top_k));
-    }
+    if (by_k) n = keep_k(r, n, s->top_k);
     if (!by_k && min_p_floor(r, s, t) < floor) n = allowed(r, g, collect(r, min_p_floor(r, s, t)));
     return cut_kept(r, s, t, n);
 }

@@ -322,7 +322,7 @@ static void bad_logits_are_refused(void **state) {
 }
 
 /* Weights against libm: every 4,001st f32 in (-87, 0], 0 beyond; all kernels that this machine has
- * give the same bits. The stated bound is 2.4e-7 with fused multiply-add (seen 9.9e-8 over all). */
+ * give the same bits. The stated bound is 2.4e-7 with fused multiply-add (9.9e-8 seen). */
 static void weights_are_exps(void **state) {
     (void)state;
     exp_scale one = rung_exp_scale(1.0);
