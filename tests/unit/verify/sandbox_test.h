@@ -43,13 +43,13 @@ static int sandbox_close(void **state) {
         skip();                                                                                    \
     }
 
-static rung_code_test case_of(const char *in, const char *want) {
+static inline rung_code_test case_of(const char *in, const char *want) {
     return (rung_code_test){RUNG_TEST_STDIN, in, want, strlen(in), strlen(want), NULL, 0};
 }
-static rung_code_test assert_of(const char *text) {
+static inline rung_code_test assert_of(const char *text) {
     return (rung_code_test){RUNG_TEST_ASSERT, text, NULL, strlen(text), 0, NULL, 0};
 }
-static rung_code_test call_of(const char *args, const char *want) {
+static inline rung_code_test call_of(const char *args, const char *want) {
     return (rung_code_test){RUNG_TEST_CALL, args, want, strlen(args), strlen(want), NULL, 0};
 }
 
@@ -81,8 +81,8 @@ static rung_code_result run_tests_of(rung_code_lang lang, const char *program, c
 }
 
 /* One test of a Python program; the reason must be this one. */
-static void one_test(const char *program, rung_code_test t, const rung_code_limits *limits,
-                     rung_code_reason want, const char *detail) {
+static inline void one_test(const char *program, rung_code_test t, const rung_code_limits *limits,
+                            rung_code_reason want, const char *detail) {
     rung_code_result r = run_tests_of(RUNG_CODE_PYTHON, program, "f", &t, 1, limits);
     if (r.reason != want || r.verdict != rung_code_reason_verdict(want) ||
         (detail && !strstr(r.detail, detail)))

@@ -280,7 +280,8 @@ class Keeper:
                 reason, detail = late
             elif time.monotonic() - memory_at > TICK_S:
                 memory_at = time.monotonic()
-                peak = max(peak, used := memory_of(self.proc, {1}) if STRONG else 0)
+                used = memory_of(self.proc, {1}, self.limits["memory"]) if STRONG else 0
+                peak = max(peak, used)
                 if used > self.limits["memory"]:
                     reason, detail = "memory", f"{used >> 20} MiB in all its processes"
         status, usage = self.end_all(pid)

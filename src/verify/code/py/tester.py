@@ -96,7 +96,7 @@ class Tester(Link):
         now = time.monotonic()
         if STRONG and now - self.memory_at > TICK_S:
             self.memory_at = now
-            used = memory_of(PROC, {1, os.getpid(), os.getppid()})
+            used = memory_of(PROC, {1, os.getpid(), os.getppid()}, self.limits["memory"])
             self.peak = max(self.peak, used)
             if used > self.limits["memory"]:
                 self.end("memory", f"{used >> 20} MiB resident in all its processes")

@@ -204,20 +204,33 @@ def keep_only(*fds):
     os.closerange(len(fds), 65536)
 
 
-def memory_of(proc, skip):
-    """Resident bytes of every process in this /proc but those in skip."""
-    total = 0
-    page = 4096
-    for pid in os.listdir(proc):
-        if not pid.isdigit() or int(pid) in skip:
-            continue
+def memory_of(proc, skip, limit):
+    """Bytes of every process in this /proc but those in skip.  Resident first; only when that is
+    over the limit, in shares of what they have in common (a fork shares nearly all)."""
+    def read(pid, name):
+        fd = os.open(f"{pid}/{name}", os.O_RDONLY, dir_fd=proc)
         try:
-            fd = os.open(f"{pid}/statm", os.O_RDONLY, dir_fd=proc)
-            total += int(os.read(fd, 128).split()[1]) * page
+            return os.read(fd, 4096).split()
+        finally:
             os.close(fd)
-        except (OSError, IndexError, ValueError):
-            pass
-    return total
+
+    def total(of):
+        n = 0
+        for pid in pids:
+            try:
+                n += of(pid)
+            except (OSError, IndexError, ValueError):
+                pass
+        return n
+    pids = [p for p in os.listdir(proc) if p.isdigit() and int(p) not in skip]
+    resident = total(lambda p: int(read(p, "statm")[1]) * 4096)
+    if resident <= limit or len(pids) == 1:
+        return resident
+
+    def share(pid):
+        words = read(pid, "smaps_rollup")
+        return int(words[words.index(b"Pss:") + 1]) << 10
+    return total(share) or resident
 
 
 def cpu_of(pid):
