@@ -27,7 +27,10 @@ if [ ${#names[@]} -eq 0 ]; then            # the long one first, while the machi
     done
 fi
 raw=$(mktemp "${TMPDIR:-/tmp}/rung-raw.XXXXXX")
-trap 'rm -f "$raw"' EXIT
+table() { [ -z "$out" ] || [ ! -s "$raw" ] || python3 "$here/lib/raw_csv.py" "$raw" "$out"; }
+trap 'table; rm -f "$raw"' EXIT            # stopped half-way, what was measured is kept
+trap 'exit 143' TERM
+trap 'exit 130' INT
 export RUNG_BENCH_RAW=$raw
 worst=0
 for name in "${names[@]}"; do
@@ -37,6 +40,6 @@ for name in "${names[@]}"; do
     rc=$?
     [ $rc -eq 0 ] || echo "all.sh: $n ended with exit $rc" >&2
     case $rc in 0) ;; 3) [ $worst -ne 0 ] || worst=3 ;; *) worst=1 ;; esac
-    [ -z "$out" ] || python3 "$here/lib/raw_csv.py" "$raw" "$out" || worst=1     # after each: a stop loses nothing
+    table || worst=1
 done
 exit $worst

@@ -135,8 +135,11 @@ class Bench:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         r = {"bench": self.name, "case": case, "side": side, "rep": rep, "quick": self.quick, "value": value,
              "unit": unit, "wall_s": wall_s, "tokens": tokens, "time": now, "load": round(os.getloadavg()[0], 2),
-             "detail": detail}
+             "detail": detail, "model": self.model_name, "machine": self.machine, "commit": self.commit}
         self.raw.append(r)
+        if os.environ.get("RUNG_BENCH_RAW"):             # at once: a run that is stopped keeps what it measured
+            with open(os.environ["RUNG_BENCH_RAW"], "a") as f:
+                f.write(json.dumps(r) + "\n")
         say("%s %s %s: %.5g %s" % (self.name, case, side, value, unit))
 
     def earlier(self, bench, side, **same):
@@ -165,12 +168,6 @@ class Bench:
                "ratio": ours / peer if ours is not None and peer else None, "unit": unit, "peer_name": peer_name,
                "machine": self.machine, "model": self.model_name, "commit": self.commit, "quick": self.quick}
         out.update(more)
-        path = os.environ.get("RUNG_BENCH_RAW")
-        if path:
-            with open(path, "a") as f:
-                for r in self.raw:
-                    r.update(model=self.model_name, machine=self.machine, commit=self.commit)
-                    f.write(json.dumps(r) + "\n")
         print(json.dumps(out, separators=(",", ":")), flush=True)
 
     def close(self):
