@@ -1,5 +1,6 @@
 # ---- part 4: the process that runs the program, and the keeper of one process per case
 
+import ast
 import atexit
 import io
 import threading
@@ -91,8 +92,6 @@ class Program(Link):
             return {"ok": [] if value is self else [self.enc(value)]}
         if op == "block":
             return {"ok": self.enc(self.block(args[0]))}
-        if op == "rewrite":
-            return {"ok": self.enc(rewrites(*args))}
         thing = self.find(m["f"])
         if op == "next":
             return {"ok": [self.enc(x) for x in [next(thing, self)] if x is not self]}

@@ -456,10 +456,7 @@ def tester_main(job):
             load = tester.load()
             if load:
                 raise BoxError(load[1])
-            if head["mode"] == "session":
-                answer_blocks(job, tester)
-            else:
-                send(job, {"rewrites": tester.ask({"op": "rewrite", "a": [head["what"]]})})
+            answer_blocks(job, tester)
     finally:
         tester.kill()
 
