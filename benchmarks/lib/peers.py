@@ -82,6 +82,12 @@ class Server:
                     return int(line.split()[1]) * 1024
         return None
 
+    def cpu_s(self):
+        """Computing time of all its threads so far."""
+        with open("/proc/%d/stat" % self.proc.pid) as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         if self.proc.poll() is None:
             self.proc.terminate()
@@ -139,12 +145,13 @@ def serve(bench, model, prompts, k, max_tokens, temperature, top_p, slots=16, cl
     with Server(bench, model, slots, ctx) as server:
         args = (server, jobs, body, totals, lock, errors)
         threads = [threading.Thread(target=client, args=args) for _ in range(clients)]
-        t0 = time.monotonic()
+        t0, cpu0 = time.monotonic(), server.cpu_s()
         for t in threads:
             t.start()
         for t in threads:
             t.join()
         totals["wall_s"] = time.monotonic() - t0
+        totals["cpu_s"] = server.cpu_s() - cpu0
         totals["rss_peak_bytes"] = server.rss_peak_bytes()
     if errors:
         raise RuntimeError("llama-server: %s" % errors[0])

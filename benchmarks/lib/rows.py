@@ -1,6 +1,7 @@
 """The benchmarks, one function each; what each must reach is in docs/design/bench-engine.md."""
 import json
 import os
+import statistics
 import sys
 
 import peers
@@ -23,8 +24,8 @@ def rollouts_size(b):
     return {"rows": b.rows(6, 1), "k": b.size(8, 2), "max_tokens": b.size(64, 16)}
 
 
-FIGURES = ("prompts", "tokens_prompts", "tokens_generated", "tokens_prefilled", "tokens_union", "decode_s", "sample_s",
-           "decode_calls", "evicted", "rss_peak_bytes", "weights_bytes", "kv_bytes", "storage", "weights")
+FIGURES = ("cpu_s", "prompts", "tokens_prompts", "tokens_generated", "tokens_prefilled", "tokens_union", "decode_s",
+           "sample_s", "decode_calls", "evicted", "rss_peak_bytes", "weights_bytes", "kv_bytes", "storage", "weights")
 
 
 def rollouts_once(b, model, size, why):
@@ -59,14 +60,21 @@ def rollouts(b):
                 ours()                  # before, between and after the peers: a drift of the machine shows
             o = peers.serve(b, file, read_prompts(prompts_file), size["k"], size["max_tokens"], 0.8, 0.95)
             b.note("rollouts", side, o["tokens_per_s"], "tokens/s", o["wall_s"], o["tokens_generated"],
-                   prefilled=o["tokens_prefilled"], rss_peak_bytes=o["rss_peak_bytes"], **size)
+                   prefilled=o["tokens_prefilled"], cpu_s=o["cpu_s"], rss_peak_bytes=o["rss_peak_bytes"], **size)
         last = ours()
+
+    def per_cpu_s(side):        # a server's clock ticks are 10 ms
+        return statistics.median(r["tokens"] / max(r["detail"]["cpu_s"], 0.01) for r in b.raw if r["side"] == side)
+
     mine = b.median("rollouts", "rung")
     peak = b.median("rollouts", sides[-1][0])
     b.result(mine, b.median("rollouts", "llama-server"), "generated tokens/s of wall",
              "llama-server, 16 slots, -kvu, cache_prompt, 16 clients", **size, prefilled=last["tokens_prefilled"],
              union=last["tokens_union"], storage=last["storage"], weights=last["weights"],
-             spread=b.spread("rollouts", "rung"), best_file={"type": kind, "peer": peak, "ratio": mine / peak})
+             spread=b.spread("rollouts", "rung"),
+             cpu_ratio=per_cpu_s("rung") / per_cpu_s("llama-server"),
+             best_file={"type": kind, "peer": peak, "ratio": mine / peak,
+                        "cpu_ratio": per_cpu_s("rung") / per_cpu_s(sides[-1][0])})
 
 
 def prefill(b):

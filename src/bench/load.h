@@ -26,8 +26,15 @@ int64_t rung_load_union(load_prompt *p, int64_t n);
 
 /* E_INVAL when remote. */
 rung_status rung_load_model(const rung_model **m, const rung_engine *e, rung_error *err);
-/* The engine's figures since `before`, as JSON members ",\"decode_s\":...". */
-void rung_load_put_stats(rung_buf *b, const rung_engine *e, const rung_engine_stats *before);
+/* The beginning of a timed span. cpu_s: computing time of all threads of this process; on a busy
+ * machine it says more than the wall does. */
+typedef struct load_mark {
+    rung_engine_stats stats;
+    double now, cpu_s;
+} load_mark;
+void rung_load_begin(load_mark *m, const rung_engine *e);
+/* What the engine did since then, as JSON members ",\"decode_s\":...". */
+void rung_load_put_stats(rung_buf *b, const rung_engine *e, const load_mark *begin);
 /* ",\"model\":...,\"rss_peak_bytes\":..." */
 void rung_load_put_model(rung_buf *b, const rung_model *m);
 int64_t rung_load_rss_peak(void); /* bytes, of this process so far */

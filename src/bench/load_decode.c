@@ -111,22 +111,23 @@ static rung_status sample(rung_engine *e, const char *text, const rung_decode_op
  */
 static rung_status point(rung_buf *json, rung_engine *e, const char *text,
                          const rung_decode_opts *o, int32_t n_seq, rung_error *err) {
-    rung_engine_stats s0, s1;
+    load_mark begin;
+    rung_engine_stats s1;
     tally t;
     rung_engine_clear(e);
     double t0 = rung_now();
     RUNG_TRY(sample(e, text, o, 1, 1, &t, err));
-    double t1 = rung_now();
-    rung_engine_get_stats(&s0, e);
+    rung_load_begin(&begin, e);
     RUNG_TRY(sample(e, text, o, n_seq, o->n_tok + 1, &t, err));
-    double wall_s = rung_now() - t1;
+    double wall_s = rung_now() - begin.now;
     rung_engine_get_stats(&s1, e);
-    long long tokens = (long long)(s1.n_generated - s0.n_generated) - n_seq;
+    long long tokens = (long long)(s1.n_generated - begin.stats.n_generated) - n_seq;
     rung_buf_printf(json,
                     "{\"n_seq\":%d,\"tokens\":%lld,\"n_early\":%lld,\"wall_s\":%.6f,"
                     "\"tokens_per_s\":%.6g,\"prefill_s\":%.6f",
-                    n_seq, tokens, (long long)t.n_early, wall_s, (double)tokens / wall_s, t1 - t0);
-    rung_load_put_stats(json, e, &s0);
+                    n_seq, tokens, (long long)t.n_early, wall_s, (double)tokens / wall_s,
+                    begin.now - t0);
+    rung_load_put_stats(json, e, &begin);
     rung_buf_str(json, "}");
     return RUNG_OK;
 }

@@ -68,10 +68,10 @@ static rung_status run(load_work *w, rung_buf *json, rung_engine *e, const rung_
                        const rung_load_opts *o, rung_error *err) {
     tally t = {0};
     rung_engine_cb cb = {.on_gen = on_gen, .ud = &t};
-    rung_engine_stats before, after;
+    load_mark begin;
+    rung_engine_stats after;
     if (o->prompts_out) RUNG_TRY(write_prompts(w, o->prompts_out, err));
-    rung_engine_get_stats(&before, e);
-    double t0 = rung_now();
+    rung_load_begin(&begin, e);
     for (int64_t k = 0; k < w->n; k++) {
         rung_status st = submit(e, (const load_prompt *)w->prompt + k, o, err);
         if (st != RUNG_OK) {
@@ -80,16 +80,16 @@ static rung_status run(load_work *w, rung_buf *json, rung_engine *e, const rung_
         }
     }
     RUNG_TRY(rung_engine_run(e, &cb, err));
-    double wall_s = rung_now() - t0;
+    double wall_s = rung_now() - begin.now;
     rung_engine_get_stats(&after, e);
-    if (after.n_generated == before.n_generated) {
+    if (after.n_generated == begin.stats.n_generated) {
         rung_fail(err, RUNG_E_LIMIT, "no prompt left room for one token");
         return rung_error_hint(err, "shorter prompts, a model with a longer context, or --ctx");
     }
     put(json, w, &t, o, wall_s);
     rung_buf_printf(json, ",\"tokens_per_s\":%.6g",
-                    (double)(after.n_generated - before.n_generated) / wall_s);
-    rung_load_put_stats(json, e, &before);
+                    (double)(after.n_generated - begin.stats.n_generated) / wall_s);
+    rung_load_put_stats(json, e, &begin);
     rung_load_put_model(json, m);
     rung_buf_str(json, "}");
     return rung_buf_check(json, err);

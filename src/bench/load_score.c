@@ -149,11 +149,10 @@ static rung_status run(const texts *w, rung_buf *json, rung_engine *e, const run
                        const rung_load_opts *o, rung_error *err) {
     tally t = {0};
     rung_engine_cb cb = {.on_eval = on_eval, .ud = &t};
-    rung_engine_stats before;
-    rung_engine_get_stats(&before, e);
-    double t0 = rung_now();
+    load_mark begin;
+    rung_load_begin(&begin, e);
     RUNG_TRY((o->per_step ? step_by_step : one_pass)(w, e, &cb, o, err));
-    double wall_s = rung_now() - t0;
+    double wall_s = rung_now() - begin.now;
     if (t.n_read != w->n_steps)
         return rung_fail(err, RUNG_E_MODEL, "%lld of %lld steps were read", (long long)t.n_read,
                          (long long)w->n_steps);
@@ -164,7 +163,7 @@ static rung_status run(const texts *w, rung_buf *json, rung_engine *e, const run
                     o->per_step ? "a call per step" : "one pass", (long long)w->n,
                     (long long)w->n_steps, (long long)w->n_tok, (long long)t.n_new, wall_s,
                     (double)w->n_tok / wall_s, (double)w->n / wall_s);
-    rung_load_put_stats(json, e, &before);
+    rung_load_put_stats(json, e, &begin);
     rung_load_put_model(json, m);
     rung_buf_str(json, "}");
     return rung_buf_check(json, err);

@@ -33,6 +33,9 @@ check "no more than 5 tokens each" test "$(get tokens_kept)" -le $(($(get sample
 # the token that ends a sample is drawn, too, but not kept
 equal "tokens drawn" "$(get tokens_generated)" $(($(get tokens_kept) + $(get n_eos)))
 check "prefilled no less than the trie less what earlier samples left in the cache" test "$(get tokens_prefilled)" -gt 0
+check "some computing time, no more than cores x wall and a tick" test "$(python3 -c 'import json,os
+o = json.loads(open("out").read().strip().splitlines()[-1])
+print(0 < o["cpu_s"] <= os.cpu_count() * o["wall_s"] + 0.05)')" = True
 kept=$(get tokens_kept)
 expect 0 '"bench":"rollouts"' -- "$RUNG" bench rollouts --policy "$MODEL" --store a.db --k 3 --max-tokens 5 --json
 equal "the same draws again" "$(get tokens_kept)" "$kept"
