@@ -118,7 +118,7 @@ rung_status reward_classifier_score(double *out, const reward_classifier *c, con
         last = mid;
         n_last = c->n_mid;
     }
-    double most = -INFINITY, own = 0.0, sum = 0.0;
+    double most = (double)-INFINITY, own = 0.0, sum = 0.0;
     for (int pass = 0; pass < 2;
          pass++) /* the largest first: exp of what is above 0 may overflow */
         for (int32_t j = 0; j < c->n_out; j++) {

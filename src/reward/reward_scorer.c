@@ -371,7 +371,7 @@ static rung_status queue_all(rung_scorer *s, rung_error *err) {
 
 /* log of the summed probability of some tokens, up to the common normaliser */
 static double log_mass(const float *logit, const int32_t *tok, int32_t n) {
-    double most = -INFINITY, sum = 0.0;
+    double most = (double)-INFINITY, sum = 0.0;
     for (int32_t i = 0; i < n; i++) most = fmax(most, (double)logit[tok[i]]);
     for (int32_t i = 0; i < n; i++) sum += exp((double)logit[tok[i]] - most);
     return most + log(sum);

@@ -85,6 +85,11 @@ static int rule_all(scmp_filter_ctx f, uint32_t action, const char *const *names
     return 0;
 }
 
+/* libseccomp's SCMP_A0() leaves a field out, which clang warns of. */
+static struct scmp_arg_cmp arg_is(unsigned int arg, uint64_t value) {
+    return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+}
+
 static int program_rules(scmp_filter_ctx f) {
     const uint32_t eperm = SCMP_ACT_ERRNO(EPERM);
     int rc = rule_all(f, SCMP_ACT_ALLOW, allowed, N_ALLOWED);
@@ -93,18 +98,15 @@ static int program_rules(scmp_filter_ctx f) {
     if (rc == 0)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
-    if (rc == 0)
-        rc =
-            seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    if (rc == 0) rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, arg_is(0, AF_UNIX));
     static const unsigned int prctl_ok[] = {PR_SET_NAME,     PR_GET_NAME,         PR_SET_VMA,
                                             PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_CAPBSET_READ};
     for (size_t i = 0; rc == 0 && i < sizeof prctl_ok / sizeof *prctl_ok; i++)
-        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                              SCMP_A0(SCMP_CMP_EQ, prctl_ok[i]));
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, arg_is(0, prctl_ok[i]));
     /* the one call of the wall-building that comes after the filter */
     if (rc == 0)
-        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2,
-                              SCMP_A0(SCMP_CMP_EQ, PR_SET_DUMPABLE), SCMP_A1(SCMP_CMP_EQ, 1));
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2, arg_is(0, PR_SET_DUMPABLE),
+                              arg_is(1, 1));
     return rc;
 }
 

@@ -348,7 +348,7 @@ static void expect_body(const rung_gen *g, bool completions, const char *want) {
 static void bodies(void **state) {
     (void)state;
     rung_gen g = {.prompt = {"s", "q \"1\"\n", "So"},
-                  .sampling = {0.5, 0, 1.0, 0},
+                  .sampling = {.temperature = 0.5, .top_p = 1.0},
                   .max_tok = 9,
                   .stream = RUNG_STREAM_TRACE};
     expect_body(&g, false,
@@ -452,7 +452,7 @@ static char *body_of(const rung_gen *g, const char *dialect, bool completions, i
 
 #define expect_in(text, part, yes)                                                                 \
     do {                                                                                           \
-        if ((strstr(text, part) != NULL) != (yes)) fail_msg("%s in %s", part, text);              \
+        if ((strstr(text, part) != NULL) != (yes)) fail_msg("%s in %s", part, text);               \
     } while (0)
 
 /* What each kind of server is told: how to go on, to keep the stop string, the seed. */

@@ -235,15 +235,15 @@ static void rows(void **state) {
         "{\"program\":\"p\",\"tests\":[{\"stdin\":\"1\",\"stdout\":\"2\"}]}",
         "{\"program\":\"p\",\"entry_point\":\"f\",\"tests\":[{\"call\":[1],\"want\":2}]}",
         "{\"code\":\"p\",\"test_list\":[\"assert 1\",\"assert 2\"]}",
-        "{\"prompt\":\"p\",\"completion\":\"q\",\"test\":\"def check(c): "
-        "pass\",\"entry_point\":\"f\"}"};
+        "{\"prompt\":\"p\",\"completion\":\"q\",\"entry_point\":\"f\",\"test\":\"def check(c):0\"}",
+    };
     for (size_t i = 0; i < 4; i++) {
         if (rung_code_job_parse(&job, a, good[i], strlen(good[i]), &err) != RUNG_OK)
             fail_msg("%s: %s", good[i], err.what);
         assert_int_equal(job.n_tests, i == 2 ? 2 : 1);
     }
     assert_string_equal(job.program, "pq");
-    assert_string_equal(job.test[0].input, "def check(c): pass\ncheck(f)\n");
+    assert_string_equal(job.test[0].input, "def check(c):0\ncheck(f)\n");
     static const char *const bad[] = {"{",
                                       "[]",
                                       "{\"program\":\"p\"}",
