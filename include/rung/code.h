@@ -39,7 +39,7 @@ rung_verdict rung_code_reason_verdict(rung_code_reason r);
 
 /* Limits of one program; 0 = the default in brackets. */
 typedef struct rung_code_limits {
-    double wall_s;      /* of one test or session block [10] */
+    double wall_s;      /* of one test [10] */
     double cpu_s;       /* of one test, all threads [5] */
     uint64_t memory;    /* address space of a process, resident bytes of all of them [512 MiB] */
     uint64_t output;    /* bytes of standard output and error per test [1 MiB] */

@@ -1,6 +1,5 @@
 # ---- part 4: the process that runs the program, and the keeper of one process per case
 
-import ast
 import atexit
 import io
 import threading
@@ -90,38 +89,12 @@ class Program(Link):
             if isinstance(value, types.ModuleType):
                 return {"ok": "m:" + value.__name__}
             return {"ok": [] if value is self else [self.enc(value)]}
-        if op == "block":
-            return {"ok": self.enc(self.block(args[0]))}
         thing = self.find(m["f"])
         if op == "next":
             return {"ok": [self.enc(x) for x in [next(thing, self)] if x is not self]}
         return {"ok": self.enc({"attr": getattr, "setattr": setattr, "len": len, "iter": iter,
                                 "item": lambda o, k: o[k],
                                 "setitem": lambda o, k, v: o.__setitem__(k, v)}[op](thing, *args))}
-
-    def block(self, source):
-        """One block of a session: (reason, detail, repr of a last expression)."""
-        value = ""
-        try:
-            tree = ast.parse(source, "block")
-            last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-            exec(compile(tree, "block", "exec"), self.names)
-            if last:
-                result = eval(compile(ast.Expression(last.value), "block", "eval"), self.names)
-                value = "" if result is None else repr(result)[:65536]
-            reason, detail = "passed", ""
-        except (SyntaxError, ValueError) as e:
-            reason = "compile error" if e.__traceback__.tb_next is None or \
-                isinstance(e, SyntaxError) else "exception"
-            detail = f"{type(e).__name__}: {e}"
-        except KeyboardInterrupt:
-            reason, detail = "time-out", "interrupted"
-        except MemoryError as e:
-            reason, detail = "memory", str(e)
-        except BaseException as e:
-            reason, detail = "exception", f"{type(e).__name__}: {e}"
-        sys.stdout.flush()
-        return reason, detail[:400], value
 
     def serve(self, m):
         try:
@@ -149,7 +122,7 @@ def program_main(fd, head, source):
         return
     send(fd, {"s": "walled"})
     fresh_interpreter()
-    names = new_module("solution" if head["mode"] == "tests" else "__main__")
+    names = new_module("solution")
     program = Program(fd, names)
     try:
         code = compile(source.decode("utf-8"), "solution.py", "exec")

@@ -105,21 +105,14 @@ class Tester(Link):
         try:
             data = os.read(fd, 65536)
         except BlockingIOError:
-            return True
+            return
         if not data:
-            return False
+            return
         self.n_output += len(data)
         room = self.limits["output"] - len(self.outputs[fd])
         self.outputs[fd] += data[:max(0, room)]
         if self.n_output > self.limits["output"]:
             self.end("output flood", f"more than {self.limits['output']} bytes")
-        return True
-
-    def drain(self):
-        for fd in self.outputs:
-            while select.select([fd], [], [], 0)[0]:
-                if not self.take_output(fd):
-                    break
 
     def pump(self, writing=False):
         """Wait once: output, an answer, the end, or the next look at the limits."""
@@ -389,35 +382,6 @@ class AssertTester(Tester):
             return "tampered", f"not an answer: {type(e).__name__}"
 
 
-def answer_blocks(job, tester):
-    """A session: frames in {"code"}; frames out with what was printed, stdout then stderr."""
-    while True:
-        try:
-            block, _ = recv(job)
-        except EOFError:
-            return
-        for data in tester.outputs.values():
-            data.clear()
-        tester.limits["wall"] = block.get("wall", tester.limits["wall"])
-        tester.start()
-        result = {"reason": "passed", "detail": "", "value": "", "alive": True}
-        try:
-            reply = tester.ask({"op": "block", "a": [block["code"]]})
-            result["reason"], result["detail"], result["value"] = (str(x) for x in reply)
-        except Stop as e:
-            result["reason"], result["detail"], result["alive"] = e.reason, e.detail, False
-        except Exception as e:
-            result["reason"], result["detail"] = "exception", f"{type(e).__name__}: {e}"
-        try:
-            tester.drain()
-        except Stop as e:
-            result["reason"], result["detail"], result["alive"] = e.reason, e.detail, False
-        result["wall"], result["cpu"] = tester.used()
-        out, err = (bytes(data) for data in tester.outputs.values())
-        result["n_out"] = len(out)
-        send(job, result, out + err)
-
-
 def tester_main(job):
     """One job, in its own process.  The program's process is forked before the tests are read."""
     head, program = recv(job)
@@ -450,13 +414,7 @@ def tester_main(job):
         ready = tester.read()
         if ready.get("s") != "walled":
             raise BoxError(str(ready.get("e")))
-        if head["mode"] == "tests":
-            run_tests(job, tester, TestNames(tester))
-        else:
-            load = tester.load()
-            if load:
-                raise BoxError(load[1])
-            answer_blocks(job, tester)
+        run_tests(job, tester, TestNames(tester))
     finally:
         tester.kill()
 
