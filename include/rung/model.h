@@ -229,9 +229,8 @@ rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine
  * is sent before the first run. */
 rung_status rung_engine_open_remote(rung_engine **out, const char *urls, const rung_engine_opts *o,
                                     const rung_log *log, rung_error *err);
-/* Name and meaning of dialect i; NULL past the end. */
+/* Name of dialect i; NULL past the end. */
 const char *rung_dialect_name(size_t i);
-const char *rung_dialect_help(size_t i);
 void rung_engine_close(rung_engine *e);
 const rung_model *rung_engine_model(const rung_engine *e); /* NULL when remote */
 /* Queue work, then run until the queue is empty. Callbacks come from inside run, on the calling

@@ -106,8 +106,7 @@ rung_status rung_reward_open_as(rung_reward **out, const char *path, const rung_
                                 rung_error *err);
 /* Is the file a sidecar, to be opened onto its base? */
 rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err);
-/* The format as YAML, appended: of an open reward model; of a built-in name or a file (checked). */
-rung_status rung_reward_format_put(rung_buf *yaml, const rung_reward *r, rung_error *err);
+/* The format of a built-in name or a file (checked) as YAML, appended. */
 rung_status rung_reward_format_show(rung_buf *yaml, const char *name_or_path, rung_error *err);
 /* The nth built-in format; false past the end. Strings of the table; buf: scratch of 160 bytes. */
 bool rung_reward_format_at(char name[48], char help[160], size_t i);

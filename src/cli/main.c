@@ -125,9 +125,9 @@ static void settle_threads(const cli_app *app) {
         (void)execv("/proc/self/exe", app->argv);
 }
 
-/* Does the command run or train a model? */
+/* Does the command run or train a model? Those with an engine's options do, and some of these. */
 static bool computes(const cli_cmd *cmd) {
-    static const char *const nouns[] = {"trace", "label", "reward", "model", "run"};
+    static const char *const nouns[] = {"reward", "model", "run"};
     for (size_t i = 0; i < CLI_N(nouns); i++)
         if (strcmp(cmd->noun, nouns[i]) == 0) return true;
     for (size_t i = 0; cmd->group[i]; i++)

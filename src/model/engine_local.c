@@ -66,18 +66,25 @@ static void asked(local *e, const int32_t *tok, int32_t n) {
     e->base.stats.n_prompt_distinct = e->asked.lost ? -1 : (int64_t)e->asked.n;
 }
 
+/* The context that rollouts or readings need, at the first of them; our log hears of it. */
+static rung_status open_context(local *e, bool reading, rung_error *err) {
+    rung_engine *b = &e->base;
+    rung_llama_log(b->log);
+    rung_status st =
+        reading ? rung_reader_open(e, err) : rung_kv_open(&e->kv, b->model, &e->o, &b->stats, err);
+    if (!b->running) rung_llama_log(NULL);
+    return st;
+}
+
 static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
     local *e = (local *)base;
     bool any = false;
     for (int32_t i = 0; i < g->n && !any; i++) any = !g->skip || !g->skip[i];
     if (!any) return RUNG_OK;
-    rung_llama_log(base->log);
-    rung_status st = rung_kv_open(&e->kv, base->model, &e->o, &base->stats, err);
-    if (!base->running) rung_llama_log(NULL);
-    RUNG_TRY(st);
+    RUNG_TRY(open_context(e, false, err));
     job *j = rung_calloc(1, sizeof *j);
     if (!j) return no_memory(err);
-    st = fill_gen(j, g, err);
+    rung_status st = fill_gen(j, g, err);
     if (st == RUNG_OK) st = rung_plan_new(&j->plan, base->model, &g->sampling, err);
     if (st == RUNG_OK) {
         st = rung_prompt_tokens(&j->tok, &j->n_tok, NULL, base->model, &g->prompt, err);
@@ -112,10 +119,7 @@ static rung_status check_eval(const local *e, const rung_eval *v, rung_error *er
 static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error *err) {
     local *e = (local *)base;
     RUNG_TRY(check_eval(e, v, err));
-    rung_llama_log(base->log);
-    rung_status st = rung_reader_open(e, err);
-    if (!base->running) rung_llama_log(NULL);
-    RUNG_TRY(st);
+    RUNG_TRY(open_context(e, true, err));
     job *j = rung_calloc(1, sizeof *j);
     if (!j) return no_memory(err);
     j->ud = v->ud;

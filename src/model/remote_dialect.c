@@ -7,22 +7,25 @@
 #include <string.h>
 
 static const wire_dialect dialects[] = {
+    /* any other server: as vLLM, without its own fields */
     {"generic", NULL, WIRE_CONTINUE_FLAGS, NULL, "stop_reason", "max_tokens", "seed",
-     WIRE_SEED_STEPS, true, false, "any other server: as vLLM, without its own fields"},
+     WIRE_SEED_STEPS, true, false},
     {"vllm", "vllm", WIRE_CONTINUE_FLAGS, "include_stop_str_in_output", "stop_reason", "max_tokens",
-     "seed", WIRE_SEED_STEPS, true, false, "vLLM"},
+     "seed", WIRE_SEED_STEPS, true, false},
+    /* n up to its slots, does not tell what stopped it */
     {"llama-server", "llamacpp", WIRE_CONTINUE_FLAGS, NULL, NULL, "max_tokens", "seed",
-     WIRE_SEED_STEPS, true, true,
-     "llama.cpp's server: n up to its slots, does not tell what stopped it"},
+     WIRE_SEED_STEPS, true, true},
+    /* one seed for all choices of a request */
     {"sglang", "sglang", WIRE_CONTINUE_FLAGS, "no_stop_trim", "matched_stop", "max_tokens", "seed",
-     WIRE_SEED_SAME, true, false, "SGLang: one seed for all choices of a request"},
+     WIRE_SEED_SAME, true, false},
+    /* chat begins an answer, it does not go on with one */
     {"openai", "openai|openai-internal|system", WIRE_CONTINUE_NONE, NULL, NULL,
-     "max_completion_tokens", "seed", WIRE_SEED_STEPS, false, false,
-     "OpenAI: chat begins an answer, it does not go on with one"},
+     "max_completion_tokens", "seed", WIRE_SEED_STEPS, false, false},
+    /* these go on with a message marked as prefix; deepseek at its beta address */
     {"mistral", "mistralai", WIRE_CONTINUE_PREFIX, NULL, NULL, "max_tokens", "random_seed",
-     WIRE_SEED_STEPS, false, false, "Mistral: goes on with a message marked as prefix"},
+     WIRE_SEED_STEPS, false, false},
     {"deepseek", "deepseek", WIRE_CONTINUE_PREFIX, NULL, NULL, "max_tokens", "seed",
-     WIRE_SEED_STEPS, false, false, "DeepSeek: the same, at its beta address"},
+     WIRE_SEED_STEPS, false, false},
 };
 enum { N_DIALECTS = sizeof dialects / sizeof *dialects };
 
@@ -57,8 +60,4 @@ const wire_dialect *rung_wire_dialect_of_owner(const char *owned_by) {
 
 const char *rung_dialect_name(size_t i) {
     return i < N_DIALECTS ? dialects[i].name : NULL;
-}
-
-const char *rung_dialect_help(size_t i) {
-    return i < N_DIALECTS ? dialects[i].help : NULL;
 }

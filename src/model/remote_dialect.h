@@ -28,7 +28,6 @@ typedef struct wire_dialect {
     wire_seed seed;
     bool more_sampling; /* top_k and min_p are known */
     bool any_model;     /* takes every model name for its own, tells a file's name instead */
-    const char *help;
 } wire_dialect;
 
 const wire_dialect *rung_wire_dialect(const char *name); /* NULL: no such name */

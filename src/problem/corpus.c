@@ -117,12 +117,9 @@ static void check_bare(rung_buf *doc, writer *w, chain_opts co) {
         int64_t said = holds                     ? v
                        : chance(&w->r, BARE_ANY) ? wrong_any(w, v)
                                                  : spoil(w, c.op[0].o, v);
-        if (same) {
-            rung_buf_printf(doc, "%lld=%lld\n%s", (long long)a, (long long)said, verdict(holds));
-        } else {
-            rung_buf_printf(doc, "%lld%c%d=%lld\n%s", (long long)a, c.op[0].o, c.op[0].b,
-                            (long long)said, verdict(holds));
-        }
+        rung_buf_printf(doc, "%lld", (long long)a);
+        if (!same) rung_buf_printf(doc, "%c%d", c.op[0].o, c.op[0].b);
+        rung_buf_printf(doc, "=%lld\n%s", (long long)said, verdict(holds));
     }
 }
 

@@ -80,15 +80,6 @@ rung_status reward_classifier_read(reward_classifier *out, const rung_gguf *g, c
     return read_bias(&out->b_out, &r, "cls.output.bias", out->n_out);
 }
 
-void reward_classifier_put(const reward_classifier *c, rung_gguf_writer *w) {
-    int64_t n_in = c->n_in, n_mid = c->n_mid, n_out = c->n_out;
-    int64_t one[2] = {n_in, n_mid}, two[2] = {n_mid ? n_mid : n_in, n_out};
-    if (c->w) rung_gguf_put_tensor(w, "cls.weight", RUNG_GGUF_F32, 2, one, c->w);
-    if (c->b) rung_gguf_put_tensor(w, "cls.bias", RUNG_GGUF_F32, 1, &n_mid, c->b);
-    rung_gguf_put_tensor(w, "cls.output.weight", RUNG_GGUF_F32, 2, two, c->w_out);
-    if (c->b_out) rung_gguf_put_tensor(w, "cls.output.bias", RUNG_GGUF_F32, 1, &n_out, c->b_out);
-}
-
 static double dot(const float *w, const float *x, int32_t n) {
     double s = 0.0;
     for (int32_t i = 0; i < n; i++) s += (double)w[i] * (double)x[i];

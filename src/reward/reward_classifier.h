@@ -16,7 +16,6 @@ bool reward_classifier_in(const rung_gguf *g); /* does the file hold one? */
 rung_status reward_classifier_read(reward_classifier *out, const rung_gguf *g, const char *path,
                                    int32_t n_in, const char *activation, rung_error *err);
 void reward_classifier_clear(reward_classifier *c);
-void reward_classifier_put(const reward_classifier *c, rung_gguf_writer *w);
 /* One output: its sigmoid. Several: softmax, the probability of `number`. x f32[n_in]. E_FORMAT
  * when there is no such class. */
 rung_status reward_classifier_score(double *out, const reward_classifier *c, const float *x,

@@ -414,13 +414,6 @@ rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err)
     return RUNG_OK;
 }
 
-rung_status rung_reward_format_put(rung_buf *yaml, const rung_reward *r, rung_error *err) {
-    if (r->kind == RUNG_REWARD_CONFIDENCE)
-        return rung_fail(err, RUNG_E_INVAL, "confidence reads the stored logprobs: no format");
-    reward_format_print(yaml, &r->format, true);
-    return rung_buf_check(yaml, err);
-}
-
 void rung_reward_free(rung_reward *r) {
     if (!r) return;
     if (r->owns_engine) rung_engine_close(r->engine);
