@@ -30,6 +30,7 @@ typedef struct rung_world {
      * this world's */
     rung_status (*first_error)(int32_t *out, const char *meta, const char *const *step,
                                const int32_t *n_bytes, int32_t n_steps, rung_error *err);
+    const char *verifier; /* of its problems: a row of rung_verifier */
 } rung_world;
 const rung_world *rung_world_at(size_t i);
 const rung_world *rung_world_find(const char *name);
@@ -42,7 +43,8 @@ int rung_world_bucket(const char *question, size_t n_bytes);
 /* Problems into the store: splits "train=300,test=200"; each split takes, from index i0 on, the
  * next indices whose question falls into its bucket and was not seen before in this call. key =
  * hash of the question, so a repeat is free (n_new counts new rows only). set NULL or "" = the
- * world's name; verifier "math". E_LIMIT when the world has too few different questions. */
+ * world's name; the verifier is the world's. E_LIMIT when the world has too few different
+ * questions. */
 rung_status rung_problem_generate(int64_t *n_new, rung_store *s, const char *world, const char *set,
                                   const char *splits, uint64_t i0, const rung_world_opts *o,
                                   const rung_log *log, rung_error *err);

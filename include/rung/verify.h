@@ -26,7 +26,15 @@ typedef struct rung_verifier {
                 const char *answer); /* equal key <=> same class; "" when there is no answer */
     void (*check)(rung_check *out, const char *gold,
                   const char *answer); /* answer "" -> UNKNOWN, reason "no answer" */
+    /* For answers that mean something only beside what the problem stands on (a database, say):
+     * the same two with the problem's meta, a JSON object. NULL: key and check say it all. */
+    void (*key_in)(char key[128], const char *meta, const char *answer);
+    void (*check_in)(rung_check *out, const char *meta, const char *gold, const char *answer);
 } rung_verifier;
+/* key_in and check_in where the row has them, key and check where it has not. */
+void rung_verifier_key(char key[128], const rung_verifier *v, const char *meta, const char *answer);
+void rung_verifier_check(rung_check *out, const rung_verifier *v, const char *meta,
+                         const char *gold, const char *answer);
 const rung_verifier *rung_verifier_at(size_t i); /* NULL past the end: walk the table */
 const rung_verifier *rung_verifier_find(const char *name);
 

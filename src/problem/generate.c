@@ -78,7 +78,7 @@ static rung_status gen_put(gen *g, const char *split_name, uint64_t h, rung_erro
                       .solution = g->sol.data,
                       .world = g->w->name,
                       .meta = g->meta.data,
-                      .verifier = "math"};
+                      .verifier = g->w->verifier};
     bool is_new = false;
     RUNG_TRY(rung_problem_put(g->s, &p, &is_new, err));
     g->n_new += is_new;
@@ -117,7 +117,7 @@ rung_status rung_problem_generate(int64_t *n_new, rung_store *s, const char *wor
     const rung_world *w = rung_world_find(world);
     if (!w) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no world \"%s\"", world ? world : "");
-        return rung_error_hint(err, "worlds: total, word");
+        return rung_error_hint(err, "rung problem generate --help lists the worlds");
     }
     RUNG_TRY(splits_parse(sp, &n_splits, splits, err));
     gen g = {.s = s, .w = w, .set = set && *set ? set : w->name, .o = o, .log = log, .i = i0};

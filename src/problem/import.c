@@ -155,7 +155,7 @@ static void judge(rung_trace *t, const import_row *row, rung_answer *answer, cha
     const rung_verifier *v = rung_verifier_find(row->p.verifier);
     if (!v) v = rung_verifier_find("math");
     v->extract(answer, t->text, (size_t)t->n_bytes);
-    v->key(key, answer->text);
+    rung_verifier_key(key, v, row->p.meta, answer->text);
     t->answer = answer->text;
     t->answer_key = key;
     t->rule = answer->rule;
@@ -166,7 +166,7 @@ static void judge(rung_trace *t, const import_row *row, rung_answer *answer, cha
         return;
     }
     rung_check c;
-    v->check(&c, row->p.answer ? row->p.answer : "", answer->text);
+    rung_verifier_check(&c, v, row->p.meta, row->p.answer ? row->p.answer : "", answer->text);
     t->verdict = c.verdict;
     t->verifier = v->name;
     t->reason = c.reason;

@@ -3,14 +3,14 @@
 #include <string.h>
 
 static const world_impl *const impls[] = {&world_total, &world_word};
-enum { N_WORLDS = sizeof impls / sizeof *impls };
+enum { N_CHAINS = sizeof impls / sizeof *impls };
 
 const world_impl *world_impl_at(size_t i) {
-    return i < N_WORLDS ? impls[i] : NULL;
+    return i < N_CHAINS ? impls[i] : NULL;
 }
 
 const world_impl *world_impl_find(const char *name, size_t n) {
-    for (size_t i = 0; i < N_WORLDS; i++)
+    for (size_t i = 0; i < N_CHAINS; i++)
         if (strlen(impls[i]->name) == n && memcmp(impls[i]->name, name, n) == 0) return impls[i];
     return NULL;
 }
@@ -38,8 +38,8 @@ static rung_status make(rung_buf *question, rung_buf *answer, rung_buf *solution
     return rung_buf_check(meta, err);
 }
 
-/* name, help: one row per world, and its two functions bound to the inner half. */
-#define WORLDS(X)                                                                                  \
+/* name, help: one row per world of chains, and its two functions bound to the inner half. */
+#define CHAINS(X)                                                                                  \
     X(total, "a running total: start, then + - x")                                                 \
     X(word, "the same told in English, with numbers that must not be used")
 #define X(w, help_text)                                                                            \
@@ -53,13 +53,14 @@ static rung_status make(rung_buf *question, rung_buf *answer, rung_buf *solution
         RUNG_TRY(chain_from_meta(&c, #w, meta, err));                                              \
         return chain_first_error(out, &c, step, n_bytes, n, err);                                  \
     }
-WORLDS(X)
+CHAINS(X)
 #undef X
 static const rung_world worlds[] = {
-#define X(w, help_text) {#w, help_text, w##_make, w##_first_error},
-    WORLDS(X)
+#define X(w, help_text) {#w, help_text, w##_make, w##_first_error, "math"},
+    CHAINS(X)
 #undef X
 };
+enum { N_WORLDS = sizeof worlds / sizeof *worlds };
 
 const rung_world *rung_world_at(size_t i) {
     return i < N_WORLDS ? &worlds[i] : NULL;

@@ -77,8 +77,8 @@ rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p
     v->extract(&answer, t->text, (size_t)t->n_bytes);
     const char *lost = lost_to_the_cut(t, &answer);
     if (lost) answer = (rung_answer){{0}, "", false};
-    if (answer.text[0]) v->key(key, answer.text);
-    if (p->answer && p->answer[0]) v->check(&check, p->answer, answer.text);
+    if (answer.text[0]) rung_verifier_key(key, v, p->meta, answer.text);
+    if (p->answer && p->answer[0]) rung_verifier_check(&check, v, p->meta, p->answer, answer.text);
     if (lost) check.reason = lost;
     t->answer = rung_arena_strndup(a, answer.text, strlen(answer.text));
     t->answer_key = rung_arena_strndup(a, key, strlen(key));

@@ -68,7 +68,8 @@ static void check_choice(rung_check *out, const char *gold_text, const char *ans
       check_exact)                                                                                 \
     X("choice", "one letter A to E", "choice-1", extract_choice, key_choice, check_choice)
 static const rung_verifier verifiers[] = {
-#define X(name, help, version, extract, key, check) {name, help, version, extract, key, check},
+#define X(name, help, version, extract, key, check)                                                \
+    {name, help, version, extract, key, check, NULL, NULL},
     VERIFIERS(X)
 #undef X
 };
@@ -82,4 +83,22 @@ const rung_verifier *rung_verifier_find(const char *name) {
     for (size_t i = 0; name && i < N_VERIFIERS; i++)
         if (strcmp(verifiers[i].name, name) == 0) return &verifiers[i];
     return NULL;
+}
+
+void rung_verifier_key(char key[128], const rung_verifier *v, const char *meta,
+                       const char *answer) {
+    if (v->key_in) {
+        v->key_in(key, meta, answer);
+    } else {
+        v->key(key, answer);
+    }
+}
+
+void rung_verifier_check(rung_check *out, const rung_verifier *v, const char *meta,
+                         const char *gold, const char *answer) {
+    if (v->check_in) {
+        v->check_in(out, meta, gold, answer);
+    } else {
+        v->check(out, gold, answer);
+    }
 }

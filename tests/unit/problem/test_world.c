@@ -151,6 +151,7 @@ static void solutions_are_right_and_limits_hold(void **state) {
     bufs_init(&b);
     for (size_t k = 0; rung_world_at(k); k++) {
         const rung_world *w = rung_world_at(k);
+        if (!world_impl_find(w->name, strlen(w->name))) continue; /* not a chain */
         for (int variant = 0; variant < 4; variant++) {
             rung_world_opts o = RUNG_WORLD_OPTS_INIT;
             o.seed = 5 + (uint64_t)variant;
