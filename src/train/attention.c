@@ -18,6 +18,19 @@ static real softmax_row(real *s, int64_t i, int64_t n) {
     return top + (real)log(sum);
 }
 
+/* Queries go in blocks of QUERY_BLOCK: a block reads only the keys up to its own end, so that the
+ * half of the scores above the diagonal is never made, and the scratch grows with the document's
+ * length, not with its square. */
+#define QUERY_BLOCK 64
+
+int64_t rung_attention_scratch(int64_t n_max) {
+    return 2 * (n_max < QUERY_BLOCK ? n_max : QUERY_BLOCK) * n_max;
+}
+
+static int64_t block_end(int64_t i, int64_t n) {
+    return i + QUERY_BLOCK < n ? i + QUERY_BLOCK : n;
+}
+
 static bool forward_task(real *out, real *lse, const real *qkv, const rung_attention *a,
                          const rung_segment *seg, int32_t kv, real *s) {
     int64_t n = seg->n, hd = a->hd, ld = a->ld, ldo = a->n_head * hd;
@@ -27,11 +40,15 @@ static bool forward_task(real *out, real *lse, const real *qkv, const rung_atten
     real scale = (real)(1 / sqrt((double)hd));
     bool ok = true;
     for (int32_t h = kv * group; h < (kv + 1) * group; h++) {
-        ok &= rung_gemm(false, true, n, n, hd, scale, base + h * hd, ld, k, ld, 0, s, n);
-        for (int64_t i = 0; i < n; i++)
-            lse[(seg->start + i) * a->n_head + h] = softmax_row(s + i * n, i, n);
-        ok &= rung_gemm(false, false, n, hd, n, 1, s, n, v, ld, 0, out + seg->start * ldo + h * hd,
-                        ldo);
+        for (int64_t i0 = 0; i0 < n; i0 += QUERY_BLOCK) {
+            int64_t end = block_end(i0, n), m = end - i0, row = seg->start + i0;
+            ok &= rung_gemm_one(false, true, m, end, hd, scale, base + i0 * ld + h * hd, ld, k, ld,
+                                0, s, end);
+            for (int64_t i = 0; i < m; i++)
+                lse[(row + i) * a->n_head + h] = softmax_row(s + i * end, i0 + i, end);
+            ok &= rung_gemm_one(false, false, m, hd, end, 1, s, end, v, ld, 0,
+                                out + row * ldo + h * hd, ldo);
+        }
     }
     return ok;
 }
@@ -63,26 +80,32 @@ static void softmax_back_row(real *p, real *dp, real lse, real scale, int64_t i,
     for (int64_t j = i + 1; j < n; j++) p[j] = dp[j] = 0;
 }
 
+/* dqkv is zero at first: key heads gather from the blocks of their group, in order. */
 static bool back_task(real *dqkv, const real *dout, const real *lse, const real *qkv,
                       const rung_attention *a, const rung_segment *seg, int32_t kv, real *p) {
     int64_t n = seg->n, hd = a->hd, ld = a->ld, ldo = a->n_head * hd, at = seg->start * ld;
     int64_t off_k = (a->n_head + kv) * hd, off_v = off_k + a->n_head_kv * hd;
     int32_t group = a->n_head / a->n_head_kv;
-    real *dp = p + n * n, scale = (real)(1 / sqrt((double)hd));
+    real scale = (real)(1 / sqrt((double)hd));
+    const real *k = qkv + at + off_k, *v = qkv + at + off_v;
     bool ok = true;
-    for (int32_t g = 0; g < group; g++) {
-        int32_t h = kv * group + g;
-        const real *q = qkv + at + h * hd, *k = qkv + at + off_k, *v = qkv + at + off_v;
-        const real *d_o = dout + seg->start * ldo + h * hd;
-        real more = g == 0 ? 0 : 1; /* key heads gather from their group, in order */
-        ok &= rung_gemm(false, true, n, n, hd, scale, q, ld, k, ld, 0, p, n);
-        ok &= rung_gemm(false, true, n, n, hd, 1, d_o, ldo, v, ld, 0, dp, n);
-        for (int64_t i = 0; i < n; i++)
-            softmax_back_row(p + i * n, dp + i * n, lse[(seg->start + i) * a->n_head + h], scale, i,
-                             n);
-        ok &= rung_gemm(true, false, n, hd, n, 1, p, n, d_o, ldo, more, dqkv + at + off_v, ld);
-        ok &= rung_gemm(true, false, n, hd, n, 1, dp, n, q, ld, more, dqkv + at + off_k, ld);
-        ok &= rung_gemm(false, false, n, hd, n, 1, dp, n, k, ld, 0, dqkv + at + h * hd, ld);
+    for (int32_t h = kv * group; h < (kv + 1) * group; h++) {
+        for (int64_t i0 = 0; i0 < n; i0 += QUERY_BLOCK) {
+            int64_t end = block_end(i0, n), m = end - i0, row = seg->start + i0;
+            const real *q = qkv + row * ld + h * hd, *d_o = dout + row * ldo + h * hd;
+            real *dp = p + m * end;
+            ok &= rung_gemm_one(false, true, m, end, hd, scale, q, ld, k, ld, 0, p, end);
+            ok &= rung_gemm_one(false, true, m, end, hd, 1, d_o, ldo, v, ld, 0, dp, end);
+            for (int64_t i = 0; i < m; i++)
+                softmax_back_row(p + i * end, dp + i * end, lse[(row + i) * a->n_head + h], scale,
+                                 i0 + i, end);
+            ok &= rung_gemm_one(true, false, end, hd, m, 1, p, end, d_o, ldo, 1, dqkv + at + off_v,
+                                ld);
+            ok &=
+                rung_gemm_one(true, false, end, hd, m, 1, dp, end, q, ld, 1, dqkv + at + off_k, ld);
+            ok &= rung_gemm_one(false, false, m, hd, end, 1, dp, end, k, ld, 0,
+                                dqkv + row * ld + h * hd, ld);
+        }
     }
     return ok;
 }

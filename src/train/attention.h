@@ -16,13 +16,14 @@ typedef struct rung_attention {
     int32_t n_head, n_head_kv, hd;
     int64_t ld; /* row length of qkv: (n_head + 2 n_head_kv) hd */
     real *scratch;
-    int64_t n_scratch; /* numbers per thread: >= 2 n_max^2 */
+    int64_t n_scratch; /* numbers per thread: rung_attention_scratch(longest document) */
 } rung_attention;
 
+int64_t rung_attention_scratch(int64_t n_max);
 /* out [rows][n_head hd], lse [rows][n_head] from rotated q, k and v; rows outside all segments are
  * left as they are. */
 bool rung_attention_forward(real *out, real *lse, const real *qkv, const rung_attention *a);
-/* dqkv (written, same rows) from dout; probabilities are recomputed from lse. */
+/* dqkv (zero before, same rows) from dout; probabilities are recomputed from lse. */
 bool rung_attention_back(real *dqkv, const real *dout, const real *lse, const real *qkv,
                          const rung_attention *a);
 #endif

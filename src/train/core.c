@@ -166,7 +166,7 @@ static int64_t carve(rung_core *c, real *base, int64_t n, int64_t t) {
     PLACE(c->dwide, n * wide);
     PLACE(c->dact, n * act);
     PLACE(c->piece, RUNG_N_PIECES * d);
-    PLACE(c->scratch, c->n_threads * 2 * t * t);
+    PLACE(c->scratch, c->n_threads * rung_attention_scratch(t));
 #undef PLACE
     return at;
 }
@@ -233,7 +233,7 @@ static rung_attention attention_of(const rung_core *c) {
                             .hd = c->hd,
                             .ld = c->qkv,
                             .scratch = c->scratch,
-                            .n_scratch = 2 * c->cap_t * c->cap_t};
+                            .n_scratch = rung_attention_scratch(c->cap_t)};
 }
 
 static void zero_padding(const rung_core *c, const rung_batch *b, real *x, int64_t ld) {

@@ -13,6 +13,7 @@
 
 #include "rung/train.h"
 #include "train/net.h"
+#include "train/parallel.h"
 #include "train/real.h"
 
 #include <cmocka.h>
@@ -204,6 +205,47 @@ static void test_packing_and_accumulation(void **state) {
     free(whole);
     free(noise);
     rung_net_free(net);
+}
+
+/* Products large enough to be cut into tiles: the same bits with 1, 2, 3 and 5 threads. */
+static void test_threads(void **state) {
+    (void)state;
+    static const rung_net_shape wide = {50, 160, 2, 5, 5, 333, 200, 10000, 1e-5f, true};
+    enum { ROWS = 5, T = 160, N = ROWS * T };
+    static int32_t tok[N], doc[N], target[N];
+    static float weight[N];
+    for (int i = 0; i < N; i++) {
+        tok[i] = (i * 37 + i / 5) % 50;
+        target[i] = (i * 11 + 5) % 50;
+        doc[i] = i % T < 90 ? 0 : 1;
+        weight[i] = (float)(i % 3);
+    }
+    rung_loss_ce ce = {target, weight};
+    rung_loss loss = {rung_loss_ce_fn, &ce};
+    rung_adamw o = RUNG_ADAMW_INIT;
+    float *first = NULL;
+    int before = omp_get_max_threads();
+    static const int threads[] = {1, 2, 3, 5};
+    for (int k = 0; k < 4; k++) {
+        omp_set_num_threads(threads[k]);
+        rung_net *net = make(&wide, 1);
+        double norm;
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(
+                rung_net_grad(NULL, NULL, net, &(rung_batch){ROWS, T, tok, doc}, &loss, 1, &err),
+                RUNG_OK);
+            assert_int_equal(rung_net_step(&norm, net, &o, &err), RUNG_OK);
+        }
+        size_t size = (size_t)rung_net_n_params(net) * sizeof(float);
+        if (!first) {
+            first = malloc(size);
+            memcpy(first, net->core->w, size);
+        }
+        assert_memory_equal(first, net->core->w, size);
+        rung_net_free(net);
+    }
+    omp_set_num_threads(before);
+    free(first);
 }
 
 /* Two AdamW steps of one weight and one norm weight, worked out in f64 beside it. */
@@ -406,6 +448,7 @@ int main(void) {
                                        cmocka_unit_test(test_pair_by_hand),
                                        cmocka_unit_test(test_loss_differences),
                                        cmocka_unit_test(test_packing_and_accumulation),
+                                       cmocka_unit_test(test_threads),
                                        cmocka_unit_test(test_adamw),
                                        cmocka_unit_test(test_schedule),
                                        cmocka_unit_test(test_nan),
