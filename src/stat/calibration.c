@@ -97,3 +97,93 @@ double rung_ece_mass(const double *p, const double *y, int64_t n, int n_groups) 
     rung_free(s);
     return value / (double)n;
 }
+
+double rung_brier_skill(const double *p, const double *y, int64_t n) {
+    double mean = 0.0;
+    for (int64_t i = 0; i < n; i++) mean += y[i];
+    mean = n > 0 ? mean / (double)n : (double)NAN;
+    double base = mean * (1.0 - mean);
+    return base > 0.0 ? 1.0 - rung_brier(p, y, n) / base : (double)NAN;
+}
+
+/* -ln sigmoid, -ln (1 - sigmoid), without overflow */
+static double logistic_loss(double z, double y) {
+    double soft = z > 0.0 ? z + log1p(exp(-z)) : log1p(exp(z)); /* ln(1 + e^z) */
+    return soft - y * z;
+}
+
+static double scaled_nll(const double *logit, const double *y, int64_t n, double log_t) {
+    double sum = 0.0, scale = exp(-log_t);
+    for (int64_t i = 0; i < n; i++) sum += logistic_loss(logit[i] * scale, y[i]);
+    return sum;
+}
+
+/* The loss is convex in 1/T, so it has one valley in ln T: golden section finds it. A minimum at
+ * an end of the range is none. */
+double rung_temperature_fit(const double *logit, const double *y, int64_t n) {
+    const double edge = log(1e4), golden = 0.5 * (sqrt(5.0) - 1.0);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(logit[i]) || !(y[i] >= 0.0 && y[i] <= 1.0)) return (double)NAN;
+    if (n < 1) return (double)NAN;
+    double lo = -edge, hi = edge, a = hi - golden * (hi - lo), b = lo + golden * (hi - lo);
+    double fa = scaled_nll(logit, y, n, a), fb = scaled_nll(logit, y, n, b);
+    while (hi - lo > 1e-10) {
+        if (fa <= fb) {
+            hi = b, b = a, fb = fa;
+            a = hi - golden * (hi - lo);
+            fa = scaled_nll(logit, y, n, a);
+        } else {
+            lo = a, a = b, fa = fb;
+            b = lo + golden * (hi - lo);
+            fb = scaled_nll(logit, y, n, b);
+        }
+    }
+    double at = 0.5 * (lo + hi);
+    return fabs(at) < edge - 1e-3 ? exp(at) : (double)NAN;
+}
+
+typedef struct logistic {
+    double loss, grad[2], hess[3]; /* aa, ab, bb */
+} logistic;
+
+static logistic logistic_at(double a, double b, const double *x, const double *y, int64_t n) {
+    logistic l = {0};
+    for (int64_t i = 0; i < n; i++) {
+        double z = a * x[i] + b, p = 1.0 / (1.0 + exp(-z)), w = p * (1.0 - p), d = p - y[i];
+        l.loss += logistic_loss(z, y[i]);
+        l.grad[0] += d * x[i];
+        l.grad[1] += d;
+        l.hess[0] += w * x[i] * x[i];
+        l.hess[1] += w * x[i];
+        l.hess[2] += w;
+    }
+    return l;
+}
+
+/* Newton with step halving. Separable data have no maximum: the weights run away and are refused.
+ */
+bool rung_logistic_fit(double *a, double *b, const double *x, const double *y, int64_t n) {
+    double u = 0.0, v = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]) || !(y[i] >= 0.0 && y[i] <= 1.0)) return false;
+    if (n < 2) return false;
+    logistic l = logistic_at(u, v, x, y, n);
+    for (int step = 0; step < 100; step++) {
+        double det = l.hess[0] * l.hess[2] - l.hess[1] * l.hess[1];
+        if (!(det > 1e-12 * l.hess[0] * l.hess[2])) return false;
+        double du = (l.hess[2] * l.grad[0] - l.hess[1] * l.grad[1]) / det;
+        double dv = (l.hess[0] * l.grad[1] - l.hess[1] * l.grad[0]) / det;
+        double size = 1.0;
+        logistic next = logistic_at(u - du, v - dv, x, y, n);
+        for (; next.loss > l.loss && size > 1e-6; size *= 0.5)
+            next = logistic_at(u - 0.5 * size * du, v - 0.5 * size * dv, x, y, n);
+        u -= size * du, v -= size * dv;
+        bool done = fabs(size * du) + fabs(size * dv) < 1e-10 * (1.0 + fabs(u) + fabs(v));
+        l = logistic_at(u, v, x, y, n);
+        if (done) {
+            *a = u, *b = v;
+            return l.loss > 1e-6 * (double)n; /* a loss of nothing: separable */
+        }
+    }
+    return false;
+}

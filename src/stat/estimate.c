@@ -23,6 +23,11 @@ double rung_pass_at_k(int64_t n, int64_t c, int64_t k) {
     return -expm1(log_miss(n, c, k));
 }
 
+double rung_pass_all_k(int64_t n, int64_t c, int64_t k) {
+    if (n < 1 || c < 0 || c > n || k < 1 || k > n) return (double)NAN;
+    return c < k ? 0.0 : exp(log_miss(n, n - c, k)); /* no subset holds one of the n - c wrong */
+}
+
 /* Rank i (1-based, descending score) is the best of a k-subset in C(n-i,k-1) of the C(n,k) subsets;
  * the ratio of neighbours, (n-i-k+1)/(n-i), gives all weights without a factorial. Within a tie
  * block each member is equally likely to be the one taken. */

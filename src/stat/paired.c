@@ -3,6 +3,7 @@
 #include "rung/stat.h"
 #include "stat/sorted.h"
 #include <math.h>
+#include <stdlib.h>
 
 #define EXACT_MAX      20    /* items up to which all 2^n sign flips are enumerated */
 #define FLIP_TOLERANCE 1e-12 /* a flip counts as extreme when it ties up to rounding */
@@ -116,4 +117,66 @@ void rung_benjamini_hochberg(double *adjusted, const double *p, size_t m) {
         adjusted[(size_t)s[j].y] = running;
     }
     rung_free(s);
+}
+
+void rung_benjamini_yekutieli(double *adjusted, const double *p, size_t m) {
+    double harmonic = 0.0;
+    for (size_t i = 1; i <= m; i++) harmonic += 1.0 / (double)i;
+    rung_benjamini_hochberg(adjusted, p, m);
+    for (size_t i = 0; i < m; i++) adjusted[i] = fmin(1.0, adjusted[i] * harmonic);
+}
+
+rung_effect rung_effect_paired(const double *d, int64_t n) {
+    rung_effect e = {(double)NAN, (double)NAN};
+    double mean = 0.0, var = 0.0;
+    if (n < 1) return e;
+    for (int64_t i = 0; i < n; i++) mean += d[i];
+    mean /= (double)n;
+    for (int64_t i = 0; i < n; i++) var += (d[i] - mean) * (d[i] - mean);
+    e.points = 100.0 * mean;
+    if (n > 1 && var > 0.0) e.d_z = mean / sqrt(var / (double)(n - 1));
+    return e;
+}
+
+double rung_odds_ratio(int64_t b, int64_t c) {
+    if (b < 0 || c < 0) return (double)NAN;
+    double add = b == 0 || c == 0 ? 0.5 : 0.0;
+    return ((double)b + add) / ((double)c + add);
+}
+
+/* Sorted by cluster, then by place; first appearances keep the caller's order. */
+typedef struct member {
+    int64_t cluster, at;
+} member;
+
+static int by_cluster(const void *a, const void *b) {
+    const member *x = a, *y = b;
+    if (x->cluster != y->cluster) return x->cluster < y->cluster ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+int64_t rung_cluster_means(double *mean, const double *x, const int64_t *cluster, int64_t n) {
+    if (n < 1) return 0;
+    member *m = rung_calloc((size_t)n, sizeof *m);
+    double *of = rung_calloc((size_t)n, sizeof *of);
+    bool *is_first = rung_calloc((size_t)n, sizeof *is_first);
+    int64_t n_clusters = -1;
+    if (m && of && is_first) {
+        for (int64_t i = 0; i < n; i++) m[i] = (member){cluster[i], i};
+        qsort(m, (size_t)n, sizeof *m, by_cluster);
+        for (int64_t begin = 0, end; begin < n; begin = end) {
+            double sum = 0.0;
+            for (end = begin; end < n && m[end].cluster == m[begin].cluster; end++)
+                sum += x[m[end].at];
+            of[m[begin].at] = sum / (double)(end - begin);
+            is_first[m[begin].at] = true;
+        }
+        n_clusters = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (is_first[i]) mean[n_clusters++] = of[i];
+    }
+    rung_free(m);
+    rung_free(of);
+    rung_free(is_first);
+    return n_clusters;
 }

@@ -1,4 +1,5 @@
-/* The earliest wrong step: prediction from scores, ProcessBench's three numbers (labels.md 1). */
+/* The earliest wrong step: prediction from scores, ProcessBench's three numbers (labels.md 1),
+ * PRMBench's score (feedback.md 10.7). */
 #include "rung/stat.h"
 #include <math.h>
 
@@ -26,4 +27,51 @@ rung_pb rung_processbench(const int32_t *pred, const int32_t *label, int64_t n) 
     double sum = r.acc_err + r.acc_cor; /* NaN when a class is missing: undefined, not 0 */
     r.f1 = sum == 0.0 ? 0.0 : 2.0 * r.acc_err * r.acc_cor / sum;
     return r;
+}
+
+void rung_prmbench_add(rung_prmbench *z, const bool *valid, const bool *error, int32_t n_steps) {
+    bool met = false; /* the first error */
+    for (int32_t k = 0; k < n_steps; k++) {
+        bool right = !error[k];
+        z->tp += right && valid[k];
+        z->fn += right && !valid[k];
+        z->fp += !right && valid[k];
+        z->tn += !right && !valid[k];
+        z->n_right += right;
+        z->n_right_hit += right && valid[k];
+        z->n_wrong += !right;
+        z->n_wrong_hit += !right && !valid[k];
+        z->n_step++;
+        z->n_step_hit += right == valid[k];
+        if (right || met) continue;
+        met = true;
+        z->n_first++;
+        z->n_first_hit += !valid[k];
+    }
+}
+
+static double ratio(int64_t part, int64_t whole) {
+    return whole > 0 ? (double)part / (double)whole : (double)NAN;
+}
+
+static double f1_of(int64_t hit, int64_t false_alarm, int64_t missed) {
+    double p = ratio(hit, hit + false_alarm), r = ratio(hit, hit + missed);
+    return p + r == 0.0 ? 0.0 : 2.0 * p * r / (p + r); /* NaN stays NaN */
+}
+
+rung_prmbench_score rung_prmbench_get(const rung_prmbench *z) {
+    rung_prmbench_score s = {.f1 = f1_of(z->tp, z->fp, z->fn),
+                             .f1_negative = f1_of(z->tn, z->fn, z->fp),
+                             .acc_step = ratio(z->n_step_hit, z->n_step),
+                             .acc_right = ratio(z->n_right_hit, z->n_right),
+                             .acc_wrong = ratio(z->n_wrong_hit, z->n_wrong),
+                             .acc_first = ratio(z->n_first_hit, z->n_first)};
+    s.score = 0.5 * s.f1 + 0.5 * s.f1_negative;
+    return s;
+}
+
+double rung_prmbench_similarity(const double *modified, const double *original, int64_t n) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) sum += fabs(modified[i] - original[i]);
+    return n > 0 ? sum / (double)n : (double)NAN;
 }
