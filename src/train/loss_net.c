@@ -1,0 +1,134 @@
+/* A row of the table as the loss of a net. */
+#include "train/loss_logits.h"
+#include "train/loss_row.h"
+
+typedef struct plug {
+    rung_loss_on_net *o;
+    const float *logits;
+    int64_t n;
+    int32_t n_vocab;
+    double temperature;
+    double *mask, *x, *dx, *entropy, *dentropy; /* [n] each, one block */
+} plug;
+
+/* Masks with everything that does not count taken out; tokens checked where it does. */
+static rung_status take_mask(plug *p, rung_error *err) {
+    const rung_loss_data *d = &p->o->data;
+    for (int64_t i = 0; i < p->n; i++) {
+        int64_t s = loss_sample_of(d, i);
+        if (s >= d->n_samples)
+            return rung_fail(err, RUNG_E_INVAL, "loss: position %lld is of sample %lld of %lld",
+                             (long long)i, (long long)s, (long long)d->n_samples);
+        p->mask[i] = loss_item_weight(d, i) > 0 ? loss_mask(d, i) : 0;
+        if (p->mask[i] == 0 || rung_loss_takes_of(p->o->id) == RUNG_LOSS_TAKES_SCORE) continue;
+        if (p->o->tok[i] < 0 || p->o->tok[i] >= p->n_vocab)
+            return rung_fail(err, RUNG_E_INVAL, "loss: token %d at position %lld is not below %d",
+                             p->o->tok[i], (long long)i, p->n_vocab);
+    }
+    return RUNG_OK;
+}
+
+static rung_status check_words(const plug *p, rung_error *err) {
+    const rung_loss_on_net *o = p->o;
+    if (o->plus < 0 || o->minus < 0 || o->plus >= p->n_vocab || o->minus >= p->n_vocab ||
+        o->plus == o->minus)
+        return rung_fail(err, RUNG_E_INVAL, "loss: token pair %d, %d of %d tokens", o->plus,
+                         o->minus, p->n_vocab);
+    if (o->id == RUNG_LOSS_CLASS_CE)
+        return rung_fail(err, RUNG_E_INVAL, "loss class_ce reads a head's scores, not two tokens");
+    return RUNG_OK;
+}
+
+static void words_back(float *dlogits, const plug *p) {
+    memset(dlogits, 0, (size_t)p->n * (size_t)p->n_vocab * sizeof *dlogits);
+    for (int64_t i = 0; i < p->n; i++) {
+        dlogits[i * p->n_vocab + p->o->plus] = (float)p->dx[i];
+        dlogits[i * p->n_vocab + p->o->minus] = (float)-p->dx[i];
+    }
+}
+
+/* Minus coef times the entropy, aggregated as the loss is: the row "ce" with x = entropy. */
+static rung_status add_entropy(double *value, plug *p, const rung_loss_data *d, rung_error *err) {
+    rung_loss_data e = *d;
+    rung_loss_opts o = p->o->opts;
+    double part, sum = 0, n = 0;
+    e.x = p->entropy;
+    RUNG_TRY(rung_loss_eval(&part, p->dentropy, NULL, RUNG_LOSS_CE, &e, &o, err));
+    for (int64_t i = 0; i < p->n; i++) {
+        p->dentropy[i] *= p->o->entropy_coef;
+        sum += p->mask[i] * p->entropy[i];
+        n += p->mask[i];
+    }
+    *value += p->o->entropy_coef * part;
+    p->o->entropy = n > 0 ? sum / n : 0;
+    return RUNG_OK;
+}
+
+static rung_status run_plug(double *value, float *dlogits, plug *p, rung_error *err) {
+    rung_loss_on_net *o = p->o;
+    rung_loss_data d = o->data;
+    bool words = rung_loss_takes_of(o->id) == RUNG_LOSS_TAKES_SCORE, entropy = o->entropy_coef != 0;
+    RUNG_TRY(take_mask(p, err));
+    if (words) RUNG_TRY(check_words(p, err));
+    for (int64_t i = 0; words && i < p->n; i++) {
+        const float *z = p->logits + i * p->n_vocab;
+        p->x[i] = p->mask[i] > 0 ? (double)z[o->plus] - (double)z[o->minus] : 0;
+    }
+    if (!words)
+        rung_logits_logprob(p->x, entropy ? p->entropy : NULL, p->logits, o->tok, p->mask, p->n,
+                            p->n_vocab, p->temperature);
+    d.n = p->n;
+    d.x = p->x;
+    d.mask = p->mask;
+    RUNG_TRY(rung_loss_eval(value, p->dx, &o->figures, o->id, &d, &o->opts, err));
+    if (words) {
+        words_back(dlogits, p);
+        return RUNG_OK;
+    }
+    if (entropy) RUNG_TRY(add_entropy(value, p, &d, err));
+    rung_logits_logprob_back(dlogits, p->dx, entropy ? p->dentropy : NULL, p->logits, o->tok,
+                             p->mask, p->n, p->n_vocab, p->temperature);
+    return RUNG_OK;
+}
+
+rung_status rung_loss_on_net_fn(double *value, int64_t *n_terms, float *dlogits,
+                                const float *logits, const rung_batch *b, int32_t n_vocab, void *ud,
+                                rung_error *err) {
+    rung_loss_on_net *o = ud;
+    int64_t n = (int64_t)b->n_rows * b->n_tok;
+    plug p = {.o = o,
+              .logits = logits,
+              .n = n,
+              .n_vocab = n_vocab,
+              .temperature = o->temperature == 0 ? 1 : o->temperature};
+    *value = 0;
+    *n_terms = 0;
+    if (o->data.n != n || (!o->data.sample && o->data.n_samples != n) || !(p.temperature > 0))
+        return rung_fail(err, RUNG_E_INVAL, "loss: %lld items, temperature %g, for %lld positions",
+                         (long long)o->data.n, p.temperature, (long long)n);
+    p.mask = rung_alloc((size_t)(5 * n) * sizeof *p.mask);
+    if (!p.mask)
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss of %lld rows", (long long)n);
+    p.x = p.mask + n;
+    p.dx = p.x + n;
+    p.entropy = p.dx + n;
+    p.dentropy = p.entropy + n;
+    rung_status st = run_plug(value, dlogits, &p, err);
+    for (int64_t i = 0; i < n && st == RUNG_OK; i++) *n_terms += p.mask[i] > 0;
+    rung_free(p.mask);
+    return st;
+}
+
+rung_status rung_loss_logprobs(double *logprob, const float *logits, const int32_t *tok,
+                               const double *mask, int64_t n, int32_t n_vocab, double temperature,
+                               rung_error *err) {
+    double t = temperature == 0 ? 1 : temperature;
+    if (!(t > 0)) return rung_fail(err, RUNG_E_INVAL, "temperature %g is not above 0", t);
+    for (int64_t i = 0; i < n; i++) {
+        if (mask[i] != 0 && (tok[i] < 0 || tok[i] >= n_vocab))
+            return rung_fail(err, RUNG_E_INVAL, "token %d at position %lld is not below %d", tok[i],
+                             (long long)i, n_vocab);
+    }
+    rung_logits_logprob(logprob, NULL, logits, tok, mask, n, n_vocab, t);
+    return RUNG_OK;
+}
