@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
+
 typedef struct shape_case {
     const char *name;
     rung_net_shape s;
@@ -168,9 +170,76 @@ static void test_head(void **state) {
     assert_float_equal(dq[2], 0.25, 1e-12);
 }
 
+/* PyTorch in f64 on the same weights: logits, and every gradient of its cross entropy (its
+ * dL/dlogits is made here, in f64). */
+static void check_golden(const char *name) {
+    rung_error err = RUNG_ERROR_INIT;
+    yyjson_doc *doc = golden_load(name);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    rung_net_shape shape = golden_shape(root);
+    rung_core *c;
+    size_t n;
+    if (rung_core_new(&c, &shape, &err) != RUNG_OK) fail_msg("%s", err.what);
+    for (int64_t t = 0; t < c->n_tensors; t++) {
+        double *x = golden_numbers(golden_get(golden_get(root, "tensors"), c->tensor[t].name), &n);
+        assert_int_equal(n, c->tensor[t].rows * c->tensor[t].cols);
+        for (size_t i = 0; i < n; i++) /* exact in f32, written with 9 digits */
+            c->w[c->tensor[t].at + (int64_t)i] = (float)x[i];
+        free(x);
+    }
+    int32_t *tok = golden_ints(golden_get(root, "tok")),
+            *doc_of = golden_ints(golden_get(root, "doc"));
+    int32_t *target = golden_ints(golden_get(root, "target"));
+    double *weight = golden_numbers(golden_get(root, "weight"), &n), sum = 0, loss = 0, worst = 0;
+    rung_batch b = {(int32_t)yyjson_get_int(golden_get(root, "n_rows")),
+                    (int32_t)yyjson_get_int(golden_get(root, "n_tok")), tok, doc_of};
+    if (rung_core_forward(c, &b, &err) != RUNG_OK) fail_msg("%s", err.what);
+    int64_t v = shape.n_vocab;
+    size_t n_logits;
+    double *logits = golden_numbers(golden_get(root, "logits"), &n_logits);
+    for (size_t i = 0; i < n; i++) sum += weight[i] = (float)weight[i];
+    for (int64_t i = 0; i < (int64_t)n; i++) {
+        const double *z = c->logits + i * v;
+        double e = 0;
+        for (int64_t k = 0; k < v; k++) e += exp(z[k]);
+        for (int64_t k = 0; k < v; k++) {
+            if (doc_of[i] >= 0) worst = fmax(worst, fabs(z[k] - logits[i * v + k]));
+            c->dlogits[i * v + k] = weight[i] / sum * (exp(z[k]) / e - (k == target[i]));
+        }
+        loss += weight[i] / sum * (log(e) - z[target[i]]);
+    }
+    if (worst >= 1e-10) fail_msg("%s: logits %g off", name, worst);
+    assert_float_equal(loss, yyjson_get_num(golden_get(root, "loss")), 1e-10);
+    if (rung_core_back(c, &err) != RUNG_OK) fail_msg("%s", err.what);
+    for (int64_t t = 0; t < c->n_tensors; t++) {
+        double *x = golden_numbers(golden_get(golden_get(root, "grad"), c->tensor[t].name), &n);
+        for (size_t i = 0; i < n; i++) {
+            double e = fabs(x[i] - c->dw[c->tensor[t].at + (int64_t)i]);
+            worst = fmax(worst, e);
+            if (e > 1e-10)
+                fail_msg("%s: gradient of %s[%zu]: %g off", name, c->tensor[t].name, i, e);
+        }
+        free(x);
+    }
+    print_message("  %s: worst difference %.2g\n", name, worst);
+    free(tok);
+    free(doc_of);
+    free(target);
+    free(weight);
+    free(logits);
+    rung_core_free(c);
+    yyjson_doc_free(doc);
+}
+
+static void test_pytorch(void **state) {
+    (void)state;
+    check_golden("llama");
+}
+
 int main(void) {
     omp_set_num_threads(1); /* tiny shapes: barriers would be all of the time */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_packing), cmocka_unit_test(test_head)};
+                                       cmocka_unit_test(test_packing), cmocka_unit_test(test_head),
+                                       cmocka_unit_test(test_pytorch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
