@@ -16,6 +16,11 @@ double rung_pass_all_k(int64_t n, int64_t c, int64_t k); /* pass^k: C(c,k)/C(n,k
  * block (search.md 2.10). */
 double rung_bon_at_k(const double *score, const bool *correct, int n, int k);
 rung_interval rung_wilson(int64_t c, int64_t n, double level);
+/* The set of means that c successes in n tosses do not rule out: it holds the truth at every n at
+ * once with probability `level`, so one may stop at any look (beta-binomial mixture). */
+rung_interval rung_confseq_bernoulli(int64_t c, int64_t n, double level);
+/* After c successes in n: the chance of at least `least` in r more (beta(1/2, 1/2) before all). */
+double rung_urn_above(int64_t c, int64_t n, int64_t r, int64_t least);
 /* Percentile bootstrap over items (problems) of the mean of x. */
 rung_interval rung_bootstrap_mean(const double *x, int64_t n, int n_boot, double level,
                                   uint64_t seed);
@@ -152,6 +157,17 @@ rung_length_bias rung_length_control(const rung_pref *pref, const double *len_a,
 int32_t rung_critique_vote(const int32_t *pred, int64_t n);
 /* v[i] = share of the parsed critiques that call step i wrong. wrong iff v > 1/2. */
 void rung_step_votes(double *v, int32_t n_steps, const int32_t *pred, int64_t n);
+/* Dawid-Skene with two classes: mark[n][m] in {0, 1, -1 none}; gold[n] the same or NULL. post[n]:
+ * the chance that the item is right. sens[j]: labeler j calls a right item right; spec[j]: a wrong
+ * one wrong. */
+enum { RUNG_LABELERS_MAX = 16 };
+typedef struct rung_dawid_skene {
+    int32_t n_labelers, n_iter;
+    double prior, sens[RUNG_LABELERS_MAX], spec[RUNG_LABELERS_MAX];
+} rung_dawid_skene;
+rung_status rung_dawid_skene_fit(rung_dawid_skene *out, double *post, const int8_t *mark,
+                                 const int8_t *gold, int64_t n, int32_t m, int32_t max_iter,
+                                 double tol, rung_error *err);
 /* ProcessBench (labels.md 1): pred and label per case; pred RUNG_PRED_NONE = unparsed, a miss. In
  * percent. */
 #define RUNG_PRED_NONE (-2)

@@ -121,6 +121,10 @@ typedef struct rung_node {
 } rung_node;
 rung_status rung_node_get(rung_node *out, rung_arena *a, rung_store *s, int64_t id,
                           rung_error *err); /* strings in a */
+/* The node of this step text below parent (0: a first step); made when there is none. Parent 0 and
+ * no text: the bare problem (depth -1), so that rollouts from it have a place; no step's parent. */
+rung_status rung_node_put(int64_t *id, rung_store *s, int64_t problem, int64_t parent,
+                          const char *text, size_t n, rung_error *err);
 /* Text of the whole prefix from the first step to this node, appended to b. */
 rung_status rung_node_prefix(rung_buf *b, rung_store *s, int64_t node, rung_error *err);
 
@@ -167,6 +171,10 @@ rung_status rung_rollout_count(rung_rollout_counts *out, rung_store *s, int64_t 
 rung_status rung_rollout_have(bool *have, int32_t n_max, rung_store *s, int64_t run, int64_t node,
                               rung_error *err);
 
+/* Rollouts of a prefix, by i; strings in a. */
+rung_status rung_rollout_list(rung_rollout **out, int32_t *n, rung_arena *a, rung_store *s,
+                              int64_t run, int64_t node, rung_error *err);
+
 typedef struct rung_label {
     int64_t run, node;
     const char *source;      /* "mc" "truth" "human" "judge" ... */
@@ -181,6 +189,20 @@ rung_status rung_label_put(rung_store *s, const rung_label *l, bool *is_new,
  * out->source is the caller's own string, out->labeler is "". */
 rung_status rung_label_get(rung_label *out, bool *found, rung_store *s, int64_t run, int64_t node,
                            const char *source, rung_error *err);
+
+/* What a judge wrote about a trace, and the first error that it names: -1 none, RUNG_FIRST_ERROR_
+ * UNKNOWN: no verdict could be read. UNIQUE(run, trace, i): vote i. */
+typedef struct rung_critique {
+    int64_t id, run, trace;
+    int32_t i;
+    const char *critic, *text;
+    int32_t first_error;
+    const char *meta; /* JSON object; NULL = {} */
+} rung_critique;
+rung_status rung_critique_put(rung_store *s, rung_critique *c, bool *is_new, rung_error *err);
+/* Of a trace in a run (0: every run), by run and i; strings in a. */
+rung_status rung_critique_list(rung_critique **out, int32_t *n, rung_arena *a, rung_store *s,
+                               int64_t run, int64_t trace, rung_error *err);
 
 /* score: of the prefix ending at node, by a model (a row of `model`). UNIQUE(node, model): the
  * first value stays. Values that are not finite are refused here (E_INVAL), as in labels (NaN there

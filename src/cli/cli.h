@@ -49,7 +49,7 @@ typedef struct cli_value {
     cli_origin origin;
 } cli_value;
 
-enum { CLI_MAX_GROUPS = 6, CLI_MAX_VALUES = 64 };
+enum { CLI_MAX_GROUPS = 8, CLI_MAX_VALUES = 96 };
 
 typedef struct cli_call cli_call;
 typedef rung_status (*cli_fn)(cli_call *c, rung_error *err);

@@ -1,19 +1,10 @@
-/* rung label mc | truth | show */
-#include "cli/session.h"
+/* rung label truth | show; counting labels for all labelers */
+#include "cli/label_common.h"
 #include "rung/label.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const cli_opt mc_opts[] = {
-    OPT_INT("k", "8", "ROLLOUTS", 1, 100000, CLI_KEY, "rollouts from each prefix"),
-    OPT_INT("traces-per-problem", "0", "N", 0, CLI_INT_MAX, CLI_KEY,
-            "label only the first, 0 = all"),
-    OPT_BOOL("stop-at-zero", "false", CLI_KEY,
-             "no rollouts after the first step from which none is correct"),
-    OPT_NAME,
-};
-const cli_group cli_label_mc_group = CLI_GROUP_OF("labels", mc_opts);
 static const cli_opt truth_opts[] = {OPT_NAME};
 const cli_group cli_label_truth_group = CLI_GROUP_OF("labels", truth_opts);
 static const cli_opt show_opts[] = {
@@ -25,13 +16,7 @@ const cli_group cli_label_show_group = CLI_GROUP_OF("show", show_opts);
 
 /* ---- counting and showing */
 
-typedef struct census {
-    int64_t n_steps, n_labels, n_good, n_bad, n_unknown, n_known, n_c;
-    double soft;
-    int64_t n_soft;
-} census;
-
-static void count(census *z, const rung_label *l) {
+static void count(cli_label_census *z, const rung_label *l) {
     z->n_labels++;
     z->n_good += l->hard == 1;
     z->n_bad += l->hard == 0;
@@ -81,8 +66,8 @@ static rung_status print_step(cli_call *c, cli_table *table, const rung_trace *t
 }
 
 /* Labels at the step ends of the traces in f; print = a row each. */
-static rung_status walk(census *z, cli_call *c, rung_store *s, const rung_filter *f, int64_t run,
-                        const char *source, cli_table *table, rung_error *err) {
+static rung_status walk(cli_label_census *z, cli_call *c, rung_store *s, const rung_filter *f,
+                        int64_t run, const char *source, cli_table *table, rung_error *err) {
     rung_iter *it = NULL;
     const rung_trace *t;
     rung_status st;
@@ -104,8 +89,13 @@ static rung_status walk(census *z, cli_call *c, rung_store *s, const rung_filter
     return st == RUNG_DONE ? RUNG_OK : st;
 }
 
-static void report(cli_call *c, const census *z, const rung_run *run, const char *source,
-                   const cli_engine *e, double t0) {
+rung_status cli_label_count(cli_label_census *z, rung_store *s, const rung_filter *f, int64_t run,
+                            const char *source, rung_error *err) {
+    return walk(z, NULL, s, f, run, source, NULL, err);
+}
+
+void cli_label_report(cli_call *c, const cli_label_census *z, const rung_run *run,
+                      const char *source) {
     rung_buf_printf(&c->summary,
                     "%lld of %lld steps labelled by %s: %lld right, %lld wrong; %lld of %lld known "
                     "outcomes correct, %lld unknown",
@@ -121,50 +111,9 @@ static void report(cli_call *c, const census *z, const rung_run *run, const char
     cli_result_real(c, "mean_soft", z->n_soft ? z->soft / (double)z->n_soft : (double)NAN);
     cli_result_int(c, "n_known", z->n_known);
     cli_result_int(c, "n_unknown", z->n_unknown);
-    if (c->tokens) cli_result_int(c, "tokens", c->tokens);
-    if (e && e->weights[0]) cli_result_str(c, "weights", e->weights);
-    if (e) cli_ledger_result(c, e);
-    cli_result_close(c, t0);
 }
 
 /* ---- commands */
-
-rung_status cli_label_mc(cli_call *c, rung_error *err) {
-    rung_mc_opts o = RUNG_MC_OPTS_INIT;
-    rung_store *s;
-    cli_engine e = {0};
-    rung_run run = {0};
-    census z;
-    double t0 = rung_now();
-    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
-    RUNG_TRY(cli_need(c, "run", "--run names the sampling run whose steps are labelled", err));
-    RUNG_TRY(cli_filter(&o.traces, c, s, err));
-    RUNG_TRY(cli_sampling(&o.sampling, c, err));
-    RUNG_TRY(cli_engine_open(&e, c, err));
-    o.k = (int32_t)cli_int(c, "k");
-    o.max_tok = (int32_t)cli_int(c, "max-tokens");
-    o.seed = (uint64_t)cli_int(c, "seed");
-    o.system = cli_str(c, "system");
-    o.suffix = cli_str(c, "suffix");
-    o.stop = cli_str(c, "stop");
-    o.stop_at_zero = cli_flag(c, "stop-at-zero");
-    o.traces_per_problem = (int32_t)cli_int(c, "traces-per-problem");
-    o.labeler = e.name;
-    rung_status st = cli_run_begin(&run, c, e.hash, err);
-    if (st == RUNG_OK) st = rung_label_mc(s, e.engine, run.id, &o, &c->app->log, err);
-    cli_engine_stats(c, &e);
-    rung_engine_stats es;
-    if (e.engine) {
-        rung_engine_get_stats(&es, e.engine);
-        c->tokens = es.n_generated;
-    }
-    st = cli_ledger_keep(c, &e, &run, st, err);
-    if (st == RUNG_OK) st = rung_run_finish(s, run.id, err);
-    if (st == RUNG_OK) st = walk(&z, c, s, &o.traces, run.id, "mc", NULL, err);
-    if (st == RUNG_OK) report(c, &z, &run, "mc", &e, t0);
-    cli_engine_close(&e);
-    return st;
-}
 
 rung_status cli_label_truth(cli_call *c, rung_error *err) {
     rung_store *s;
@@ -189,7 +138,7 @@ rung_status cli_label_show(cli_call *c, rung_error *err) {
                                        "c",       "n",     "unknown", "text"};
     rung_store *s;
     rung_filter f;
-    census z;
+    cli_label_census z;
     int64_t run = 0;
     cli_table table;
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
@@ -205,7 +154,8 @@ rung_status cli_label_show(cli_call *c, rung_error *err) {
     else
         rung_buf_clear(&table.cells);
     if (st != RUNG_OK) return st;
-    report(c, &z, NULL, source, NULL, 0);
+    cli_label_report(c, &z, NULL, source);
+    cli_result_close(c, 0);
     if (!c->app->json) {
         RUNG_TRY(cli_outf(c->app, err, "%s\n", c->summary.data));
         rung_buf_reset(&c->summary);

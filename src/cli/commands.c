@@ -1,15 +1,17 @@
 /* The table of commands. */
 #include "cli/cmds.h"
+#include "cli/label_common.h"
 #include <stdio.h>
 #include <string.h>
 
 #define ROW(noun, verb, id, args, help, example, measuring, ...)                                   \
     {noun, verb, args, help, example, {__VA_ARGS__ & cli_global_group}, cli_##id, measuring},
-#define OWN(id) &cli_##id##_group,
-#define PICK    &cli_problem_filter_group,
-#define FILTER  &cli_filter_group,
-#define ENGINE  &cli_engine_group, &cli_prompt_group,
-#define DRAWS   &cli_sampling_group,
+#define OWN(id)  &cli_##id##_group,
+#define PICK     &cli_problem_filter_group,
+#define FILTER   &cli_filter_group,
+#define ENGINE   &cli_engine_group, &cli_prompt_group,
+#define ROLLOUTS &cli_rollout_group,
+#define DRAWS    &cli_sampling_group,
 
 /* clang-format off */
 static const cli_cmd commands[] = {
@@ -35,7 +37,7 @@ static const cli_cmd commands[] = {
     ROW("label", "mc", label_mc, "",
         "label steps by Monte-Carlo rollouts from each prefix (Math-Shepherd)",
         "label mc --run pool --policy models/tiny.gguf --k 8 --name mc", true,
-        OWN(label_mc) FILTER DRAWS ENGINE)
+        OWN(label_mc) ROLLOUTS FILTER DRAWS ENGINE)
     ROW("label", "truth", label_truth, "",
         "label steps from the first error that the world or a person gave",
         "label truth --run pool", false, OWN(label_truth) FILTER)

@@ -1,4 +1,4 @@
-/* rollout, label, score: what is known about a step. */
+/* rollout, label, score: what is known about a step; critique: what a judge says of a trace. */
 #include "store/store_impl.h"
 
 #include <math.h>
@@ -64,6 +64,50 @@ rung_status rung_rollout_have(bool *have, int32_t n_max, rung_store *s, int64_t 
     rung_status code;
     while ((code = store_step(s, st, err, "read rollouts")) == RUNG_OK)
         have[sqlite3_column_int64(st, 0)] = true;
+    return code == RUNG_DONE ? RUNG_OK : code;
+}
+
+static rung_status rollout_row(rung_rollout *r, rung_arena *a, sqlite3_stmt *st, rung_error *err) {
+    *r = (rung_rollout){
+        .id = sqlite3_column_int64(st, 0),
+        .i = sqlite3_column_int(st, 1),
+        .verdict = (rung_verdict)sqlite3_column_int(st, 2),
+        .n_tok = sqlite3_column_int(st, 3),
+        .logprob =
+            sqlite3_column_type(st, 4) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(st, 4),
+        .text = store_text(a, st, 5),
+        .answer = store_text(a, st, 6),
+        .rule = store_text(a, st, 7),
+        .reason = store_text(a, st, 8),
+        .stop = store_text(a, st, 9),
+    };
+    return r->text && r->answer && r->rule && r->reason && r->stop
+               ? RUNG_OK
+               : rung_fail(err, RUNG_E_NOMEM, "no memory for a rollout");
+}
+
+rung_status rung_rollout_list(rung_rollout **out, int32_t *n, rung_arena *a, rung_store *s,
+                              int64_t run, int64_t node, rung_error *err) {
+    rung_rollout_counts count;
+    RUNG_TRY(rung_rollout_count(&count, s, run, node, err));
+    *n = 0;
+    *out = rung_arena_alloc(a, ((size_t)count.n + 1) * sizeof **out);
+    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d rollouts", count.n);
+    sqlite3_stmt *st = NULL;
+    RUNG_TRY(store_sql(&st, s,
+                       "SELECT id, i, verdict, n_tok, logprob, text, answer, rule, reason, stop"
+                       " FROM rollout WHERE run=? AND node=? ORDER BY i",
+                       err));
+    store_bind(st, "ii", run, node);
+    rung_status code;
+    while ((code = store_step(s, st, err, "read rollouts")) == RUNG_OK && *n < count.n) {
+        rung_rollout *r = &(*out)[(*n)++];
+        code = rollout_row(r, a, st, err);
+        r->run = run;
+        r->node = node;
+        if (code != RUNG_OK) break;
+    }
+    sqlite3_reset(st);
     return code == RUNG_DONE ? RUNG_OK : code;
 }
 
@@ -153,4 +197,62 @@ rung_status rung_score_count(int64_t *n, rung_store *s, int64_t model, rung_erro
     *n = 0;
     return store_get_i64(n, &found, s, err, "count scores",
                          "SELECT count(*) FROM score WHERE model=?", "i", model);
+}
+
+/* --- critique --------------------------------------------------------------------------------- */
+
+rung_status rung_critique_put(rung_store *s, rung_critique *c, bool *is_new, rung_error *err) {
+    if (c->first_error < RUNG_FIRST_ERROR_UNKNOWN || !c->critic || !c->text)
+        return rung_fail(err, RUNG_E_INVAL, "critique %d of trace %lld: no critic, text or claim",
+                         c->i, (long long)c->trace);
+    int64_t n = 0;
+    bool found = false;
+    RUNG_TRY(store_unit_begin(s, err));
+    rung_status st =
+        store_run(&n, s, err, "put a critique",
+                  "INSERT INTO critique(run, trace, i, critic, text, first_error, meta)"
+                  " VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(run, trace, i) DO NOTHING",
+                  "iiittit", c->run, c->trace, (int64_t)c->i, c->critic, c->text,
+                  (int64_t)c->first_error, c->meta ? c->meta : "{}");
+    if (st == RUNG_OK)
+        st = store_get_i64(&c->id, &found, s, err, "put a critique",
+                           "SELECT id FROM critique WHERE run=? AND trace=? AND i=?", "iii", c->run,
+                           c->trace, (int64_t)c->i);
+    if (is_new) *is_new = n == 1;
+    return store_unit_end(s, st, err);
+}
+
+rung_status rung_critique_list(rung_critique **out, int32_t *n, rung_arena *a, rung_store *s,
+                               int64_t run, int64_t trace, rung_error *err) {
+    int64_t n_rows = 0;
+    bool found;
+    *n = 0;
+    RUNG_TRY(store_get_i64(&n_rows, &found, s, err, "count critiques",
+                           "SELECT count(*) FROM critique WHERE trace=?1 AND (?2=0 OR run=?2)",
+                           "ii", trace, run));
+    *out = rung_arena_alloc(a, ((size_t)n_rows + 1) * sizeof **out);
+    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for critiques");
+    sqlite3_stmt *st = NULL;
+    RUNG_TRY(store_sql(&st, s,
+                       "SELECT id, run, i, critic, text, first_error, meta FROM critique"
+                       " WHERE trace=?1 AND (?2=0 OR run=?2) ORDER BY run, i",
+                       err));
+    store_bind(st, "ii", trace, run);
+    rung_status code;
+    while ((code = store_step(s, st, err, "read critiques")) == RUNG_OK && *n < n_rows) {
+        rung_critique *c = &(*out)[(*n)++];
+        *c = (rung_critique){.id = sqlite3_column_int64(st, 0),
+                             .run = sqlite3_column_int64(st, 1),
+                             .trace = trace,
+                             .i = sqlite3_column_int(st, 2),
+                             .critic = store_text(a, st, 3),
+                             .text = store_text(a, st, 4),
+                             .first_error = sqlite3_column_int(st, 5),
+                             .meta = store_text(a, st, 6)};
+        if (!c->critic || !c->text || !c->meta)
+            code = rung_fail(err, RUNG_E_NOMEM, "no memory for a critique");
+        if (code != RUNG_OK) break;
+    }
+    sqlite3_reset(st);
+    return code == RUNG_DONE ? RUNG_OK : code;
 }

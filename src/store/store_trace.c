@@ -90,6 +90,39 @@ static rung_status put_node(int64_t *id, rung_store *s, int64_t problem, int64_t
     return RUNG_OK;
 }
 
+static rung_status node_below(int64_t *id, rung_store *s, int64_t problem, int64_t parent,
+                              const char *text, size_t n, rung_buf *scratch, rung_error *err) {
+    unsigned char path[PATH_BYTES] = {0};
+    int32_t depth = n > 0 || parent ? 0 : -1; /* nothing below nothing: the bare problem */
+    if (parent) {
+        sqlite3_stmt *st = NULL;
+        RUNG_TRY(store_sql(&st, s, "SELECT path, depth FROM node WHERE id=? AND problem=?", err));
+        store_bind(st, "ii", parent, problem);
+        rung_status code = store_step(s, st, err, "read a node");
+        if (code == RUNG_DONE)
+            return rung_fail(err, RUNG_E_NOT_FOUND, "problem %lld has no node %lld",
+                             (long long)problem, (long long)parent);
+        if (code != RUNG_OK) return code;
+        const void *of = sqlite3_column_blob(st, 0);
+        if (of && sqlite3_column_bytes(st, 0) == PATH_BYTES) memcpy(path, of, PATH_BYTES);
+        depth = sqlite3_column_int(st, 1) + 1;
+        sqlite3_reset(st);
+    }
+    RUNG_TRY(path_of(path, path, text, n, scratch, err));
+    return put_node(id, s, problem, parent, depth, path, text, n, err);
+}
+
+rung_status rung_node_put(int64_t *id, rung_store *s, int64_t problem, int64_t parent,
+                          const char *text, size_t n, rung_error *err) {
+    rung_buf scratch;
+    rung_buf_init(&scratch, 0);
+    rung_status st = store_unit_begin(s, err);
+    if (st == RUNG_OK)
+        st = store_unit_end(s, node_below(id, s, problem, parent, text, n, &scratch, err), err);
+    rung_buf_clear(&scratch);
+    return st;
+}
+
 rung_status rung_node_get(rung_node *out, rung_arena *a, rung_store *s, int64_t id,
                           rung_error *err) {
     memset(out, 0, sizeof *out);

@@ -1,0 +1,154 @@
+/* rung label mc: the labelers that rest on rollouts, and their options. */
+#include "cli/label_common.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char *stopping_at(size_t i) {
+    return rung_stopping_name((rung_stopping)i);
+}
+
+static const cli_opt rollout_opts[] = {
+    OPT_INT("k", "8", "ROLLOUTS", 1, 100000, CLI_KEY, "rollouts from each prefix, at most"),
+    OPT_NAMES(
+        "stopping", "fixed", stopping_at, CLI_KEY,
+        "when a prefix has had enough: fixed = all K; exact = when the rest cannot change the "
+        "label; confidence = or a bound that holds at every look says so; width = when the "
+        "bound is narrow"),
+    OPT_REAL("theta", "0", "SHARE", 0, 0.999999, CLI_KEY,
+             "a step is right when more than this share of the known outcomes is correct"),
+    OPT_REAL("level", "0.95", "0..1", 0.5, 0.999999, CLI_KEY, "confidence of the bound"),
+    OPT_REAL("margin", "0", "SHARE", 0, 1, CLI_KEY,
+             "stopping confidence: a bound below theta + margin settles \"wrong\""),
+    OPT_REAL("width", "0.3", "SHARE", 0.001, 1, CLI_KEY, "stopping width: how narrow"),
+    OPT_INT("budget-tokens", "0", "TOKENS", 0, 1e15, CLI_KEY,
+            "tokens of all rollouts used, 0 = no limit"),
+    OPT_INT("problem-tokens", "0", "TOKENS", 0, 1e15, CLI_KEY,
+            "tokens of the rollouts used for a problem, 0 = no limit"),
+    OPT_BOOL("allocate", "false", CLI_KEY,
+             "the next rollout goes where it is likeliest to change a label, per token"),
+    OPT_BOOL("eager", "false", CLI_KEY,
+             "a label that is settled cancels its rollouts under way: cheaper, but counts vary"),
+    OPT_BOOL("share", "true", CLI_KEY,
+             "keep the rollouts where every labeler that samples alike finds them"),
+    OPT_INT("traces-per-problem", "0", "N", 0, CLI_INT_MAX, CLI_KEY,
+            "label only the first, 0 = all"),
+};
+const cli_group cli_rollout_group = CLI_GROUP_OF("rollouts", rollout_opts);
+
+rung_status cli_rollout_opts(rung_mc_opts *o, cli_engine *e, cli_call *c, rung_store *s,
+                             rung_error *err) {
+    RUNG_TRY(cli_need(c, "run", "--run names the sampling run whose steps are labelled", err));
+    RUNG_TRY(cli_filter(&o->traces, c, s, err));
+    RUNG_TRY(cli_sampling(&o->sampling, c, err));
+    RUNG_TRY(cli_engine_open(e, c, err));
+    o->k = (int32_t)cli_int(c, "k");
+    o->max_tok = (int32_t)cli_int(c, "max-tokens");
+    o->seed = (uint64_t)cli_int(c, "seed");
+    o->system = cli_str(c, "system");
+    o->suffix = cli_str(c, "suffix");
+    o->stop = cli_str(c, "stop");
+    o->traces_per_problem = (int32_t)cli_int(c, "traces-per-problem");
+    o->labeler = e->name;
+    rung_stopping_find(&o->stopping, cli_str(c, "stopping"));
+    o->theta = cli_real(c, "theta");
+    o->level = cli_real(c, "level");
+    o->margin = cli_real(c, "margin");
+    o->width = cli_real(c, "width");
+    o->budget_tok = cli_int(c, "budget-tokens");
+    o->problem_tok = cli_int(c, "problem-tokens");
+    o->allocate = cli_flag(c, "allocate");
+    o->eager = cli_flag(c, "eager");
+    return RUNG_OK;
+}
+
+/* What decides about a rollout's draws and nothing else: who, how, from which prompt, the seed. */
+rung_status cli_rollouts_of(int64_t *run, cli_call *c, const cli_engine *e, rung_error *err) {
+    static const char *const names[] = {"api",
+                                        "chat-template",
+                                        "exact",
+                                        "frequency-penalty",
+                                        "grammar",
+                                        "logit-bias",
+                                        "max-tokens",
+                                        "min-p",
+                                        "penalty-last-n",
+                                        "presence-penalty",
+                                        "remote-model",
+                                        "repeat-penalty",
+                                        "stop",
+                                        "suffix",
+                                        "system",
+                                        "temperature",
+                                        "temperature-first",
+                                        "top-k",
+                                        "top-p",
+                                        "weights"};
+    *run = 0;
+    if (!cli_flag(c, "share")) return RUNG_OK;
+    rung_buf config;
+    rung_buf_init(&config, 1u << 20);
+    rung_buf_str(&config, "{\"model\":");
+    rung_buf_json_str(&config, e->hash, strlen(e->hash));
+    for (size_t i = 0; i < CLI_N(names); i++) {
+        const cli_value *v = cli_value_find(c, names[i]);
+        if (!v || !*v->text) continue;
+        rung_buf_printf(&config, ",\"%s\":", names[i]);
+        rung_buf_json_str(&config, v->text, strlen(v->text));
+    }
+    rung_buf_str(&config, "}");
+    rung_status st = rung_buf_check(&config, err);
+    rung_run pool = {
+        .kind = "rollouts", .config = config.data, .seed = (uint64_t)cli_int(c, "seed")};
+    if (st == RUNG_OK) st = rung_run_begin(c->app->store, &pool, err);
+    if (st == RUNG_OK && !pool.finished_ms) st = rung_run_finish(c->app->store, pool.id, err);
+    *run = pool.id;
+    rung_buf_clear(&config);
+    return st;
+}
+
+rung_status cli_label_end(cli_call *c, cli_engine *e, rung_run *run, const rung_filter *traces,
+                          const char *source, double t0, rung_status st, rung_error *err) {
+    rung_store *s = c->app->store;
+    cli_label_census z;
+    rung_engine_stats es;
+    cli_engine_stats(c, e);
+    if (e->engine) {
+        rung_engine_get_stats(&es, e->engine);
+        c->tokens = es.n_generated;
+    }
+    st = cli_ledger_keep(c, e, run, st, err);
+    if (st == RUNG_OK) st = rung_run_finish(s, run->id, err);
+    if (st == RUNG_OK) st = cli_label_count(&z, s, traces, run->id, source, err);
+    if (st == RUNG_OK) {
+        cli_label_report(c, &z, run, source);
+        if (c->tokens) cli_result_int(c, "tokens", c->tokens);
+        if (e->weights[0]) cli_result_str(c, "weights", e->weights);
+        cli_ledger_result(c, e);
+        cli_result_close(c, t0);
+    }
+    cli_engine_close(e);
+    return st;
+}
+
+/* ---- mc */
+
+static const cli_opt mc_opts[] = {
+    OPT_BOOL("stop-at-zero", "false", CLI_KEY, "no rollouts after the first step that is wrong"),
+    OPT_NAME,
+};
+const cli_group cli_label_mc_group = CLI_GROUP_OF("labels", mc_opts);
+
+rung_status cli_label_mc(cli_call *c, rung_error *err) {
+    rung_mc_opts o = RUNG_MC_OPTS_INIT;
+    rung_store *s;
+    cli_engine e = {0};
+    rung_run run = {0};
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    rung_status st = cli_rollout_opts(&o, &e, c, s, err);
+    o.stop_at_zero = cli_flag(c, "stop-at-zero");
+    if (st == RUNG_OK) st = cli_run_begin(&run, c, e.hash, err);
+    if (st == RUNG_OK) st = cli_rollouts_of(&o.rollouts, c, &e, err);
+    if (st == RUNG_OK) st = rung_label_mc(s, e.engine, run.id, &o, &c->app->log, err);
+    return cli_label_end(c, &e, &run, &o.traces, "mc", t0, st, err);
+}
