@@ -39,7 +39,7 @@ rung_verdict rung_code_reason_verdict(rung_code_reason r);
 
 /* Limits of one program; 0 = the default in brackets. */
 typedef struct rung_code_limits {
-    double wall_s;      /* of one test [10] */
+    double wall_s;      /* of one test or session block [10] */
     double cpu_s;       /* of one test, all threads [5] */
     uint64_t memory;    /* address space of a process, resident bytes of all of them [512 MiB] */
     uint64_t output;    /* bytes of standard output and error per test [1 MiB] */
@@ -134,6 +134,64 @@ typedef rung_status (*rung_code_done_fn)(size_t i, const rung_code_result *r, vo
                                          rung_error *err);
 rung_status rung_code_check_many(rung_sandbox *s, rung_code_next_fn next, rung_code_done_fn done,
                                  void *ud, rung_error *err);
+
+/* ---- a tool session: one namespace that lives over the blocks of one solution
+ *
+ * A session holds a box of its sandbox until it is freed; checks go on in the other boxes. A block
+ * that raises leaves the namespace as it is; one over its time or output is interrupted and the
+ * namespace lives on; one that cannot be interrupted, or takes too much memory, ends it. */
+typedef struct rung_code_session rung_code_session;
+typedef struct rung_session_opts {
+    size_t struct_size;
+    rung_code_limits limits; /* of a block; 0 = the sandbox's */
+    bool replay;             /* an ended namespace is rebuilt before the next block runs */
+} rung_session_opts;
+#define RUNG_SESSION_OPTS_INIT                                                                     \
+    { .struct_size = sizeof(rung_session_opts) }
+typedef struct rung_block_result { /* strings: until the session's next call */
+    rung_code_reason reason;       /* PASSED: ran to its end */
+    char detail[320];
+    const char *out, *errs, *value; /* printed; value: repr of a last expression, "" none */
+    size_t n_out, n_errs, n_value;
+    bool alive;        /* false: the namespace is gone; the next block begins a new one */
+    size_t n_replayed; /* blocks run again before this one */
+    double wall_s, cpu_s;
+} rung_block_result;
+/* E_LIMIT when every box is held. */
+rung_status rung_code_session_new(rung_code_session **out, rung_sandbox *s,
+                                  const rung_session_opts *opts, rung_error *err);
+void rung_code_session_free(rung_code_session *s); /* before its sandbox */
+/* OK whatever became of the block. limits: NULL = the session's (wall_s and cpu_s count). */
+rung_status rung_code_session_run(rung_block_result *out, rung_code_session *s, const char *block,
+                                  size_t n, const rung_code_limits *limits, rung_error *err);
+/* A new namespace, and in it every block again that did not end one, in order, output dropped. A
+ * block that ends it now is left out from now on. *n_run (NULL allowed): blocks run again. */
+rung_status rung_code_session_rebuild(size_t *n_run, rung_code_session *s, rung_error *err);
+rung_status rung_code_session_reset(rung_code_session *s, rung_error *err); /* new and empty */
+
+/* ---- one line of a Python program rewritten (labels.md 7), candidates only: tests label them */
+typedef struct rung_code_rewrite {
+    int32_t line;          /* 1-based */
+    const char *mode, *op; /* "mutate" | "refactor"; "operator" "constant" "variable" ... */
+    const char *text;      /* the new line */
+    size_t begin, end;     /* bytes of the program that `with` takes the place of */
+    const char *with;
+} rung_code_rewrite;
+typedef struct rung_rewrite_opts {
+    size_t struct_size;
+    uint64_t seed;       /* which ones, when there are more than per_line */
+    uint32_t per_line;   /* of each mode; 0 = all */
+    uint32_t first_line; /* lines before it stay as they are; 0 = from the first */
+} rung_rewrite_opts;
+#define RUNG_REWRITE_OPTS_INIT                                                                     \
+    { .struct_size = sizeof(rung_rewrite_opts) }
+/* *out[*n], by line, in a. E_FORMAT: not a Python program, or too long to parse in the limits. */
+rung_status rung_code_rewrites(rung_code_rewrite **out, size_t *n, rung_arena *a, rung_sandbox *s,
+                               const char *program, size_t n_program, const rung_rewrite_opts *opts,
+                               rung_error *err);
+/* The rewritten program, NUL-terminated, in a; NULL: out of memory. */
+char *rung_code_rewrite_apply(rung_arena *a, const char *program, size_t n_program,
+                              const rung_code_rewrite *r);
 
 /* A JSON row -> job, strings in a: HumanEval (prompt, entry_point, test, completion or
  * canonical_solution), MBPP (test_list, code or completion, test_setup_code) or our own (docs/

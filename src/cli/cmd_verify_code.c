@@ -10,14 +10,6 @@ static const cli_opt code_opts[] = {
         "file", "", CLI_KEY,
         "JSON lines: a program and its tests each (HumanEval, MBPP or docs/verifiers.md); - is "
         "standard input"),
-    OPT_CHOICE(
-        "sandbox", "bwrap", "bwrap|limits", CLI_KEY,
-        "walls: bubblewrap, or without namespaces (weaker: only where bubblewrap cannot run)"),
-    OPT_REAL("wall", "10", "S", 0.1, 3600, CLI_KEY, "seconds of one test"),
-    OPT_REAL("cpu", "5", "S", 0.1, 3600, CLI_KEY, "CPU seconds of one test"),
-    OPT_INT("memory", "512", "MIB", 32, 65536, CLI_KEY, "memory of one program"),
-    OPT_INT("output", "1024", "KIB", 1, 65536, CLI_KEY, "what one test may print"),
-    OPT_INT("boxes", "0", "N", 0, 64, CLI_FREE, "programs at once; 0: one per core"),
     OPT_BOOL("each", "false", CLI_KEY, "say how every test of a program went, too"),
 };
 const cli_group cli_verify_code_group = CLI_GROUP_OF("code", code_opts);
@@ -169,17 +161,6 @@ static rung_status job_done(size_t i, const rung_code_result *res, void *ud, run
     return print_ready(w, err);
 }
 
-static rung_status open_sandbox(rung_sandbox **sb, const cli_call *c, rung_error *err) {
-    rung_sandbox_opts o = RUNG_SANDBOX_OPTS_INIT;
-    if (strcmp(cli_str(c, "sandbox"), "limits") == 0) o.mode = RUNG_SANDBOX_LIMITS;
-    o.n_boxes = (uint32_t)cli_int(c, "boxes");
-    o.limits.wall_s = cli_real(c, "wall");
-    o.limits.cpu_s = cli_real(c, "cpu");
-    o.limits.memory = (uint64_t)cli_int(c, "memory") << 20;
-    o.limits.output = (uint64_t)cli_int(c, "output") << 10;
-    return rung_sandbox_new(sb, &o, err);
-}
-
 static void result_object(cli_call *c, const work *w, double t0) {
     cli_result_open(c, NULL);
     cli_result_int(c, "n", w->n[0] + w->n[1] + w->n[2]);
@@ -202,12 +183,9 @@ rung_status cli_verify_code(cli_call *c, rung_error *err) {
     double t0 = rung_now();
     rung_status st = RUNG_OK;
     if (!w->path) st = rung_fail(err, RUNG_E_INVAL, "needs a file of JSON lines, or -");
-    if (st == RUNG_OK) st = open_sandbox(&sb, c, err);
+    if (st == RUNG_OK) st = cli_sandbox(&sb, c, err);
     if (st == RUNG_OK) st = rung_jsonl_open(&w->in, w->path, 0, err);
-    if (st == RUNG_OK) {
-        cli_say(c->app, "sandbox: %s", rung_sandbox_describe_view(sb));
-        st = rung_code_check_many(sb, next_job, job_done, w, err);
-    }
+    if (st == RUNG_OK) st = rung_code_check_many(sb, next_job, job_done, w, err);
     if (st == RUNG_OK) st = print_ready(w, err);
     if (st == RUNG_OK) {
         result_object(c, w, t0);

@@ -36,6 +36,8 @@
     X(model_compare)                                                                               \
     X(model_calibrate)                                                                             \
     X(verify_code)                                                                                 \
+    X(verify_session)                                                                              \
+    X(verify_rewrite)                                                                              \
     X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
     X(verify_math)                                                                                 \

@@ -12,6 +12,7 @@
 #define ENGINE   &cli_engine_group, &cli_prompt_group,
 #define ROLLOUTS &cli_rollout_group,
 #define DRAWS    &cli_sampling_group,
+#define SANDBOX  &cli_sandbox_group,
 
 /* clang-format off */
 static const cli_cmd commands[] = {
@@ -124,7 +125,13 @@ static const cli_cmd commands[] = {
         "verify math --gold '2\\sqrt{3}' --answer '\\sqrt{12}'", false, OWN(verify_math))
     ROW("verify", "code", verify_code, "file",
         "programs against their tests, in a sandbox: JSON lines of HumanEval, MBPP or rung's own",
-        "verify code samples.jsonl --json", true, OWN(verify_code))
+        "verify code samples.jsonl --json", true, OWN(verify_code) SANDBOX)
+    ROW("verify", "session", verify_session, "file",
+        "a Python namespace that lives over many blocks: JSON lines in, a line out for each",
+        "verify session blocks.jsonl --replay", false, OWN(verify_session) SANDBOX)
+    ROW("verify", "rewrite", verify_rewrite, "file",
+        "rewrite one line of a right program at a time; its tests label every rewrite",
+        "verify rewrite HumanEval.jsonl --per-line 2 --json", true, OWN(verify_rewrite) SANDBOX)
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))

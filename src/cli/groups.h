@@ -37,6 +37,7 @@ extern const cli_group cli_filter_group;         /* which problems and traces */
 extern const cli_group cli_engine_group;         /* who speaks */
 extern const cli_group cli_sampling_group;       /* how tokens are drawn */
 extern const cli_group cli_prompt_group;         /* what the model sees */
+extern const cli_group cli_sandbox_group;        /* where programs run; sandbox.c */
 
 /* Registries as option values. */
 const char *cli_names_worlds(size_t i);

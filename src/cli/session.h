@@ -3,6 +3,7 @@
 #define RUNG_SRC_CLI_SESSION_H
 #include "cli/cmds.h"
 #include "rung/bench.h"
+#include "rung/code.h"
 #include "rung/model.h"
 
 typedef struct cli_engine {
@@ -32,6 +33,9 @@ rung_status cli_model_lookup(int64_t *id, cli_call *c, rung_store *s, const char
                              const char *kind, rung_error *err);
 /* Counts over the traces of f: n, correct, wrong, unknown, tokens, steps. */
 rung_status cli_trace_tally(int64_t out[6], rung_store *s, const rung_filter *f, rung_error *err);
+
+/* From the options of the sandbox group, said aloud. sandbox.c */
+rung_status cli_sandbox(rung_sandbox **out, const cli_call *c, rung_error *err);
 
 /* ---- ledger.c */
 void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine did */

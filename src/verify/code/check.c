@@ -2,7 +2,6 @@
  * loop, no threads. */
 #include "verify/code/compare.h"
 #include "verify/code/pool.h"
-#include "verify/code/wire.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -286,7 +285,7 @@ static rung_status fill(loop *l, rung_code_next_fn next, rung_code_done_fn done,
                         rung_error *err) {
     for (size_t k = 0; k < l->sb->n_boxes && !l->no_more; k++) {
         slot *s = &l->slot[k];
-        while (!s->used && !l->no_more && !l->sb->box[k].busy) {
+        while (!s->used && !l->no_more && !l->sb->held[k] && !l->sb->box[k].busy) {
             *s = (slot){.wire = {.fd = -1}};
             rung_status st = next(&s->job, l->i_next, ud, err);
             if (st == RUNG_DONE) {
@@ -311,6 +310,7 @@ static bool wait_for_boxes(loop *l) {
     for (size_t k = 0; k < l->sb->n_boxes; k++) {
         slot *s = &l->slot[k];
         box *b = &l->sb->box[k];
+        if (l->sb->held[k]) continue;
         if (s->used) {
             p[n++] = (struct pollfd){s->wire.fd,
                                      (short)(POLLIN | (wire_unsent(&s->wire) ? POLLOUT : 0)), 0};
@@ -329,6 +329,7 @@ static rung_status step(loop *l, rung_code_done_fn done, void *ud, rung_error *e
     for (size_t k = 0; k < l->sb->n_boxes; k++) {
         slot *s = &l->slot[k];
         box *b = &l->sb->box[k];
+        if (l->sb->held[k]) continue;
         if (b->busy && !box_settle(b)) {
             if (s->used) read_results(s, b);
             if (s->used && !s->ended) give_up(s, "the sandbox ended");
@@ -352,6 +353,9 @@ rung_status rung_code_check_many(rung_sandbox *sb, rung_code_next_fn next, rung_
     loop *l = rung_calloc(1, sizeof *l);
     if (!l) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     l->sb = sb;
+    size_t n_free = 0;
+    for (size_t k = 0; k < sb->n_boxes; k++) n_free += !sb->held[k];
+    if (n_free == 0) st = rung_fail(err, RUNG_E_MISUSE, "every box is held by a session");
     while (st == RUNG_OK) {
         st = fill(l, next, done, ud, err);
         if (st != RUNG_OK) break;

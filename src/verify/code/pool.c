@@ -142,3 +142,23 @@ rung_status pool_ready(rung_sandbox *s, size_t i, rung_error *err) {
     }
     return box_start(b, &s->opts, err);
 }
+
+rung_status pool_answer(yyjson_doc **doc, const char **blob, size_t *n_blob, wire *w, const box *b,
+                        double seconds, rung_error *err) {
+    double end = rung_now() + seconds;
+    for (;;) {
+        rung_status st = wire_next(doc, blob, n_blob, w, err);
+        if (st != RUNG_DONE) return st;
+        if (w->ended) {
+            char words[200];
+            box_last_words(words, b);
+            return rung_fail(err, RUNG_E_SANDBOX, "the sandbox ended: %s", words);
+        }
+        double left = end - rung_now();
+        if (left <= 0) return rung_fail(err, RUNG_E_SANDBOX, "no answer of the sandbox in time");
+        struct pollfd p = {w->fd, (short)(POLLIN | (wire_unsent(w) ? POLLOUT : 0)), 0};
+        (void)poll(&p, 1, left < 60 ? (int)(left * 1000) + 1 : 60000);
+        wire_push(w);
+        wire_pull(w);
+    }
+}

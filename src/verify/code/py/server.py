@@ -1,4 +1,4 @@
-# ---- part 6: the server
+# ---- part 7: the server
 
 PRELOAD = ("ast abc array bisect calendar cmath collections.abc contextlib copy csv dataclasses "
            "datetime decimal enum fractions functools hashlib heapq inspect itertools json math "

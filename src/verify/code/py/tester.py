@@ -409,12 +409,20 @@ def tester_main(job):
     os.close(err_w)
     signal.signal(signal.SIGPROF, hung)
     set_tester_limits()
-    tester = AssertTester(mine, pid, [out_r, err_r], limits)
+    kind = SessionTester if head["mode"] == "session" else AssertTester
+    tester = kind(mine, pid, [out_r, err_r], limits)
     try:
         ready = tester.read()
         if ready.get("s") != "walled":
             raise BoxError(str(ready.get("e")))
-        run_tests(job, tester, TestNames(tester))
+        if head["mode"] == "tests":
+            run_tests(job, tester, TestNames(tester))
+        elif load := tester.load():
+            raise BoxError(load[1])
+        elif head["mode"] == "session":
+            answer_blocks(job, tester)
+        else:
+            answer_rewrites(job, tester)
     finally:
         tester.kill()
 
