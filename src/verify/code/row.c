@@ -89,8 +89,8 @@ static rung_status own_test(rung_code_test *t, rung_arena *a, yyjson_val *v, boo
     t->tolerance = rung_json_f64(v, "tolerance", 0.0);
     if (out) {
         t->kind = RUNG_TEST_STDIN;
-        t->n_input = yyjson_get_len(yyjson_obj_get(v, "stdin"));
-        t->input = keep(a, in ? in : "", in ? t->n_input : 0, failed);
+        t->n_input = in ? yyjson_get_len(yyjson_obj_get(v, "stdin")) : 0;
+        t->input = keep(a, in ? in : "", t->n_input, failed);
         t->n_want = yyjson_get_len(yyjson_obj_get(v, "stdout"));
         t->want = keep(a, out, t->n_want, failed);
     } else if (check) {
