@@ -21,6 +21,8 @@ enum {
     NOBODY = 65534,
     START_MS = 20000, /* a loaded machine; 60 ms on a quiet one */
     ARGV_MAX = 96,
+    OURS = 256 << 20, /* bytes of the server and the tester; 60 MiB at rest */
+    OUR_PROCESSES = 24,
     /* descriptors in the box, from here on, in this order */
     FD_CONTROL = 3,
     FD_PROGRAM_FILTER,
@@ -112,7 +114,7 @@ static bool become_nobody(void) {
            setresuid(NOBODY, NOBODY, NOBODY) == 0;
 }
 
-static void child_run(const arguments *a, const int *fd, const char *work, int log) {
+static void child_run(const arguments *a, const int *fd, const box *b) {
     static char *const env[] = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONHASHSEED=0",
                                 "HOME=/nonexistent",  "TZ=UTC",       NULL};
     int null = open("/dev/null", O_RDWR);
@@ -121,12 +123,14 @@ static void child_run(const arguments *a, const int *fd, const char *work, int l
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(log, 2) < 0 || !place(fd, 4))
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(b->log, 2) < 0 || !place(fd, 4))
         goto fail;
+    what = "entering the control group";
+    if (!cgroup_enter(&b->group)) goto fail;
     what = "giving up root";
     if (!become_nobody()) goto fail;
     what = "folder";
-    if (chdir(work ? work : "/") != 0) goto fail;
+    if (chdir(b->work ? b->work : "/") != 0) goto fail;
     what = a->v[0];
     execve(a->v[0], (char *const *)(uintptr_t)a->v, env);
 fail:
@@ -202,12 +206,13 @@ rung_status box_start(box *b, const rung_sandbox_opts *o, rung_error *err) {
     RUNG_GOTO(filter_make(&fd[3], FILTER_BOX, err));
     RUNG_GOTO(memfd_of(&b->log, "log", "", 0, err));
     RUNG_GOTO(make_work(b, o, err));
+    if (cgroup_make(&b->group)) box_limit(b, &o->limits);
     if (o->mode == RUNG_SANDBOX_BWRAP) bwrap_arguments(&a, o);
     ADD(&a, o->python, "-I", "-B",
         o->mode == RUNG_SANDBOX_BWRAP ? "/box/box.py" : "/proc/self/fd/5", number(&a, FD_CONTROL),
         number(&a, FD_PROGRAM_FILTER), o->mode == RUNG_SANDBOX_BWRAP ? "strong" : "weak");
     b->pid = fork();
-    if (b->pid == 0) child_run(&a, fd, b->work, b->log);
+    if (b->pid == 0) child_run(&a, fd, b);
     if (b->pid < 0) {
         b->pid = 0;
         st = rung_fail_errno(err, "could not fork");
@@ -245,9 +250,14 @@ void box_stop(box *b) {
     if (b->control >= 0) close(b->control);
     if (b->pidfd >= 0) close(b->pidfd);
     if (b->log >= 0) close(b->log);
+    cgroup_remove(&b->group);
     if (b->work) (void)nftw(b->work, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     rung_free(b->work);
     *b = (box){.pidfd = -1, .control = -1, .log = -1};
+}
+
+void box_limit(box *b, const rung_code_limits *l) {
+    cgroup_limit(&b->group, l->memory + l->tmp + OURS, l->processes + OUR_PROCESSES);
 }
 
 rung_status box_submit(int *job, box *b, rung_error *err) {

@@ -140,11 +140,14 @@ static void set_outcome(rung_code_outcome *o, rung_code_reason why, const char *
     snprintf(o->detail, sizeof o->detail, "%s", detail ? detail : "");
 }
 
-static void take_result(slot *s, yyjson_val *root, const char *blob, size_t n_blob) {
+static void take_result(slot *s, box *b, yyjson_val *root, const char *blob, size_t n_blob) {
     rung_code_outcome *o = &s->result.test[s->n_done];
     const rung_code_test *t = &s->job.test[s->n_done];
     set_outcome(o, reason_find(rung_json_str(root, "reason", "")),
                 rung_json_str(root, "detail", ""));
+    bool ended = o->reason == RUNG_CODE_SYSTEM || o->reason == RUNG_CODE_KILLED;
+    if (ended && cgroup_out_of_memory(&b->group))
+        set_outcome(o, RUNG_CODE_MEMORY, "all its processes together (control group)");
     o->wall_s = rung_json_f64(root, "wall", 0.0);
     o->cpu_s = rung_json_f64(root, "cpu", 0.0);
     if (t->kind == RUNG_TEST_STDIN && o->reason == RUNG_CODE_PASSED) {
@@ -164,7 +167,7 @@ static void give_up(slot *s, const char *why) {
     s->ended = true;
 }
 
-static void read_results(slot *s, const box *b) {
+static void read_results(slot *s, box *b) {
     wire_pull(&s->wire);
     while (!s->ended) {
         yyjson_doc *doc;
@@ -182,7 +185,7 @@ static void read_results(slot *s, const box *b) {
         if (failed) {
             give_up(s, failed);
         } else if (yyjson_obj_get(root, "reason")) {
-            take_result(s, root, blob, n_blob);
+            take_result(s, b, root, blob, n_blob);
             s->ended = s->n_done == s->job.n_tests;
         }
         yyjson_doc_free(doc);
@@ -254,6 +257,8 @@ static rung_status slot_begin(slot *s, rung_sandbox *sb, size_t i_box, rung_erro
         return RUNG_OK;
     }
     RUNG_TRY(pool_ready(sb, i_box, err));
+    box_limit(b, &l);
+    (void)cgroup_out_of_memory(&b->group);
     RUNG_TRY(put_job(s, sb, b, &l, err));
     RUNG_TRY(box_submit(&fd, b, err));
     s->wire.fd = fd;

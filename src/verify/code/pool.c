@@ -110,9 +110,9 @@ rung_status rung_sandbox_new(rung_sandbox **out, const rung_sandbox_opts *opts, 
     char landlock[32] = "no landlock";
     if (s->box[0].landlock > 0)
         snprintf(landlock, sizeof landlock, "landlock %d", s->box[0].landlock);
-    snprintf(s->about, sizeof s->about, "%s, seccomp, %s; python %s",
+    snprintf(s->about, sizeof s->about, "%s, seccomp, %s%s; python %s",
              s->opts.mode == RUNG_SANDBOX_BWRAP ? "bubblewrap" : "no namespaces", landlock,
-             s->box[0].python);
+             *s->box[0].group.memory ? ", cgroup" : "", s->box[0].python);
     *out = s;
     return RUNG_OK;
 }

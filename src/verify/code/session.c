@@ -43,6 +43,7 @@ static rung_status begin(wire *w, rung_sandbox *sb, size_t i_box, const char *mo
     int fd;
     wire_open(w, -1);
     RUNG_TRY(pool_ready(sb, i_box, err));
+    box_limit(&sb->box[i_box], l);
     RUNG_TRY(box_submit(&fd, &sb->box[i_box], err));
     w->fd = fd;
     rung_buf_init(&b, 4096);

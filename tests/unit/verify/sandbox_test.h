@@ -11,6 +11,10 @@
 
 #include <cmocka.h>
 
+#ifndef SANDBOX_MODE /* a test of the weaker mode names it */
+#define SANDBOX_MODE RUNG_SANDBOX_BWRAP
+#endif
+
 static rung_sandbox *sandbox;
 
 /* Group set-up. Where namespaces are impossible every test skips, and says so; with
@@ -20,6 +24,7 @@ static int sandbox_open(void **state) {
     rung_error err = RUNG_ERROR_INIT;
     rung_sandbox_opts o = RUNG_SANDBOX_OPTS_INIT;
     o.n_boxes = 2;
+    o.mode = SANDBOX_MODE;
     if (rung_sandbox_new(&sandbox, &o, &err) == RUNG_OK) {
         print_message("sandbox: %s\n", rung_sandbox_describe_view(sandbox));
         return 0;

@@ -7,10 +7,20 @@ import threading
 import types
 
 
+def end_me_first():
+    """Where the box's memory ends, the kernel ends the program, not the tester."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as f:
+            f.write("1000")
+    except OSError:
+        pass
+
+
 def wall_in(limits, cpu_s, abi, address_space=True):
     """Everything that the program's own process may not undo."""
+    end_me_first()
+    set_limits(limits, cpu_s, address_space)    # before Landlock: it counts processes in /proc
     landlock(abi)
-    set_limits(limits, cpu_s, address_space)
     set_filter()
     LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)     # its own /proc/self is its own again
 
@@ -315,6 +325,8 @@ class Keeper:
                 peak = max(peak, used)
                 if used > self.limits["memory"]:
                     reason, detail = "memory", f"{used >> 20} MiB in all its processes"
+                elif STRONG and (cpu := cpu_of_all(self.proc, {1})) > self.limits["cpu"]:
+                    reason, detail = "time-out", f"{cpu:.1f} s of CPU time in all its processes"
         status, usage = self.end_all(pid)
         if not reason:
             for fd in data:
