@@ -28,7 +28,7 @@ BEGIN {
     n = split("base stat store verify model dist train problem trace label reward search rl bench serve cli", o, " ")
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
-    pub["weights"] = pub["text"] = "model"; pub["code"] = "verify"; pub["loss"] = "train"
+    pub["weights"] = pub["text"] = "model"; pub["code"] = pub["step"] = "verify"; pub["loss"] = "train"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store libpq=store" \
               " libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h=verify", f, " ")
     held = ""

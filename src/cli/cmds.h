@@ -38,6 +38,7 @@
     X(verify_code)                                                                                 \
     X(verify_session)                                                                              \
     X(verify_rewrite)                                                                              \
+    X(verify_step)                                                                                 \
     X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
     X(verify_math)                                                                                 \
