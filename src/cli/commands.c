@@ -132,7 +132,6 @@ static const cli_cmd commands[] = {
     ROW("verify", "rewrite", verify_rewrite, "file",
         "rewrite one line of a right program at a time; its tests label every rewrite",
         "verify rewrite HumanEval.jsonl --per-line 2 --json", true, OWN(verify_rewrite) SANDBOX)
-        "verify code samples.jsonl --json", true, OWN(verify_code))
     ROW("verify", "step", verify_step, "",
         "what a step claims: arithmetic, algebra; one step, JSON lines, or stored traces",
         "verify step --step '12 * 3 = 36 and 36/4 is 8'", true, OWN(verify_step) FILTER)
