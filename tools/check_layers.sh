@@ -29,6 +29,7 @@ BEGIN {
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
     pub["weights"] = pub["text"] = "model"; pub["code"] = pub["step"] = "verify"; pub["loss"] = "train"
+    pub["curve"] = "store"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store libpq=store" \
               " libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h=verify", f, " ")
     held = ""

@@ -113,8 +113,12 @@ typedef struct rung_sft_opts {
     rung_status (*doc)(void *ud, uint64_t i, const int32_t **tok, const int32_t **target,
                        const float **weight, int32_t *n, rung_error *err);
     void *ud;
+    /* train/loss, ... of every step. name NULL: a checkpoint is about to be written, so what was
+     * told must be kept now. */
     void (*on_metric)(void *ud, int64_t step, const char *name, double value);
-    void *metric_ud; /* NULL none */
+    void *metric_ud;    /* NULL none */
+    bool drop_too_long; /* leave out documents longer than a row (event train.too_long), else they
+                           stop the run */
 } rung_sft_opts;
 rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log *log,
                            rung_error *err);

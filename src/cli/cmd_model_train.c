@@ -1,6 +1,7 @@
 /* rung model train: a small policy from nothing, on the worlds' solving and checking text. */
 #include "cli/session.h"
 #include "cli/train_text.h"
+#include "rung/curve.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -46,6 +47,9 @@ static const cli_opt train_opts[] = {
     OPT_INT("held", "512", "DOCUMENTS", 0, 1e6, CLI_KEY, "held-out documents for the last figure"),
     OPT_PATH("checkpoint", "", CLI_FREE, "empty = beside --out, removed at the end"),
     OPT_INT("checkpoint-every", "200", "STEPS", 1, 1e9, CLI_FREE, "steps between checkpoints"),
+    OPT_CHOICE("too-long", "refuse", "refuse|drop", CLI_KEY,
+               "documents longer than a row: stop, or leave out and tell"),
+    OPT_PATH("tensorboard", "", CLI_FREE, "curves also as TensorBoard event files in this folder"),
     OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "number format of the file"),
     OPT_STR("model-name", "rung-tiny", "NAME", CLI_KEY, "general.name of the file"),
     OPT_BOOL("force", "false", CLI_FREE, "train again though the file is there"),
@@ -54,7 +58,6 @@ static const cli_opt train_opts[] = {
 const cli_group cli_model_train_group = CLI_GROUP_OF("training", train_opts);
 
 static const uint64_t held_first = 1ull << 40; /* documents that no training run reaches */
-static const int metrics_per_commit = 64;
 
 typedef struct job {
     cli_call *c;
@@ -65,33 +68,20 @@ typedef struct job {
     rung_net *net;
     rung_model *vocab;
     train_text text;
-    int n_open; /* metrics in the open transaction */
+    rung_curve *curve;
 } job;
 
 static void on_metric(void *ud, int64_t step, const char *name, double value) {
     job *j = ud;
-    rung_error e = RUNG_ERROR_INIT;
-    if (j->store) {
-        if (j->n_open == 0 && rung_store_begin(j->store, &e) != RUNG_OK) return;
-        (void)rung_metric_put(j->store, j->run.id, step, name, value, &e);
-        if (++j->n_open >= metrics_per_commit) {
-            j->n_open = 0;
-            (void)rung_store_commit(j->store, &e);
-        }
-        if (e.code != RUNG_OK) {
-            rung_event(&j->c->app->log, RUNG_WARN, "model.metric_lost", RUNG_S("why", e.what));
-        }
+    if (!name) { /* a checkpoint comes: a failure is told at the end */
+        (void)rung_curve_flush(j->curve, NULL);
+        return;
     }
-    if (strcmp(name, "loss") == 0 && step % 50 == 0) {
+    rung_curve_put(j->curve, step, name, value);
+    if (strcmp(name, RUNG_CURVE_LOSS) == 0 && step % 50 == 0) {
         rung_event(&j->c->app->log, RUNG_INFO, "model.train", RUNG_I("step", step),
                    RUNG_D("loss", value));
     }
-}
-
-static rung_status flush_metrics(job *j, rung_error *err) {
-    if (j->n_open == 0) return RUNG_OK;
-    j->n_open = 0;
-    return rung_store_commit(j->store, err);
 }
 
 /* The same training has already written this file? */
@@ -200,10 +190,14 @@ static rung_status train(job *j, rung_error *err) {
         .ud = &j->text,
         .on_metric = on_metric,
         .metric_ud = j,
+        .drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0,
     };
+    RUNG_TRY(rung_curve_open(&j->curve, j->store, j->run.id, cli_str(c, "tensorboard"),
+                             &c->app->log, err));
     rung_status st = rung_sft_train(j->net, &o, &c->app->log, err);
-    rung_status kept = flush_metrics(j, st == RUNG_OK ? err : NULL); /* the first failure is told */
-    if (st == RUNG_OK) st = kept;
+    rung_error lost = RUNG_ERROR_INIT;
+    if (rung_curve_close(j->curve, &lost) != RUNG_OK)
+        rung_event(&c->app->log, RUNG_WARN, "model.metric_lost", RUNG_S("why", lost.what));
     return st;
 }
 

@@ -43,6 +43,9 @@ static const cli_opt train_opts[] = {
     OPT_INT("patience", "0", "EPOCHS", 0, 100000, CLI_KEY,
             "epochs without a better held-out loss, 0 = the kind's"),
     OPT_CHOICE("save-type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "prm_token: number format"),
+    OPT_CHOICE("too-long", "refuse", "refuse|drop", CLI_KEY,
+               "traces longer than the base's context: stop, or leave out and tell"),
+    OPT_PATH("tensorboard", "", CLI_FREE, "curves also as TensorBoard event files in this folder"),
     OPT_BOOL("force", "false", CLI_FREE, "train again though the file is there"),
     OPT_SEED,
     OPT_NAME,
@@ -98,6 +101,8 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->exact = cli_flag(c, "exact");
     o->patience = (int32_t)cli_int(c, "patience");
     o->save_type = cli_str(c, "save-type");
+    o->drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0;
+    o->tensorboard = cli_str(c, "tensorboard");
     return RUNG_OK;
 }
 

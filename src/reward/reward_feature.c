@@ -119,7 +119,8 @@ static rung_status submit(gatherer *g, int64_t i, rung_error *err) {
                    .n_at = n,
                    .hidden = true,
                    .ud = (void *)(intptr_t)(i + 1)};
-    RUNG_GOTO(rung_engine_eval(g->engine, &v, err));
+    st = rung_engine_eval(g->engine, &v, err);
+    if (st == RUNG_E_LIMIT) rung_error_detail(err, "trace %lld", (long long)e->trace);
 out:
     rung_iter_free(it);
     rung_arena_free(a);
@@ -219,7 +220,7 @@ rung_status reward_features(float **x, rung_engine *e, rung_store *s, const rewa
                   .log = log,
                   .n_embd = info.n_embd,
                   .path = cache};
-    g.x = rung_alloc((size_t)bytes);
+    g.x = rung_calloc(1, (size_t)bytes); /* rows of traces left out stay 0 */
     g.have = rung_calloc((size_t)set->n_examples, 1);
     if (st == RUNG_OK && (!g.x || !g.have))
         st = rung_fail(err, RUNG_E_NOMEM, "no memory for %.0f MiB of features", bytes / 1048576.0);

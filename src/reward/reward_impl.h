@@ -78,6 +78,11 @@ typedef struct reward_set {
 rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_train_opts *o,
                             rung_error *err);
 void reward_set_clear(reward_set *set);
+/* Traces of more than n_ctx tokens (0: any) stop the training by name, or are left out and told:
+ * never cut. */
+rung_status reward_set_fit(reward_set *set, rung_store *s, const rung_model *m,
+                           const reward_format *f, int32_t n_ctx, bool drop, const rung_log *log,
+                           rung_error *err);
 
 /* Hidden states of every row, f32[n_rows][n_embd], from the frozen base; kept in `cache` as they
  * come, so that a killed run goes on. */

@@ -203,6 +203,79 @@ static void hash_set(reward_set *set) {
     rung_hash_hex(set->hash, h, sizeof h);
 }
 
+/* Too long
+ * ------------------------------------------------------------------------------------------ */
+
+static rung_status length_of(int32_t *n_tok, const reward_set *set, const reward_example *e,
+                             rung_store *s, const rung_model *m, const reward_format *f,
+                             rung_arena *a, rung_error *err) {
+    const rung_trace *t;
+    rung_iter *it = NULL;
+    rung_problem p;
+    reward_layout l = {0};
+    bool spelled, by_step;
+    rung_status st = reward_trace_get(&t, &it, s, e->trace, err);
+    if (st == RUNG_OK) st = rung_problem_get(s, &p, a, e->problem, err);
+    if (st == RUNG_OK) st = reward_layout_make(&l, &spelled, &by_step, m, f, &p, t, err);
+    if (st == RUNG_OK) *n_tok = l.at[set->step[e->first + e->n - 1]] + 1;
+    reward_layout_clear(&l);
+    rung_iter_free(it);
+    rung_arena_reset(a);
+    return st;
+}
+
+/* Without the dropped examples: who owns a row, how many are held out, the hash. */
+static rung_status settle(reward_set *set, int64_t n_kept, int32_t n_ctx, rung_error *err) {
+    int64_t n_dropped = set->n_examples - n_kept, n_held = 0;
+    set->n_examples = n_kept;
+    set->n_held_rows = 0;
+    for (int64_t i = 0; i < n_kept; i++) {
+        if (!set->example[i].held) continue;
+        set->n_held_rows += set->example[i].n;
+        n_held++;
+    }
+    if (n_held == 0 || n_held == n_kept) {
+        rung_fail(err, RUNG_E_LIMIT,
+                  "%lld traces are longer than the base's %d tokens: none left to %s",
+                  (long long)n_dropped, n_ctx, n_held == 0 ? "hold out" : "train on");
+        return rung_error_hint(err, "train on a base with a longer context");
+    }
+    RUNG_TRY(find_owners(set, err));
+    hash_set(set);
+    return RUNG_OK;
+}
+
+rung_status reward_set_fit(reward_set *set, rung_store *s, const rung_model *m,
+                           const reward_format *f, int32_t n_ctx, bool drop, const rung_log *log,
+                           rung_error *err) {
+    if (n_ctx <= 0) return RUNG_OK;
+    rung_arena *a = rung_arena_new(0);
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "no memory to read traces");
+    int64_t kept = 0, n_all = set->n_examples;
+    rung_status st = RUNG_OK;
+    for (int64_t i = 0; i < n_all && st == RUNG_OK; i++) {
+        const reward_example *e = &set->example[i];
+        int32_t n_tok = 0;
+        st = length_of(&n_tok, set, e, s, m, f, a, err);
+        if (st != RUNG_OK) break;
+        if (n_tok <= n_ctx) {
+            set->example[kept++] = *e;
+        } else if (drop) {
+            rung_event(log, RUNG_WARN, "reward.too_long", RUNG_I("trace", e->trace),
+                       RUNG_I("tokens", n_tok), RUNG_I("context", n_ctx));
+        } else {
+            st = rung_fail(err, RUNG_E_LIMIT, "trace %lld has %d tokens, the base reads %d",
+                           (long long)e->trace, n_tok, n_ctx);
+            rung_error_hint(err, "leave such traces out: --too-long drop");
+        }
+    }
+    rung_arena_free(a);
+    if (st != RUNG_OK || kept == n_all) return st;
+    rung_event(log, RUNG_WARN, "reward.dropped", RUNG_I("traces", n_all - kept),
+               RUNG_I("of", n_all), RUNG_I("context", n_ctx));
+    return settle(set, kept, n_ctx, err);
+}
+
 rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_train_opts *o,
                             rung_error *err) {
     *out = (reward_set){0};

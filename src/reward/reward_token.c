@@ -22,7 +22,7 @@ typedef struct token_doc {
 
 typedef struct token_state { /* in the checkpoint */
     int32_t epoch, best_epoch;
-    int64_t next, n_terms;
+    int64_t next, n_terms, n_tok; /* n_tok: read in all steps so far, no padding */
     double best_loss, sum;
 } token_state;
 
@@ -48,7 +48,7 @@ static rung_status lay_out(tuner *w, rung_store *s, const rung_model *m, const r
                            rung_error *err) {
     rung_arena *a = rung_arena_new(0);
     if (!a) return rung_fail(err, RUNG_E_NOMEM, "no memory to read traces");
-    int32_t longest = 0;
+    int32_t longest = 0, n_ctx = rung_net_get_shape(w->net)->n_ctx;
     rung_status st = RUNG_OK;
     for (int64_t i = 0; i < w->set->n_examples && st == RUNG_OK; i++) {
         const reward_example *e = &w->set->example[i];
@@ -70,8 +70,7 @@ static rung_status lay_out(tuner *w, rung_store *s, const rung_model *m, const r
     }
     rung_arena_free(a);
     if (st != RUNG_OK) return st;
-    int32_t n_ctx = rung_net_get_shape(w->net)->n_ctx;
-    if (longest > n_ctx)
+    if (longest > n_ctx) /* reward_set_fit has left none that is longer than the base's file says */
         return rung_fail(err, RUNG_E_LIMIT, "a trace of %d tokens on a base with a context of %d",
                          longest, n_ctx);
     w->n_row_tok = longest > ROW_MIN_TOK ? longest : ROW_MIN_TOK < n_ctx ? ROW_MIN_TOK : n_ctx;
@@ -138,6 +137,7 @@ static rung_status predict(tuner *w, bool train, bool held, rung_error *err) {
 }
 
 static rung_status save_state(tuner *w, rung_error *err) {
+    rung_event(w->log, RUNG_DEBUG, "reward.checkpoint", RUNG_I("at_step", rung_net_steps(w->net)));
     return rung_net_checkpoint(w->net, w->checkpoint, &w->state, sizeof w->state, err);
 }
 
@@ -148,6 +148,27 @@ static rung_status load_state(tuner *w, rung_error *err) {
     rung_event(w->log, RUNG_INFO, "reward.resume", RUNG_I("epoch", w->state.epoch),
                RUNG_I("step", rung_net_steps(w->net)));
     return RUNG_OK;
+}
+
+static int64_t count_tokens(const tuner *w) {
+    int64_t n = 0, n_pos = (int64_t)w->d.batch * w->n_row_tok;
+    for (int64_t i = 0; i < n_pos; i++) n += w->which[i] >= 0;
+    return n;
+}
+
+/* The live line and the curves; E_CANCELLED when whoever listens asks to stop. */
+static rung_status tell_step(const tuner *w, int64_t n, double loss, double norm, double lr,
+                             int64_t n_tok, double began, rung_error *err) {
+    const token_state *t = &w->state;
+    double took = rung_now() - began;
+    int stop = rung_event(w->log, RUNG_PROGRESS, "reward.step", RUNG_S("unit", "traces"),
+                          RUNG_I("done", t->epoch * n + t->next), RUNG_I("total", w->d.epochs * n),
+                          RUNG_I("tok", t->n_tok), RUNG_I("at_step", rung_net_steps(w->net)),
+                          RUNG_D("loss", loss), RUNG_D("lr", lr), RUNG_D("grad_norm", norm),
+                          RUNG_D("tok_s", took > 0 ? (double)n_tok / took : 0));
+    if (!stop) return RUNG_OK;
+    rung_fail(err, RUNG_E_CANCELLED, "training stopped in epoch %d", t->epoch + 1);
+    return rung_error_hint(err, "run the same command to go on");
 }
 
 static rung_status train_epoch(tuner *w, rung_error *err) {
@@ -162,7 +183,7 @@ static rung_status train_epoch(tuner *w, rung_error *err) {
         rung_batch b = pack(w, &t->next, n);
         rung_loss_pair pair = {w->plus, w->minus, w->target, w->weight};
         rung_loss loss = {rung_loss_pair_fn, &pair};
-        double value, norm;
+        double value, norm, began = rung_now();
         int64_t n_terms;
         RUNG_TRY(rung_net_grad(&value, &n_terms, w->net, &b, &loss, 1.0, err));
         rung_adamw opt = RUNG_ADAMW_INIT;
@@ -172,13 +193,13 @@ static rung_status train_epoch(tuner *w, rung_error *err) {
         RUNG_TRY(rung_net_step(&norm, w->net, &opt, err));
         t->sum += value * (double)n_terms;
         t->n_terms += n_terms;
-        if (rung_now() - saved > CHECKPOINT_S) {
+        int64_t n_tok = count_tokens(w);
+        t->n_tok += n_tok;
+        rung_status st = tell_step(w, n, value, norm, opt.lr, n_tok, began, err);
+        if (rung_now() - saved > CHECKPOINT_S || st == RUNG_E_CANCELLED) {
             RUNG_TRY(save_state(w, err));
             saved = rung_now();
         }
-        rung_status st = rung_progress(w->log, "traces", t->epoch * n + t->next, w->d.epochs * n,
-                                       rung_net_steps(w->net) * row_tok, err);
-        if (st == RUNG_E_CANCELLED) RUNG_TRY(save_state(w, err));
         RUNG_TRY(st);
     }
     return RUNG_OK;
@@ -202,7 +223,8 @@ static rung_status train_all(tuner *w, rung_error *err) {
         t->next = t->n_terms = 0;
         t->sum = 0.0;
         int stop = rung_event(w->log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", t->epoch),
-                              RUNG_I("epochs", w->d.epochs), RUNG_D("loss", train_loss),
+                              RUNG_I("epochs", w->d.epochs),
+                              RUNG_I("at_step", rung_net_steps(w->net)), RUNG_D("loss", train_loss),
                               RUNG_D("held_loss", r.loss_held), RUNG_D("held_auc", r.auc_held));
         RUNG_TRY(save_state(w, err)); /* told first: what is told is never behind the file */
         if (stop && t->epoch < w->d.epochs) {

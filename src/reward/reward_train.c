@@ -171,14 +171,18 @@ static rung_status put_figures(rung_store *s, int64_t run, const rung_reward_rep
     return st;
 }
 
+static reward_format format_of(const rung_reward_train_opts *o) {
+    return (reward_format){.system = o->system,
+                           .suffix = o->suffix,
+                           .tag = o->tag,
+                           .read_before_tag = o->read_before_tag,
+                           .tag_first = o->tag_first};
+}
+
 static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *s, rung_model *m,
                         const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
                         rung_error *err) {
-    reward_format f = {.system = o->system,
-                       .suffix = o->suffix,
-                       .tag = o->tag,
-                       .read_before_tag = o->read_before_tag,
-                       .tag_first = o->tag_first};
+    reward_format f = format_of(o);
     if (o->kind == RUNG_REWARD_PRM_TOKEN)
         return reward_train_token(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;
@@ -227,16 +231,18 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
     RUNG_GOTO(reward_set_read(&set, s, o, err));
     rung_model_info info;
     rung_model_get_info(&info, m);
+    reward_format f = format_of(o);
+    RUNG_GOTO(reward_set_fit(&set, s, m, &f, info.n_ctx_train, o->drop_too_long, log, err));
     RUNG_GOTO(reward_keys_fill(keys, o, &info, &set, err));
     rung_event(log, RUNG_INFO, "reward.train", RUNG_S("kind", rung_reward_kind_name(o->kind)),
                RUNG_I("traces", set.n_examples), RUNG_I("labels", set.n_rows),
                RUNG_I("problems", set.n_problems), RUNG_I("held_out", set.n_held_problems));
     bool made = already_made(&report, o->out_path, keys);
-    reward_curve curve;
-    reward_curve_init(&curve, s, run_id, log);
     if (!made) {
+        reward_curve curve;
+        RUNG_GOTO(reward_curve_init(&curve, s, run_id, o->tensorboard, log, err));
         st = make(&report, keys, s, m, &set, o, &curve.log, err);
-        RUNG_GOTO(reward_curve_check(&curve, st, err));
+        RUNG_GOTO(reward_curve_close(&curve, st, err));
     }
     RUNG_GOTO(put_figures(s, run_id, &report, made ? 0.0 : rung_now() - start, err));
     rung_event(log, RUNG_INFO, "reward.trained", RUNG_S("path", o->out_path),

@@ -309,9 +309,10 @@ static rung_status run(job *j, const char *checkpoint, const rung_log *log, rung
         RUNG_TRY(train_epoch(&loss, j, err));
         RUNG_TRY(held_loss(&held, &auc, j, err));
         judge(j, held);
-        int stop = rung_event(log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", j->at.epoch),
-                              RUNG_I("epochs", j->o.epochs), RUNG_D("loss", loss),
-                              RUNG_D("held_loss", held), RUNG_D("held_auc", auc));
+        int stop =
+            rung_event(log, RUNG_PROGRESS, "reward.epoch", RUNG_I("epoch", j->at.epoch),
+                       RUNG_I("epochs", j->o.epochs), RUNG_I("at_step", j->at.step),
+                       RUNG_D("loss", loss), RUNG_D("held_loss", held), RUNG_D("held_auc", auc));
         RUNG_TRY(save(j, checkpoint, err)); /* told first: what is told is never behind the file */
         if (stop && !j->at.done) {
             rung_fail(err, RUNG_E_CANCELLED, "head training stopped after epoch %d", j->at.epoch);

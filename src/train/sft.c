@@ -6,11 +6,16 @@
 #include <unistd.h>
 
 #define EVENT_EVERY_S 0.2 /* at most 5 events a second */
+/* Documents told by number when they are left out; so many at a stretch are a mistake in the
+ * settings, not long documents. */
+enum { DROPS_TOLD = 10, DROPS_IN_A_ROW = 10000 };
 
 /* The part of a run's position that a checkpoint must hold beside the net. */
 typedef struct sft_state {
     uint64_t next_doc;
     uint64_t seed;
+    int64_t n_tok_seen; /* of documents, in all steps so far */
+    int64_t n_dropped;  /* documents that were too long */
     int32_t rows, n_tok;
 } sft_state;
 
@@ -19,6 +24,7 @@ typedef struct packer {
     int32_t *tok, *doc, *target;
     float *weight;
     int32_t *used, *n_doc; /* [rows] */
+    const rung_log *log;
     sft_state at;
 } packer;
 
@@ -52,7 +58,7 @@ static void packer_clear(packer *p) {
 
 static rung_status packer_init(packer *p, const rung_sft_opts *o, rung_error *err) {
     size_t n = (size_t)o->rows * (size_t)o->n_tok;
-    *p = (packer){.o = o, .at = {0, o->seed, o->rows, o->n_tok}};
+    *p = (packer){.o = o, .at = {.seed = o->seed, .rows = o->rows, .n_tok = o->n_tok}};
     p->tok = rung_alloc(n * sizeof *p->tok);
     p->doc = rung_alloc(n * sizeof *p->doc);
     p->target = rung_alloc(n * sizeof *p->target);
@@ -62,6 +68,19 @@ static rung_status packer_init(packer *p, const rung_sft_opts *o, rung_error *er
     if (p->tok && p->doc && p->target && p->weight && p->used && p->n_doc) return RUNG_OK;
     packer_clear(p);
     return rung_fail(err, RUNG_E_NOMEM, "no memory for a batch of %zu tokens", n);
+}
+
+/* Never cut: a document too long for a row stops the run, or is left out and told. */
+static rung_status too_long(packer *p, int32_t n, int64_t in_a_row, rung_error *err) {
+    if (p->o->drop_too_long && n > p->o->n_tok && in_a_row < DROPS_IN_A_ROW) {
+        if (++p->at.n_dropped <= DROPS_TOLD)
+            rung_event(p->log, RUNG_WARN, "train.too_long", RUNG_I("document", p->at.next_doc),
+                       RUNG_I("tokens", n), RUNG_I("row", p->o->n_tok));
+        return RUNG_OK;
+    }
+    rung_fail(err, RUNG_E_LIMIT, "document %llu has %d tokens, a row holds 1 to %d",
+              (unsigned long long)p->at.next_doc, n, p->o->n_tok);
+    return rung_error_hint(err, "train on longer rows or leave the document out");
 }
 
 /* Whole documents in their order, each into the first row with room; the first that fits nowhere
@@ -75,6 +94,7 @@ static rung_status pack(packer *p, int64_t *n_tok, rung_error *err) {
     memset(p->used, 0, (size_t)o->rows * sizeof *p->used);
     memset(p->n_doc, 0, (size_t)o->rows * sizeof *p->n_doc);
     for (size_t i = 0; i < n_all; i++) p->doc[i] = -1;
+    int64_t in_a_row = 0;
     *n_tok = 0;
     for (;; p->at.next_doc++) {
         const int32_t *tok, *target;
@@ -82,10 +102,10 @@ static rung_status pack(packer *p, int64_t *n_tok, rung_error *err) {
         int32_t n, r = 0;
         RUNG_TRY(o->doc(o->ud, p->at.next_doc, &tok, &target, &weight, &n, err));
         if (n <= 0 || n > o->n_tok) {
-            rung_fail(err, RUNG_E_LIMIT, "document %llu has %d tokens, a row holds 1 to %d",
-                      (unsigned long long)p->at.next_doc, n, o->n_tok);
-            return rung_error_hint(err, "train on longer rows or leave the document out");
+            RUNG_TRY(too_long(p, n, in_a_row++, err));
+            continue;
         }
+        in_a_row = 0;
         while (r < o->rows && p->used[r] + n > o->n_tok) r++;
         if (r == o->rows) return RUNG_OK;
         size_t at = (size_t)r * (size_t)o->n_tok + (size_t)p->used[r];
@@ -101,6 +121,7 @@ static rung_status pack(packer *p, int64_t *n_tok, rung_error *err) {
 
 static rung_status save(const rung_net *net, const packer *p, rung_error *err) {
     if (!p->o->checkpoint) return RUNG_OK;
+    if (p->o->on_metric) p->o->on_metric(p->o->metric_ud, net->steps, NULL, 0);
     return rung_net_checkpoint(net, p->o->checkpoint, &p->at, sizeof p->at, err);
 }
 
@@ -120,13 +141,16 @@ static rung_status load(rung_net *net, packer *p, rung_error *err) {
     return RUNG_OK;
 }
 
+/* Names as TRL and verl have them (docs/formats.md). */
 static void tell_metrics(const rung_sft_opts *o, int64_t step, double loss, double lr,
-                         double grad_norm, double tok_s) {
+                         double grad_norm, int64_t n_tok, int64_t n_tok_seen, double step_s) {
     if (!o->on_metric) return;
-    o->on_metric(o->metric_ud, step, "loss", loss);
-    o->on_metric(o->metric_ud, step, "lr", lr);
-    o->on_metric(o->metric_ud, step, "grad_norm", grad_norm);
-    o->on_metric(o->metric_ud, step, "tok_s", tok_s);
+    o->on_metric(o->metric_ud, step, "train/loss", loss);
+    o->on_metric(o->metric_ud, step, "train/learning_rate", lr);
+    o->on_metric(o->metric_ud, step, "train/grad_norm", grad_norm);
+    o->on_metric(o->metric_ud, step, "train/num_tokens", (double)n_tok_seen);
+    o->on_metric(o->metric_ud, step, "train/step_time", step_s);
+    o->on_metric(o->metric_ud, step, "perf/throughput", (double)n_tok / step_s);
 }
 
 typedef struct clock_state {
@@ -173,8 +197,9 @@ static rung_status run_steps(rung_net *net, packer *p, const rung_log *log, rung
         }
         double now = rung_now();
         k.n_tok += n_tok;
-        tell_metrics(o, net->steps, value, adamw.lr, grad_norm,
-                     (double)n_tok / (now - k.last_step));
+        p->at.n_tok_seen += n_tok;
+        tell_metrics(o, net->steps, value, adamw.lr, grad_norm, n_tok, p->at.n_tok_seen,
+                     now - k.last_step);
         k.last_step = now;
         bool stop = tell_event(&k, o, log, net->steps, value, adamw.lr, grad_norm);
         bool due = o->checkpoint_every > 0 && net->steps % o->checkpoint_every == 0;
@@ -195,8 +220,12 @@ rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log
     packer p;
     RUNG_TRY(check_opts(o, net, err));
     RUNG_TRY(packer_init(&p, o, err));
+    p.log = log;
     rung_status st = load(net, &p, err);
     if (st == RUNG_OK) st = run_steps(net, &p, log, err);
+    if (p.at.n_dropped > 0)
+        rung_event(log, RUNG_WARN, "train.dropped", RUNG_I("documents", p.at.n_dropped),
+                   RUNG_I("row", o->n_tok));
     packer_clear(&p);
     return st;
 }

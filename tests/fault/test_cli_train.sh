@@ -28,6 +28,6 @@ expect 0 'largest difference' -- "$RUNG" model compare-logits "$T/a/tiny.gguf" -
 ' --tolerance 0.01
 expect 1 'differ by' -- "$RUNG" model compare-logits "$T/a/tiny.gguf" --tolerance 0
 expect 0 '' -- "$RUNG" store export - --store "$T/a/a.db"
-check "the losses are in the store" grep -q '"table":"metric".*"loss"' "$T/out"
+check "the losses are in the store" grep -q '"table":"metric".*"train/loss"' "$T/out"
 expect 4 'no/such' -- "$RUNG" "${train[@]}" --out "$T/no/such/t.gguf"
 finish

@@ -4,16 +4,16 @@ import { count, number } from "./format.js";
 
 const palette = ["var(--c-prm)", "var(--c-orm)", "var(--c-confidence)", "var(--c-oracle)"];
 
-// "loss_train" and "loss_held" share a figure: what stands before the last underscore is the family.
+// "train/loss" and "eval/loss" share a figure, so do "loss_train" and "loss_held": the family is what is left without
+// the word that says on which data.
 export function families(series) {
   const by = new Map();
   for (const [name, values] of Object.entries(series)) {
-    const cut = name.search(/[._](train|held|heldout|val|test)$/);
-    const family = cut > 0 ? name.slice(0, cut) : name;
+    const family = name.replace(/^(train|eval|val|test)\/|[._](train|held|heldout|val|test)$/, "");
     if (!by.has(family)) by.set(family, []);
     by.get(family).push({ name, values });
   }
-  const isLoss = (f) => f.name.startsWith("loss");
+  const isLoss = (f) => /(^|[_/])loss($|_)/.test(f.name);
   return [...by].map(([name, lines]) => ({ name, lines })).sort((a, b) => isLoss(b) - isLoss(a));
 }
 

@@ -220,6 +220,66 @@ static void split_is_by_problem(void **state) {
     rung_store_close(s);
 }
 
+typedef struct told {
+    int64_t n_too_long, dropped;
+} told;
+
+static int listen(void *ud, rung_level level, const char *name, const rung_field *f) {
+    told *t = ud;
+    if (level == RUNG_WARN && !strcmp(name, "reward.too_long")) t->n_too_long++;
+    if (level == RUNG_WARN && !strcmp(name, "reward.dropped")) t->dropped = f->i;
+    return 0;
+}
+
+/* Traces longer than the base reads: refused by name, or left out, told, and nowhere in the set;
+ * rows that only they had read are read by the next who shares them. */
+static void too_long(void **state) {
+    (void)state;
+    rung_store *s;
+    rung_model *m;
+    OK(rung_store_open(&s, pool_path, 0, err));
+    OK(rung_model_load(&m, base_path, NULL, err));
+    rung_reward_train_opts o = train_opts(RUNG_REWARD_PRM_HEAD, "x");
+    reward_format f = {.tag = ""};
+    reward_set set;
+    rung_error e = RUNG_ERROR_INIT;
+    char hash[33];
+    OK(reward_set_read(&set, s, &o, err));
+    memcpy(hash, set.hash, sizeof hash);
+    int64_t n_all = set.n_examples;
+    OK(reward_set_fit(&set, s, m, &f, 1000, false, NULL, err));
+    assert_string_equal(set.hash, hash);
+    int32_t limit = 40; /* the longest that is too short for somebody */
+    while (reward_set_fit(&set, s, m, &f, limit, false, NULL, &e) == RUNG_OK) limit--;
+    assert_int_equal(e.code, RUNG_E_LIMIT);
+    assert_non_null(strstr(e.what, "trace "));
+    reward_set_clear(&set);
+    OK(reward_set_read(&set, s, &o, err)); /* a refused set is of no use any more */
+    told t = {0};
+    rung_log log = {listen, &t};
+    OK(reward_set_fit(&set, s, m, &f, limit - 1, true, &log, err));
+    assert_true(t.dropped > 0 && t.dropped == t.n_too_long);
+    assert_int_equal(set.n_examples, n_all - t.dropped);
+    assert_string_not_equal(set.hash, hash);
+    int64_t n_held = 0;
+    for (int64_t i = 0; i < set.n_examples; i++) {
+        const reward_example *x = &set.example[i];
+        n_held += x->held ? x->n : 0;
+        for (int32_t r = x->first; r < x->first + x->n; r++) {
+            bool owned = false; /* by an example that is still there and comes no later */
+            for (int64_t k = 0; k <= i && !owned; k++)
+                owned = set.same[r] >= set.example[k].own &&
+                        set.same[r] < set.example[k].first + set.example[k].n;
+            assert_true(owned);
+        }
+    }
+    assert_int_equal(n_held, set.n_held_rows);
+    assert_int_equal(reward_set_fit(&set, s, m, &f, 1, true, NULL, &e), RUNG_E_LIMIT);
+    reward_set_clear(&set);
+    rung_model_free(m);
+    rung_store_close(s);
+}
+
 /* exp of the least ln p of the step's tokens, from what sampling stored; no file, no model. */
 static void confidence(void **state) {
     (void)state;
@@ -294,6 +354,7 @@ int main(void) {
         cmocka_unit_test(shared_prefixes_are_read_once),
         cmocka_unit_test(outcome_rows),
         cmocka_unit_test(split_is_by_problem),
+        cmocka_unit_test(too_long),
         cmocka_unit_test(confidence),
         cmocka_unit_test(kinds),
     };

@@ -106,7 +106,7 @@ typedef struct metric_count {
 
 static void on_metric(void *ud, int64_t step, const char *name, double value) {
     metric_count *m = ud;
-    if (strcmp(name, "loss") != 0) return;
+    if (!name || strcmp(name, "train/loss") != 0) return;
     if (step == 1) m->first = value;
     m->last = value;
     m->n_loss++;
@@ -208,6 +208,22 @@ static void test_kill(void **state) {
     unlink(path);
 }
 
+typedef struct drops {
+    int64_t document, tokens, total;
+} drops;
+
+static int count_drops(void *ud, rung_level level, const char *name, const rung_field *f) {
+    drops *d = ud;
+    if (level != RUNG_WARN) return 0;
+    for (; f->kind != RUNG_FIELD_END; f++) {
+        if (strcmp(name, "train.too_long") == 0 && strcmp(f->key, "document") == 0)
+            d->document = f->i;
+        if (strcmp(name, "train.too_long") == 0 && strcmp(f->key, "tokens") == 0) d->tokens = f->i;
+        if (strcmp(name, "train.dropped") == 0 && strcmp(f->key, "documents") == 0) d->total = f->i;
+    }
+    return 0;
+}
+
 static void test_packing(void **state) {
     (void)state;
     corpus c;
@@ -224,6 +240,15 @@ static void test_packing(void **state) {
     net = make();
     assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_LIMIT);
     assert_non_null(strstr(err.what, "document 3"));
+    /* Left out by choice, and told. */
+    drops d = {0};
+    rung_log log = {count_drops, &d};
+    c.n_seen = 0;
+    o.drop_too_long = true;
+    assert_int_equal(rung_sft_train(net, &o, &log, &err), RUNG_OK);
+    assert_true(d.document == 3 && d.tokens == 33 && d.total == 1);
+    for (size_t i = 1; i < c.n_seen; i++)
+        assert_true(c.seen[i] == c.seen[i - 1] || c.seen[i] == c.seen[i - 1] + 1);
     o.n_tok = 33;
     assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_INVAL); /* above n_ctx */
     o.struct_size = 3;
