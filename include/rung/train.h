@@ -11,10 +11,13 @@
 extern "C" {
 #endif
 
+typedef enum rung_arch { RUNG_ARCH_LLAMA, RUNG_ARCH_QWEN2 } rung_arch; /* as GGUF names them */
 typedef struct rung_net_shape {
     int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ff, n_ctx;
     float rope_base, rms_eps;
     bool tied;
+    int32_t arch;       /* rung_arch */
+    int32_t n_head_dim; /* width of a head; 0 = n_embd / n_head */
 } rung_net_shape;
 typedef struct rung_net
     rung_net; /* weights, gradients, activations of one decoder (llama architecture) */
@@ -32,7 +35,32 @@ void rung_net_set_meta(rung_net *net, const char *key,
                        const char *value); /* extra GGUF string key, e.g. "general.name" */
 void rung_net_free(rung_net *net);
 const rung_net_shape *rung_net_get_shape(const rung_net *net);
-int64_t rung_net_n_params(const rung_net *net);
+int64_t rung_net_n_params(const rung_net *net);  /* frozen ones too */
+int64_t rung_net_n_trained(const rung_net *net); /* what gradients and moments are kept for */
+
+/* Low-rank adapters (Hu et al. 2021): y = x W^T + alpha/rank drop(x) A^T B^T on a frozen base,
+ * whose tensors stay as the file has them (any ggml type) and are dequantised for each product. A
+ * starts uniform in +-1/sqrt(cols), B at 0, so that step 0 is the base. Needs rung_net_load_frozen.
+ */
+typedef struct rung_lora_opts {
+    size_t struct_size;
+    int32_t rank;        /* 0 = 8 */
+    double alpha;        /* 0 = 2 rank */
+    double dropout;      /* of the adapter's input, [0, 1); in 1/65536ths */
+    const char *targets; /* names as in GGUF, with commas: attn_q,attn_v (NULL: these two), attn_k,
+                            attn_output, ffn_gate, ffn_up, ffn_down, or "all" */
+    uint64_t seed;
+} rung_lora_opts;
+#define RUNG_LORA_OPTS_INIT                                                                        \
+    { .struct_size = sizeof(rung_lora_opts) }
+/* The file is mapped until the net is freed. */
+rung_status rung_net_load_frozen(rung_net **out, const char *gguf_path, rung_error *err);
+rung_status rung_net_add_lora(rung_net *net, const rung_lora_opts *o, rung_error *err);
+/* The adapters alone, as libllama's llama_adapter_lora_init loads them; type f32 or f16. With
+ * adapters rung_net_save writes the base with them merged in; type "keep": tensors without adapters
+ * byte for byte as they were, adapted ones as f16. */
+rung_status rung_net_save_lora(const rung_net *net, const char *gguf_path, const char *type,
+                               rung_error *err);
 
 /* A packed batch: rows of n_tok tokens; pos restarts and attention is blocked at document starts.
  */
@@ -72,6 +100,27 @@ rung_status rung_net_forward(const float **logits,
 /* forward, loss, backward; gradients are added to (zeroed by rung_net_step). */
 rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const rung_batch *b,
                           const rung_loss *loss, double scale, rung_error *err);
+
+/* Cross entropy without all logits at once (they are made in blocks of rows; positions of weight 0
+ * are not made): value = sum(w l) / norm, gradients times scale are added. norm 0: the batch's own
+ * sum of weights. rung_net_grad with rung_loss_ce_fn comes here by itself. */
+rung_status rung_net_grad_ce(double *value, rung_net *net, const rung_batch *b,
+                             const rung_loss_ce *ce, double norm, double scale, rung_error *err);
+/* The value alone; row_loss [B*T] or NULL: l of each position, 0 where its weight is 0. */
+rung_status rung_net_ce(double *value, double *row_loss, rung_net *net, const rung_batch *b,
+                        const rung_loss_ce *ce, rung_error *err);
+
+/* Products in "f32", "bf16" (operands rounded, sums f32; master weights, moments and everything
+ * between products stay f32; E_NOT_BUILT where the CPU lacks avx512_bf16), or "auto". */
+rung_status rung_net_set_precision(rung_net *net, const char *name, rung_error *err);
+/* Bytes that activations may take, 0 = all are kept. Layers that do not fit keep their input alone
+ * and are run again on the way back; E_LIMIT at the next forward when even that does not fit. */
+void rung_net_set_memory(rung_net *net, int64_t bytes);
+int64_t rung_net_activation_bytes(const rung_net *net); /* allocated now, beside w, dw, m, v */
+/* Moving average of the weights after each step, e += (1 - decay) (w - e); 0 = none. swap: the
+ * average becomes the weights (to save or to measure), and back. Goes into checkpoints. */
+rung_status rung_net_set_ema(rung_net *net, double decay, rung_error *err);
+void rung_net_swap_ema(rung_net *net);
 
 typedef struct rung_adamw {
     double lr, beta1, beta2, eps, weight_decay, clip;

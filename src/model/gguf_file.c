@@ -8,12 +8,15 @@
 #include <gguf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct rung_gguf {
     struct gguf_context *ctx;
     int fd;
+    const char *map; /* the whole file, once a view was asked for */
+    size_t n_map;
     char path[512];
 };
 
@@ -93,6 +96,7 @@ out:
 void rung_gguf_free(rung_gguf *g) {
     if (!g) return;
     if (g->ctx) gguf_free(g->ctx);
+    if (g->map) munmap((void *)(uintptr_t)g->map, g->n_map);
     if (g->fd >= 0) close(g->fd);
     rung_free(g);
 }
@@ -263,6 +267,43 @@ rung_status rung_gguf_raw(void *data, size_t n, const rung_gguf *g, int64_t i, r
                       err);
 }
 
+static rung_status map_file(rung_gguf *g, rung_error *err) {
+    struct stat sb;
+    if (g->map) return RUNG_OK;
+    if (fstat(g->fd, &sb) != 0) return rung_fail_errno(err, "could not map \"%s\"", g->path);
+    void *p = mmap(NULL, (size_t)sb.st_size, PROT_READ, MAP_PRIVATE, g->fd, 0);
+    if (p == MAP_FAILED) return rung_fail_errno(err, "could not map \"%s\"", g->path);
+    g->map = p;
+    g->n_map = (size_t)sb.st_size;
+    return RUNG_OK;
+}
+
+rung_status rung_gguf_view(const void **data, int32_t *type, size_t *row_bytes, int64_t dims[4],
+                           rung_gguf *g, const char *name, rung_error *err) {
+    int64_t id = gguf_find_tensor(g->ctx, name);
+    if (id < 0) return rung_fail(err, RUNG_E_MODEL, "\"%s\" has no tensor %s", g->path, name);
+    enum ggml_type t = gguf_get_tensor_type(g->ctx, id);
+    if (t != GGML_TYPE_F32 && !ggml_get_type_traits(t)->to_float)
+        return rung_fail(err, RUNG_E_MODEL, "tensor %s of \"%s\" has type %s, not a real number",
+                         name, g->path, ggml_type_name(t));
+    RUNG_TRY(map_file(g, err));
+    size_t off = gguf_get_data_offset(g->ctx) + gguf_get_tensor_offset(g->ctx, id);
+    if (off + gguf_get_tensor_size(g->ctx, id) > g->n_map)
+        return rung_fail(err, RUNG_E_MODEL, "\"%s\" was cut while it was open", g->path);
+    for (int d = 0; d < 4; d++) dims[d] = gguf_get_tensor_ne(g->ctx, id)[d];
+    *data = g->map + off;
+    *type = (int32_t)t;
+    *row_bytes = ggml_row_size(t, dims[0]);
+    return RUNG_OK;
+}
+
+void rung_gguf_to_f32(float *dst, int32_t type, const void *src, int64_t n) {
+    if (type == GGML_TYPE_F32)
+        memcpy(dst, src, (size_t)n * sizeof *dst);
+    else
+        ggml_get_type_traits((enum ggml_type)type)->to_float(src, dst, n);
+}
+
 /* Writing ------------------------------------------------------------------------------------- */
 
 struct rung_gguf_writer {
@@ -363,20 +404,18 @@ static bool tensor_ok(rung_gguf_writer *w, const char *name, enum ggml_type type
     return true;
 }
 
-void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type rtype, int n_dims,
-                          const int64_t *dims, const float *data) {
-    enum ggml_type type = ggml_type_of(rtype);
-    if (!put_ok(w, name) || !tensor_ok(w, name, type, n_dims, dims)) return;
-    struct ggml_tensor t;
-    memset(&t, 0, sizeof t);
-    t.type = type;
-    for (int d = 0; d < GGML_MAX_DIMS; d++) t.ne[d] = d < n_dims ? dims[d] : 1;
-    t.nb[0] = ggml_type_size(type);
-    t.nb[1] = t.nb[0] * (size_t)(t.ne[0] / ggml_blck_size(type));
-    for (int d = 2; d < GGML_MAX_DIMS; d++) t.nb[d] = t.nb[d - 1] * (size_t)t.ne[d - 1];
-    ggml_set_name(&t, name);
-    size_t size = ggml_nbytes(&t);
-    int64_t n_rows = t.ne[1] * t.ne[2] * t.ne[3], n = t.ne[0] * n_rows;
+/* A described tensor and room for its bytes; NULL: remembered as failed. */
+static void *place_tensor(struct ggml_tensor *t, rung_gguf_writer *w, const char *name,
+                          enum ggml_type type, int n_dims, const int64_t *dims) {
+    if (!put_ok(w, name) || !tensor_ok(w, name, type, n_dims, dims)) return NULL;
+    memset(t, 0, sizeof *t);
+    t->type = type;
+    for (int d = 0; d < GGML_MAX_DIMS; d++) t->ne[d] = d < n_dims ? dims[d] : 1;
+    t->nb[0] = ggml_type_size(type);
+    t->nb[1] = t->nb[0] * (size_t)(t->ne[0] / ggml_blck_size(type));
+    for (int d = 2; d < GGML_MAX_DIMS; d++) t->nb[d] = t->nb[d - 1] * (size_t)t->ne[d - 1];
+    ggml_set_name(t, name);
+    size_t size = ggml_nbytes(t);
     void *raw = rung_alloc(size);
     if (w->n == w->cap) {
         size_t cap = w->cap ? 2 * w->cap : 64;
@@ -389,15 +428,45 @@ void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type 
     if (!raw || w->n == w->cap) {
         rung_free(raw);
         rung_fail(&w->failed, RUNG_E_NOMEM, "no memory for tensor %s (%zu bytes)", name, size);
-        return;
+        return NULL;
     }
-    if (type == GGML_TYPE_F32) memcpy(raw, data, size);
+    w->data[w->n++] = raw;
+    return raw;
+}
+
+static void add_tensor(rung_gguf_writer *w, const struct ggml_tensor *t, const void *raw) {
+    gguf_add_tensor(w->ctx, t);
+    gguf_set_tensor_data(w->ctx, t->name, raw);
+}
+
+void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type rtype, int n_dims,
+                          const int64_t *dims, const float *data) {
+    enum ggml_type type = ggml_type_of(rtype);
+    struct ggml_tensor t;
+    void *raw = place_tensor(&t, w, name, type, n_dims, dims);
+    if (!raw) return;
+    int64_t n_rows = t.ne[1] * t.ne[2] * t.ne[3], n = t.ne[0] * n_rows;
+    if (type == GGML_TYPE_F32) memcpy(raw, data, ggml_nbytes(&t));
     if (type == GGML_TYPE_F16) ggml_fp32_to_fp16_row(data, raw, n);
     if (type == GGML_TYPE_BF16) ggml_fp32_to_bf16_row(data, raw, n);
     if (type == GGML_TYPE_Q8_0) ggml_quantize_chunk(type, data, raw, 0, n_rows, t.ne[0], NULL);
-    w->data[w->n++] = raw;
-    gguf_add_tensor(w->ctx, &t);
-    gguf_set_tensor_data(w->ctx, name, raw);
+    add_tensor(w, &t, raw);
+}
+
+void rung_gguf_put_copy(rung_gguf_writer *w, const char *name, rung_gguf *g) {
+    const void *data;
+    int32_t type;
+    size_t row_bytes;
+    int64_t dims[4];
+    struct ggml_tensor t;
+    if (!put_ok(w, name)) return;
+    if (rung_gguf_view(&data, &type, &row_bytes, dims, g, name, &w->failed) != RUNG_OK) return;
+    int n_dims = 4;
+    while (n_dims > 1 && dims[n_dims - 1] == 1) n_dims--;
+    void *raw = place_tensor(&t, w, name, (enum ggml_type)type, n_dims, dims);
+    if (!raw) return;
+    memcpy(raw, data, ggml_nbytes(&t));
+    add_tensor(w, &t, raw);
 }
 
 rung_status rung_gguf_write(rung_gguf_writer *w, const char *path, rung_error *err) {

@@ -27,6 +27,13 @@ rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, 
 /* The first n bytes of tensor i as they lie in the file; E_MODEL if it has fewer. */
 rung_status rung_gguf_raw(void *data, size_t n, const rung_gguf *g, int64_t i, rung_error *err);
 
+/* Tensor `name` as it lies in the file, mapped read-only: valid until rung_gguf_free. type: ggml's
+ * number; row_bytes: of one row of dims[0] numbers. E_MODEL: no such tensor, no real numbers. */
+rung_status rung_gguf_view(const void **data, int32_t *type, size_t *row_bytes, int64_t dims[4],
+                           rung_gguf *g, const char *name, rung_error *err);
+/* n numbers (whole blocks) of a type that rung_gguf_view has given. Pure, thread-safe. */
+void rung_gguf_to_f32(float *dst, int32_t type, const void *src, int64_t n);
+
 typedef enum { RUNG_GGUF_F32, RUNG_GGUF_F16, RUNG_GGUF_BF16, RUNG_GGUF_Q8_0 } rung_gguf_type;
 typedef struct rung_gguf_writer rung_gguf_writer;
 /* A failed put (no memory, duplicate tensor, shape that the type cannot hold, empty key) is
@@ -44,5 +51,7 @@ void rung_gguf_put_all(rung_gguf_writer *w, const rung_gguf *g); /* every key of
 void rung_gguf_put_remove(rung_gguf_writer *w, const char *key); /* absent is fine */
 void rung_gguf_put_tensor(rung_gguf_writer *w, const char *name, rung_gguf_type type, int n_dims,
                           const int64_t *dims, const float *data); /* converted now */
+/* Tensor `name` of g, byte for byte. */
+void rung_gguf_put_copy(rung_gguf_writer *w, const char *name, rung_gguf *g);
 rung_status rung_gguf_write(rung_gguf_writer *w, const char *path, rung_error *err); /* atomic */
 #endif

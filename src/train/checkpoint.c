@@ -1,15 +1,20 @@
 /* Checkpoints: one file, written atomically; everything that the next step depends on.
  *
- *   "RUNGCKP1" | head (fixed size) | weights f32 | moments m, v f32 | caller's state | XXH3-64 of
- *   all before it.  Little-endian, as the machine writes it. */
+ *   "RUNGCKP2" | head (fixed size) | trained weights f32 | moments m, v f32 | moving average f32 if
+ *   there is one | caller's state | XXH3-64 of all before it. Little-endian, as the machine writes
+ *   it. */
 #include "train/net.h"
 
-static const char MAGIC[8] = {'R', 'U', 'N', 'G', 'C', 'K', 'P', '1'};
+static const char MAGIC[8] = {'R', 'U', 'N', 'G', 'C', 'K', 'P', '2'};
 
 typedef struct head {
     char magic[8];
-    int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ff, n_ctx, tied;
+    int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ff, n_ctx, tied, arch, n_head_dim;
+    int32_t lora_rank;
+    uint32_t lora_slots;
     float rope_base, rms_eps;
+    double lora_alpha, lora_dropout, ema_decay;
+    uint64_t lora_seed;
     int64_t n_params, steps, n_state;
 } head;
 
@@ -26,6 +31,14 @@ static head head_of(const rung_net *net, size_t n_state) {
     h.n_ff = s->n_ff;
     h.n_ctx = s->n_ctx;
     h.tied = s->tied;
+    h.arch = s->arch;
+    h.n_head_dim = s->n_head_dim;
+    h.lora_rank = net->core->lora.rank;
+    h.lora_slots = net->lora_slots;
+    h.lora_alpha = net->lora_alpha;
+    h.lora_dropout = net->core->lora.dropout;
+    h.lora_seed = net->core->lora.seed;
+    h.ema_decay = net->ema_decay;
     h.rope_base = s->rope_base;
     h.rms_eps = s->rms_eps;
     h.n_params = net->core->n_params;
@@ -35,7 +48,8 @@ static head head_of(const rung_net *net, size_t n_state) {
 }
 
 static size_t file_size(const head *h) {
-    return sizeof *h + 3 * (size_t)h->n_params * sizeof(real) + (size_t)h->n_state +
+    size_t blocks = h->ema_decay > 0 ? 4 : 3;
+    return sizeof *h + blocks * (size_t)h->n_params * sizeof(real) + (size_t)h->n_state +
            sizeof(uint64_t);
 }
 
@@ -53,6 +67,7 @@ rung_status rung_net_checkpoint(const rung_net *net, const char *path, const voi
                  {net->core->w, n_block},
                  {net->m, n_block},
                  {net->v, n_block},
+                 {net->ema, net->ema ? n_block : 0},
                  {state, n_state}};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].n) memcpy(p, parts[i].data, parts[i].n);
@@ -88,13 +103,13 @@ static rung_status check(const rung_buf *b, const rung_net *net, const char *pat
     if (memcmp(&h, &want, sizeof h) != 0) {
         bad(err, RUNG_E_MISMATCH, path, "belongs to a net of another shape or to another job",
             again);
-        rung_error_detail(err,
-                          "it holds V %d D %d L %d H %d/%d F %d ctx %d, %lld bytes of state; here "
-                          "V %d D %d L %d H %d/%d F %d ctx %d, %lld",
-                          h.n_vocab, h.n_embd, h.n_layer, h.n_head, h.n_head_kv, h.n_ff, h.n_ctx,
-                          (long long)h.n_state, want.n_vocab, want.n_embd, want.n_layer,
-                          want.n_head, want.n_head_kv, want.n_ff, want.n_ctx,
-                          (long long)want.n_state);
+        rung_error_detail(
+            err,
+            "it holds V %d D %d L %d H %d/%d F %d ctx %d rank %d, %lld bytes of state; "
+            "here V %d D %d L %d H %d/%d F %d ctx %d rank %d, %lld",
+            h.n_vocab, h.n_embd, h.n_layer, h.n_head, h.n_head_kv, h.n_ff, h.n_ctx, h.lora_rank,
+            (long long)h.n_state, want.n_vocab, want.n_embd, want.n_layer, want.n_head,
+            want.n_head_kv, want.n_ff, want.n_ctx, want.lora_rank, (long long)want.n_state);
         return RUNG_E_MISMATCH;
     }
     if (h.steps < 0 || b->n != file_size(&want))
@@ -116,7 +131,12 @@ rung_status rung_net_resume(rung_net *net, const char *path, void *state, size_t
     memcpy(net->core->w, p, n_block);
     memcpy(net->m, p + n_block, n_block);
     memcpy(net->v, p + 2 * n_block, n_block);
-    if (n_state) memcpy(state, p + 3 * n_block, n_state);
+    p += 3 * n_block;
+    if (net->ema) {
+        memcpy(net->ema, p, n_block);
+        p += n_block;
+    }
+    if (n_state) memcpy(state, p, n_state);
     memset(net->core->dw, 0, n_block);
     net->steps = h.steps;
 out:

@@ -32,27 +32,32 @@ bool rung_gemm_one(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 #define TILE_MULTIPLICATIONS 20e6
 #define TILE_SIDE_MIN        64
 
-static int64_t border(int64_t i, int64_t n_pieces, int64_t n) {
+int64_t rung_gemm_border(int64_t i, int64_t n_pieces, int64_t n) {
     return i == n_pieces ? n : n * i / n_pieces / 16 * 16;
+}
+
+void rung_gemm_cut(int64_t *pm, int64_t *pn, int64_t m, int64_t n, int64_t k) {
+    *pm = *pn = 1;
+    while ((double)(m / *pm) * (double)(n / *pn) * (double)k > TILE_MULTIPLICATIONS) {
+        bool rows = m / *pm >= n / *pn;
+        if ((rows ? m / *pm : n / *pn) < 2 * TILE_SIDE_MIN) break;
+        if (rows)
+            *pm *= 2;
+        else
+            *pn *= 2;
+    }
 }
 
 bool rung_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real alpha,
                const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
                int64_t ldc) {
-    int64_t pm = 1, pn = 1;
-    while ((double)(m / pm) * (double)(n / pn) * (double)k > TILE_MULTIPLICATIONS) {
-        bool rows = m / pm >= n / pn;
-        if ((rows ? m / pm : n / pn) < 2 * TILE_SIDE_MIN) break;
-        if (rows)
-            pm *= 2;
-        else
-            pn *= 2;
-    }
+    int64_t pm, pn;
+    rung_gemm_cut(&pm, &pn, m, n, k);
     bool ok = true;
 #pragma omp parallel for schedule(dynamic, 1) reduction(&& : ok)
     for (int64_t t = 0; t < pm * pn; t++) {
-        int64_t i0 = border(t / pn, pm, m), i1 = border(t / pn + 1, pm, m);
-        int64_t j0 = border(t % pn, pn, n), j1 = border(t % pn + 1, pn, n);
+        int64_t i0 = rung_gemm_border(t / pn, pm, m), i1 = rung_gemm_border(t / pn + 1, pm, m);
+        int64_t j0 = rung_gemm_border(t % pn, pn, n), j1 = rung_gemm_border(t % pn + 1, pn, n);
         ok = rung_gemm_one(trans_a, trans_b, i1 - i0, j1 - j0, k, alpha,
                            a + (trans_a ? i0 : i0 * lda), lda, b + (trans_b ? j0 * ldb : j0), ldb,
                            beta, c + i0 * ldc + j0, ldc) &&
@@ -60,3 +65,12 @@ bool rung_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real
     }
     return ok;
 }
+
+#ifdef RUNG_REAL_F64
+bool rung_gemm_in(rung_gemm_mode mode, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                  const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
+                  int64_t ldc) {
+    (void)mode;
+    return rung_gemm(trans_a, trans_b, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+}
+#endif

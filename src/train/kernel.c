@@ -5,20 +5,41 @@ static void piece_range(int64_t *lo, int64_t *hi, int64_t i, int64_t n) {
     *hi = n * (i + 1) / RUNG_N_PIECES;
 }
 
-void rung_kern_rmsnorm(real *y, real *rstd, const real *x, const real *w, int64_t n, int64_t d,
-                       double eps) {
+static void add_pieces(real *out, const real *piece, int64_t d) {
+    for (int64_t j = 0; j < d; j++) {
+        double s = 0;
+        for (int64_t p = 0; p < RUNG_N_PIECES; p++) s += (double)piece[p * d + j];
+        out[j] += (real)s;
+    }
+}
+
+static void scale_row(real *y, const real *x, real r, const real *w, int64_t d) {
+#pragma omp simd
+    for (int64_t j = 0; j < d; j++) y[j] = x[j] * r * w[j];
+}
+
+void rung_kern_rmsnorm(real *y, real *rstd, real *x, const real *add, const real *w, int64_t n,
+                       int64_t d, double eps) {
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
-        const real *xi = x + i * d;
-        real *yi = y + i * d;
+        real *xi = x + i * d;
         double s = 0;
+        if (add) {
+            const real *ai = add + i * d;
+#pragma omp simd
+            for (int64_t j = 0; j < d; j++) xi[j] += ai[j];
+        }
 #pragma omp simd reduction(+ : s)
         for (int64_t j = 0; j < d; j++) s += (double)xi[j] * (double)xi[j];
-        real r = (real)(1.0 / sqrt(s / (double)d + eps));
-        rstd[i] = r;
-#pragma omp simd
-        for (int64_t j = 0; j < d; j++) yi[j] = xi[j] * r * w[j];
+        rstd[i] = (real)(1.0 / sqrt(s / (double)d + eps));
+        scale_row(y + i * d, xi, rstd[i], w, d);
     }
+}
+
+void rung_kern_rmsnorm_again(real *y, const real *x, const real *rstd, const real *w, int64_t n,
+                             int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) scale_row(y + i * d, x + i * d, rstd[i], w, d);
 }
 
 /* With xhat = x r and g = dy w: dx += r g - x r^3 mean(g x); dw += dy xhat. */
@@ -44,26 +65,52 @@ void rung_kern_rmsnorm_back(real *dx, real *dw, real *piece, const real *dy, con
             }
         }
     }
-    for (int64_t j = 0; j < d; j++) {
-        double s = 0;
-        for (int64_t p = 0; p < RUNG_N_PIECES; p++) s += (double)piece[p * d + j];
-        dw[j] += (real)s;
+    if (dw) add_pieces(dw, piece, d);
+}
+
+void rung_kern_bias(real *x, int64_t ld, const real *bias, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < d; j++) x[i * ld + j] += bias[j];
     }
 }
 
+void rung_kern_bias_back(real *db, real *piece, const real *dx, int64_t ld, int64_t n, int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
+        int64_t lo, hi;
+        piece_range(&lo, &hi, p, n);
+        real *acc = piece + p * d;
+        memset(acc, 0, (size_t)d * sizeof *acc);
+        for (int64_t i = lo; i < hi; i++) {
+            for (int64_t j = 0; j < d; j++) acc[j] += dx[i * ld + j];
+        }
+    }
+    add_pieces(db, piece, d);
+}
+
 void rung_kern_rope(real *x, int64_t ld, const int32_t *pos, int64_t n, int64_t n_head, int64_t hd,
-                    const real *cos_t, const real *sin_t, real sign) {
+                    const real *cos_t, const real *sin_t, real sign, bool halves) {
     int64_t half = hd / 2;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
         const real *c = cos_t + pos[i] * half, *s = sin_t + pos[i] * half;
         for (int64_t h = 0; h < n_head; h++) {
             real *v = x + i * ld + h * hd;
+            if (halves) {
 #pragma omp simd
-            for (int64_t j = 0; j < half; j++) {
-                real a = v[2 * j], b = v[2 * j + 1], sj = sign * s[j];
-                v[2 * j] = a * c[j] - b * sj;
-                v[2 * j + 1] = a * sj + b * c[j];
+                for (int64_t j = 0; j < half; j++) {
+                    real a = v[j], b = v[j + half], sj = sign * s[j];
+                    v[j] = a * c[j] - b * sj;
+                    v[j + half] = a * sj + b * c[j];
+                }
+            } else {
+#pragma omp simd
+                for (int64_t j = 0; j < half; j++) {
+                    real a = v[2 * j], b = v[2 * j + 1], sj = sign * s[j];
+                    v[2 * j] = a * c[j] - b * sj;
+                    v[2 * j + 1] = a * sj + b * c[j];
+                }
             }
         }
     }
@@ -79,16 +126,16 @@ void rung_kern_swiglu(real *act, const real *gu, int64_t n, int64_t d) {
     }
 }
 
-void rung_kern_swiglu_back(real *dgu, const real *dact, const real *gu, int64_t n, int64_t d) {
+void rung_kern_swiglu_back(real *gu, real *act, int64_t n, int64_t d) {
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
-        const real *g = gu + i * 2 * d, *u = g + d, *da = dact + i * d;
-        real *dg = dgu + i * 2 * d, *du = dg + d;
+        real *g = gu + i * 2 * d, *u = g + d, *a = act + i * d;
 #pragma omp simd
         for (int64_t j = 0; j < d; j++) {
-            real s = 1 / (1 + rung_real_exp(-g[j]));
-            dg[j] = da[j] * u[j] * s * (1 + g[j] * (1 - s));
-            du[j] = da[j] * g[j] * s;
+            real s = 1 / (1 + rung_real_exp(-g[j])), silu = g[j] * s, da = a[j];
+            a[j] = silu * u[j];
+            g[j] = da * u[j] * (s + silu * (1 - s));
+            u[j] = da * silu;
         }
     }
 }
@@ -109,15 +156,6 @@ void rung_kern_embed_back(real *dtable, const real *dx, const int32_t *tok, int6
             const real *g = dx + i * d;
             for (int64_t j = lo; j < hi; j++) t[j] += g[j];
         }
-    }
-}
-
-void rung_kern_copy(real *dst, const real *src, int64_t n) {
-#pragma omp parallel for schedule(static)
-    for (int64_t p = 0; p < RUNG_N_PIECES; p++) {
-        int64_t lo, hi;
-        piece_range(&lo, &hi, p, n);
-        memcpy(dst + lo, src + lo, (size_t)(hi - lo) * sizeof *dst);
     }
 }
 

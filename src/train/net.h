@@ -11,7 +11,11 @@ typedef struct rung_net_meta {
 struct rung_net {
     rung_core *core;
     real *m, *v; /* AdamW's moments */
-    int64_t steps;
+    real *ema;   /* moving average of the weights; NULL = none */
+    double ema_decay;
+    int64_t steps, micro; /* optimiser steps; gradients gathered since the last */
+    unsigned lora_slots;
+    double lora_alpha;
     rung_gguf *src;    /* the file it was loaded from: its keys go into the export; NULL */
     char **token_text; /* escaped; NULL: none set */
     int32_t *token_type;
@@ -23,4 +27,11 @@ struct rung_net {
 
 /* A net with zeroed weights. */
 rung_status rung_net_alloc(rung_net **out, const rung_net_shape *shape, rung_error *err);
+/* A net around a core, which it takes, also when it fails. */
+rung_status rung_net_wrap(rung_net **out, rung_core *core, rung_error *err);
+/* The moments for c->n_params weights. */
+rung_status rung_net_moments(rung_net *net, rung_error *err);
+/* A step whose gradients are first divided by `div`. */
+rung_status rung_net_step_div(double *grad_norm, rung_net *net, const rung_adamw *o, double div,
+                              rung_error *err);
 #endif

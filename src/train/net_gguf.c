@@ -1,4 +1,5 @@
-/* A net as a GGUF file that libllama loads (arch llama), and back. */
+/* A net as a GGUF file that libllama loads, and back. */
+#include "train/lora.h"
 #include "train/net.h"
 
 #include <stdio.h>
@@ -84,22 +85,37 @@ static const struct {
              {"bf16", RUNG_GGUF_BF16, 32},
              {"q8_0", RUNG_GGUF_Q8_0, 7}};
 
+/* A key of the architecture: "llama.block_count". */
+typedef struct arch_key {
+    char text[96];
+} arch_key;
+static arch_key key_of(const char *arch, const char *name) {
+    arch_key k;
+    snprintf(k.text, sizeof k.text, "%.30s.%.60s", arch, name);
+    return k;
+}
+
 static void put_shape(rung_gguf_writer *w, const rung_net *net) {
     const rung_net_shape *s = &net->core->shape;
-    uint32_t hd = (uint32_t)net->core->hd;
-    rung_gguf_put_str(w, "general.architecture", "llama");
-    rung_gguf_put_u32(w, "llama.block_count", (uint32_t)s->n_layer);
-    rung_gguf_put_u32(w, "llama.context_length", (uint32_t)s->n_ctx);
-    rung_gguf_put_u32(w, "llama.embedding_length", (uint32_t)s->n_embd);
-    rung_gguf_put_u32(w, "llama.feed_forward_length", (uint32_t)s->n_ff);
-    rung_gguf_put_u32(w, "llama.attention.head_count", (uint32_t)s->n_head);
-    rung_gguf_put_u32(w, "llama.attention.head_count_kv", (uint32_t)s->n_head_kv);
-    rung_gguf_put_f32(w, "llama.attention.layer_norm_rms_epsilon", s->rms_eps);
-    rung_gguf_put_u32(w, "llama.attention.key_length", hd);
-    rung_gguf_put_u32(w, "llama.attention.value_length", hd);
-    rung_gguf_put_u32(w, "llama.rope.dimension_count", hd);
-    rung_gguf_put_f32(w, "llama.rope.freq_base", s->rope_base);
-    rung_gguf_put_u32(w, "llama.vocab_size", (uint32_t)s->n_vocab);
+    const char *arch = net->core->arch->name;
+    const struct {
+        const char *name;
+        int32_t value;
+    } sizes[] = {{"block_count", s->n_layer},
+                 {"context_length", s->n_ctx},
+                 {"embedding_length", s->n_embd},
+                 {"feed_forward_length", s->n_ff},
+                 {"attention.head_count", s->n_head},
+                 {"attention.head_count_kv", s->n_head_kv},
+                 {"attention.key_length", net->core->hd},
+                 {"attention.value_length", net->core->hd},
+                 {"rope.dimension_count", net->core->hd},
+                 {"vocab_size", s->n_vocab}};
+    rung_gguf_put_str(w, "general.architecture", arch);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        rung_gguf_put_u32(w, key_of(arch, sizes[i].name).text, (uint32_t)sizes[i].value);
+    rung_gguf_put_f32(w, key_of(arch, "attention.layer_norm_rms_epsilon").text, s->rms_eps);
+    rung_gguf_put_f32(w, key_of(arch, "rope.freq_base").text, s->rope_base);
 }
 
 static void put_vocab(rung_gguf_writer *w, const rung_net *net) {
@@ -112,24 +128,54 @@ static void put_vocab(rung_gguf_writer *w, const rung_net *net) {
     rung_gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false);
 }
 
-static void put_tensors(rung_gguf_writer *w, const rung_net *net, rung_gguf_type type) {
-    for (int64_t i = 0; i < net->core->n_tensors; i++) {
-        const rung_core_tensor *t = &net->core->tensor[i];
-        int64_t dims[] = {t->cols, t->rows};
-        rung_gguf_type ty = t->norm ? RUNG_GGUF_F32 : type;
-        if (ty == RUNG_GGUF_Q8_0 && t->cols % 32 != 0) ty = RUNG_GGUF_F16; /* blocks of 32 */
-        rung_gguf_put_tensor(w, t->name, ty, t->norm ? 1 : 2, dims, net->core->w + t->at);
+static void put_one(rung_gguf_writer *w, const rung_core_tensor *t, rung_gguf_type type,
+                    const float *data) {
+    bool vector = t->role == ROLE_NORM || t->role == ROLE_BIAS;
+    int64_t dims[] = {t->cols, t->rows};
+    if (vector) type = RUNG_GGUF_F32;
+    if (type == RUNG_GGUF_Q8_0 && t->cols % 32 != 0) type = RUNG_GGUF_F16; /* blocks of 32 */
+    rung_gguf_put_tensor(w, t->name, type, vector ? 1 : 2, dims, data);
+}
+
+/* Frozen tensors: dequantised, adapters merged in; keep: those without adapters as they were. */
+static rung_status put_tensors(rung_gguf_writer *w, const rung_net *net, rung_gguf_type type,
+                               bool keep, rung_error *err) {
+    rung_core *c = net->core;
+    int32_t n_own = c->n_tensors;
+    for (int32_t i = 0; i < n_own; i++) {
+        const rung_core_tensor *t = &c->tensor[i];
+        if (rung_lora_is_factor(c, i)) continue;
+        if (t->at >= 0) {
+            put_one(w, t, type, c->w + t->at);
+            continue;
+        }
+        if (keep && t->lora < 0) {
+            rung_gguf_put_copy(w, t->name, net->src);
+            continue;
+        }
+        float *x = rung_alloc((size_t)(t->rows * t->cols) * sizeof *x);
+        if (!x) return rung_fail(err, RUNG_E_NOMEM, "no memory to save tensor %s", t->name);
+        rung_frozen_rows(x, &t->frozen, 0, t->rows, t->cols);
+        bool ok = t->lora < 0 || rung_lora_merge(x, c, i);
+        if (ok) put_one(w, t, type, x);
+        rung_free(x);
+        if (!ok) return rung_core_no_product(err);
     }
+    return RUNG_OK;
 }
 
 rung_status rung_net_save(const rung_net *net, const char *gguf_path, const char *type,
                           rung_error *err) {
     size_t i = 0, n = sizeof types / sizeof types[0];
-    while (i < n && strcmp(types[i].name, type) != 0) i++;
+    bool keep = strcmp(type, "keep") == 0;
+    while (i < n && strcmp(types[i].name, keep ? "f16" : type) != 0) i++;
     if (i == n) {
         rung_fail(err, RUNG_E_INVAL, "unknown weight type \"%s\"", type);
-        return rung_error_hint(err, "one of f32, f16, bf16, q8_0");
+        return rung_error_hint(err, "one of f32, f16, bf16, q8_0, keep");
     }
+    if (keep && (net->core->n_frozen == 0 || !net->src))
+        return rung_fail(err, RUNG_E_INVAL,
+                         "weight type keep: every weight was trained, none can be kept as it was");
     if (!net->token_text && !net->src) {
         rung_fail(err, RUNG_E_MISUSE, "a net without a vocabulary cannot be saved as GGUF");
         return rung_error_hint(err, "call rung_net_set_vocab first");
@@ -141,12 +187,12 @@ rung_status rung_net_save(const rung_net *net, const char *gguf_path, const char
     }
     if (net->src) rung_gguf_put_all(w, net->src);
     put_shape(w, net);
-    rung_gguf_put_u32(w, "general.file_type", types[i].file_type);
+    if (!keep) rung_gguf_put_u32(w, "general.file_type", types[i].file_type);
     put_vocab(w, net);
     for (size_t k = 0; k < net->n_meta; k++)
         rung_gguf_put_str(w, net->meta[k].key, net->meta[k].value);
-    put_tensors(w, net, types[i].type);
-    rung_status st = rung_gguf_write(w, gguf_path, err);
+    rung_status st = put_tensors(w, net, types[i].type, keep, err);
+    if (st == RUNG_OK) st = rung_gguf_write(w, gguf_path, err);
     rung_gguf_writer_free(w);
     return st;
 }
@@ -155,69 +201,102 @@ rung_status rung_net_save(const rung_net *net, const char *gguf_path, const char
 
 static rung_status refuse(rung_error *err, const char *path, const char *why) {
     rung_fail(err, RUNG_E_MODEL, "\"%s\" cannot be trained: %s", path, why);
-    return rung_error_hint(err, "the trainer takes plain llama models: no biases, no rope scaling");
+    return rung_error_hint(err,
+                           "the trainer takes plain llama and qwen2 models without rope scaling");
+}
+
+static rung_status read_sizes(int64_t dims[6], const rung_gguf *g, const char *arch,
+                              const char *path, rung_error *err) {
+    static const char *const keys[] = {"embedding_length",     "block_count",
+                                       "attention.head_count", "attention.head_count_kv",
+                                       "feed_forward_length",  "context_length"};
+    for (size_t i = 0; i < 6; i++) {
+        arch_key k = key_of(arch, keys[i]);
+        dims[i] = rung_gguf_i64(g, k.text, i == 3 ? dims[2] : -1);
+        if (dims[i] <= 0 || dims[i] > (1 << 24))
+            return rung_fail(err, RUNG_E_MODEL, "\"%s\": key %s is missing or out of range", path,
+                             k.text);
+    }
+    return RUNG_OK;
+}
+
+/* Parts that change the function and are not in the table. */
+static bool has_strange_parts(const rung_gguf *g, const char *arch, const rung_arch_row *row) {
+    static const char *const tensors[] = {"rope_freqs.weight", "blk.0.attn_output.bias",
+                                          "blk.0.ffn_gate.bias", "blk.0.attn_q_norm.weight"};
+    static const char *const keys[] = {"rope.scaling.factor", "expert_count"};
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        if (rung_gguf_has_tensor(g, tensors[i])) return true;
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (rung_gguf_has(g, key_of(arch, keys[i]).text)) return true;
+    }
+    return rung_gguf_has_tensor(g, "blk.0.attn_q.bias") != ((row->has & RUNG_HAS_QKV_BIAS) != 0);
 }
 
 static rung_status read_shape(rung_net_shape *s, const rung_gguf *g, const char *path,
                               rung_error *err) {
-    if (strcmp(rung_gguf_str(g, "general.architecture", ""), "llama") != 0)
-        return refuse(err, path, "its architecture is not llama");
-    int64_t dims[7];
-    static const char *const keys[] = {
-        "llama.embedding_length",        "llama.block_count",         "llama.attention.head_count",
-        "llama.attention.head_count_kv", "llama.feed_forward_length", "llama.context_length"};
-    for (size_t i = 0; i < 6; i++) {
-        dims[i] = rung_gguf_i64(g, keys[i], i == 3 ? dims[2] : -1);
-        if (dims[i] <= 0 || dims[i] > (1 << 24)) {
-            rung_fail(err, RUNG_E_MODEL, "\"%s\": key %s is missing or out of range", path,
-                      keys[i]);
-            return RUNG_E_MODEL;
-        }
-    }
-    dims[6] = rung_gguf_arr_n(g, "tokenizer.ggml.tokens");
-    dims[6] = rung_gguf_i64(g, "llama.vocab_size", dims[6]);
-    if (dims[6] <= 0 || dims[6] > (1 << 24)) return refuse(err, path, "no vocabulary");
-    if (rung_gguf_i64(g, "llama.rope.dimension_count", dims[0] / dims[2]) != dims[0] / dims[2] ||
-        rung_gguf_i64(g, "llama.attention.key_length", dims[0] / dims[2]) != dims[0] / dims[2])
-        return refuse(err, path, "its heads are not embedding / heads wide");
-    if (rung_gguf_has_tensor(g, "rope_freqs.weight") ||
-        rung_gguf_has_tensor(g, "blk.0.attn_q.bias") ||
-        rung_gguf_has(g, "llama.rope.scaling.factor") || rung_gguf_has(g, "llama.expert_count"))
-        return refuse(err, path, "it has biases, experts or scaled positions");
+    const char *arch = rung_gguf_str(g, "general.architecture", "");
+    int32_t id = rung_arch_find(arch);
+    if (id < 0) return refuse(err, path, "its architecture is not llama or qwen2");
+    int64_t dims[6];
+    RUNG_TRY(read_sizes(dims, g, arch, path, err));
+    int64_t n_vocab = rung_gguf_arr_n(g, "tokenizer.ggml.tokens");
+    n_vocab = rung_gguf_i64(g, key_of(arch, "vocab_size").text, n_vocab);
+    if (n_vocab <= 0 || n_vocab > (1 << 24)) return refuse(err, path, "no vocabulary");
+    int64_t hd = rung_gguf_i64(g, key_of(arch, "attention.key_length").text, dims[0] / dims[2]);
+    if (rung_gguf_i64(g, key_of(arch, "rope.dimension_count").text, hd) != hd ||
+        rung_gguf_i64(g, key_of(arch, "attention.value_length").text, hd) != hd || hd > (1 << 16))
+        return refuse(err, path, "its keys, values and rotations differ in width");
+    if (has_strange_parts(g, arch, rung_arch_of(id)))
+        return refuse(err, path,
+                      "it has biases that its kind has not, experts or scaled positions");
     *s = (rung_net_shape){
-        .n_vocab = (int32_t)dims[6],
+        .n_vocab = (int32_t)n_vocab,
         .n_embd = (int32_t)dims[0],
         .n_layer = (int32_t)dims[1],
         .n_head = (int32_t)dims[2],
         .n_head_kv = (int32_t)dims[3],
         .n_ff = (int32_t)dims[4],
         .n_ctx = (int32_t)dims[5],
-        .rope_base = (float)rung_gguf_f64(g, "llama.rope.freq_base", 10000.0),
-        .rms_eps = (float)rung_gguf_f64(g, "llama.attention.layer_norm_rms_epsilon", 1e-5),
+        .rope_base = (float)rung_gguf_f64(g, key_of(arch, "rope.freq_base").text, 10000.0),
+        .rms_eps =
+            (float)rung_gguf_f64(g, key_of(arch, "attention.layer_norm_rms_epsilon").text, 1e-5),
         .tied = !rung_gguf_has_tensor(g, "output.weight"),
+        .arch = id,
+        .n_head_dim = hd * dims[2] == dims[0] ? 0 : (int32_t)hd,
     };
     return RUNG_OK;
 }
 
-static rung_status read_tensors(rung_net *net, const rung_gguf *g, const char *path,
-                                rung_error *err) {
-    for (int64_t i = 0; i < net->core->n_tensors; i++) {
+typedef struct source {
+    rung_gguf *g;
+    const char *path;
+} source;
+
+static rung_status find_frozen(void *ud, rung_frozen *f, const rung_core_tensor *t,
+                               rung_error *err) {
+    const source *s = ud;
+    int64_t dims[4];
+    RUNG_TRY(rung_gguf_view(&f->data, &f->type, &f->row_bytes, dims, s->g, t->name, err));
+    if (dims[0] == t->cols && dims[1] == t->rows && dims[2] == 1 && dims[3] == 1) return RUNG_OK;
+    f->data = NULL;
+    return rung_fail(err, RUNG_E_MODEL, "\"%s\": tensor %s is %lld x %lld, not %lld x %lld",
+                     s->path, t->name, (long long)dims[0], (long long)dims[1], (long long)t->cols,
+                     (long long)t->rows);
+}
+
+static rung_status read_tensors(rung_net *net, source *s, rung_error *err) {
+    for (int32_t i = 0; i < net->core->n_tensors; i++) {
         const rung_core_tensor *t = &net->core->tensor[i];
-        float *x;
-        int64_t dims[4];
-        RUNG_TRY(rung_gguf_tensor(&x, dims, g, t->name, err));
-        bool fits = dims[0] == t->cols && dims[1] == t->rows && dims[2] == 1 && dims[3] == 1;
-        if (fits) memcpy(net->core->w + t->at, x, (size_t)(t->rows * t->cols) * sizeof *x);
-        rung_free(x);
-        if (!fits)
-            return rung_fail(err, RUNG_E_MODEL, "\"%s\": tensor %s is %lld x %lld, not %lld x %lld",
-                             path, t->name, (long long)dims[0], (long long)dims[1],
-                             (long long)t->cols, (long long)t->rows);
+        rung_frozen f;
+        RUNG_TRY(find_frozen(s, &f, t, err));
+        rung_frozen_rows(net->core->w + t->at, &f, 0, t->rows, t->cols);
     }
     return RUNG_OK;
 }
 
-rung_status rung_net_load(rung_net **out, const char *gguf_path, rung_error *err) {
+static rung_status load(rung_net **out, const char *gguf_path, bool frozen, rung_error *err) {
     *out = NULL;
     rung_gguf *g = NULL;
     rung_net *net = NULL;
@@ -225,8 +304,15 @@ rung_status rung_net_load(rung_net **out, const char *gguf_path, rung_error *err
     rung_status st;
     RUNG_GOTO(rung_gguf_open(&g, gguf_path, err));
     RUNG_GOTO(read_shape(&shape, g, gguf_path, err));
-    RUNG_GOTO(rung_net_alloc(&net, &shape, err));
-    RUNG_GOTO(read_tensors(net, g, gguf_path, err));
+    source s = {g, gguf_path};
+    if (frozen) {
+        rung_core *core;
+        RUNG_GOTO(rung_core_new_frozen(&core, &shape, find_frozen, &s, err));
+        RUNG_GOTO(rung_net_wrap(&net, core, err));
+    } else {
+        RUNG_GOTO(rung_net_alloc(&net, &shape, err));
+        RUNG_GOTO(read_tensors(net, &s, err));
+    }
     net->src = g;
     *out = net;
     g = NULL;
@@ -235,4 +321,12 @@ out:
     rung_net_free(net);
     rung_gguf_free(g);
     return st;
+}
+
+rung_status rung_net_load(rung_net **out, const char *gguf_path, rung_error *err) {
+    return load(out, gguf_path, false, err);
+}
+
+rung_status rung_net_load_frozen(rung_net **out, const char *gguf_path, rung_error *err) {
+    return load(out, gguf_path, true, err);
 }

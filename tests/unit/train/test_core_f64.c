@@ -1,8 +1,13 @@
 /* The core's own sources compiled with double: the gradient of every tensor against central finite
  * differences at 1e-6 relative, on odd shapes. This binary takes nothing of train/'s library. */
 #define RUNG_REAL_F64 1
+#include "../../../src/train/arch.c"
 #include "../../../src/train/attention.c"
 #include "../../../src/train/core.c"
+#include "../../../src/train/core_ce.c"
+#include "../../../src/train/core_linear.c"
+#include "../../../src/train/core_pass.c"
+#include "../../../src/train/frozen.c"
 #include "../../../src/train/gemm.c"
 #include "../../../src/train/head_core.c"
 #include "../../../src/train/kernel.c"
@@ -23,19 +28,36 @@ typedef struct shape_case {
     rung_net_shape s;
     int32_t rows, n_tok;
     const int32_t *doc; /* NULL: one document per row */
+    unsigned lora;      /* slots with adapters on a frozen base; 0 = all is trained */
+    double dropout;
+    int32_t drop_layers; /* layers whose activations are not kept */
+    bool ce;             /* the fused cross entropy instead of a loss of all logits */
 } shape_case;
 
+typedef struct problem {
+    rung_batch b;
+    int32_t *tok, *doc, *target;
+    float *weight;
+    double *coef;
+} problem;
+
 /* L = sum of coef * logits + sum of (logits)^2 / 8: known gradient, nothing cancels. */
-static double loss_of(rung_core *c, const rung_batch *b, const double *coef, bool grad) {
+static double loss_of(rung_core *c, const shape_case *k, const problem *p, bool grad) {
     rung_error err = RUNG_ERROR_INIT;
-    assert_int_equal(rung_core_forward(c, b, &err), RUNG_OK);
-    int64_t n = (int64_t)b->n_rows * b->n_tok, v = c->shape.n_vocab;
+    int64_t n = (int64_t)k->rows * k->n_tok, v = c->shape.n_vocab;
     double sum = 0;
+    if (k->ce) {
+        assert_int_equal(rung_core_hidden(c, &p->b, &err), RUNG_OK);
+        assert_int_equal(rung_core_ce(&sum, NULL, c, p->target, p->weight, 0, 1, grad, &err),
+                         RUNG_OK);
+        return sum;
+    }
+    assert_int_equal(rung_core_forward(c, &p->b, &err), RUNG_OK);
     for (int64_t i = 0; i < n * v; i++) {
-        bool on = b->doc[i / v] >= 0;
+        bool on = p->b.doc[i / v] >= 0;
         double z = c->logits[i];
-        if (on) sum += coef[i] * z + z * z / 8;
-        if (grad) c->dlogits[i] = on ? coef[i] + z / 4 : 0;
+        if (on) sum += p->coef[i] * z + z * z / 8;
+        if (grad) c->dlogits[i] = on ? p->coef[i] + z / 4 : 0;
     }
     if (grad) assert_int_equal(rung_core_back(c, &err), RUNG_OK);
     return sum;
@@ -46,32 +68,81 @@ static double rel_error(double a, double b) {
     return fabs(a - b) / (top > 1e-3 ? top : 1e-3);
 }
 
-static void check_case(const shape_case *k) {
+/* Noise in f32 as a file would have it. */
+typedef struct base {
+    float *block[256];
+    int n;
+} base;
+static rung_status find_noise(void *ud, rung_frozen *f, const rung_core_tensor *t,
+                              rung_error *err) {
+    base *b = ud;
+    (void)err;
+    float *x = calloc((size_t)(t->rows * t->cols), sizeof *x);
+    rung_rng r = rung_rng_at(7, RUNG_STREAM_TEST, (uint64_t)b->n, 1);
+    for (int64_t i = 0; i < t->rows * t->cols; i++) x[i] = (float)(0.3 * rung_rng_normal(&r));
+    b->block[b->n++] = x;
+    f->data = x;
+    f->type = 0;
+    f->row_bytes = (size_t)t->cols * sizeof *x;
+    return RUNG_OK;
+}
+
+static rung_core *make_core(const shape_case *k, base *frozen) {
     rung_core *c;
     rung_error err = RUNG_ERROR_INIT;
-    assert_int_equal(rung_core_new(&c, &k->s, &err), RUNG_OK);
-    int32_t n = k->rows * k->n_tok;
-    int32_t *tok = calloc((size_t)n, sizeof *tok), *doc = calloc((size_t)n, sizeof *doc);
-    double *coef = calloc((size_t)n * (size_t)k->s.n_vocab, sizeof *coef);
-    rung_rng r = rung_rng_at(5, RUNG_STREAM_TEST, (uint64_t)n, 0);
-    for (int64_t i = 0; i < c->n_params; i++) c->w[i] = 0.3 * rung_rng_normal(&r);
-    for (int32_t i = 0; i < n; i++) {
-        tok[i] = (int32_t)rung_rng_below(&r, (uint64_t)k->s.n_vocab);
-        doc[i] = k->doc ? k->doc[i] : 0;
+    frozen->n = 0;
+    if (k->lora) {
+        rung_core_lora lora = {3, 0.7, k->dropout, 11, 5};
+        assert_int_equal(rung_core_new_frozen(&c, &k->s, find_noise, frozen, &err), RUNG_OK);
+        assert_int_equal(rung_core_adapt(c, k->lora, &lora, &err), RUNG_OK);
+    } else {
+        assert_int_equal(rung_core_new(&c, &k->s, &err), RUNG_OK);
     }
-    for (int64_t i = 0; i < (int64_t)n * k->s.n_vocab; i++) coef[i] = rung_rng_normal(&r);
-    rung_batch b = {k->rows, k->n_tok, tok, doc};
-    loss_of(c, &b, coef, true);
+    rung_rng r = rung_rng_at(5, RUNG_STREAM_TEST, (uint64_t)c->n_params, 0);
+    for (int64_t i = 0; i < c->n_params; i++) c->w[i] = 0.3 * rung_rng_normal(&r);
+    if (k->drop_layers)
+        c->budget = rung_core_memory(c, (int64_t)k->rows * k->n_tok, k->n_tok,
+                                     k->s.n_layer - k->drop_layers);
+    return c;
+}
+
+static void make_problem(problem *p, const shape_case *k) {
+    int64_t n = (int64_t)k->rows * k->n_tok;
+    p->tok = calloc((size_t)n, sizeof *p->tok);
+    p->doc = calloc((size_t)n, sizeof *p->doc);
+    p->target = calloc((size_t)n, sizeof *p->target);
+    p->weight = calloc((size_t)n, sizeof *p->weight);
+    p->coef = calloc((size_t)n * (size_t)k->s.n_vocab, sizeof *p->coef);
+    rung_rng r = rung_rng_at(6, RUNG_STREAM_TEST, (uint64_t)n, 0);
+    for (int64_t i = 0; i < n; i++) {
+        p->tok[i] = (int32_t)rung_rng_below(&r, (uint64_t)k->s.n_vocab);
+        p->target[i] = (int32_t)rung_rng_below(&r, (uint64_t)k->s.n_vocab);
+        p->doc[i] = k->doc ? k->doc[i] : 0;
+        p->weight[i] = p->doc[i] < 0 || i % 3 == 1 ? 0 : (float)rung_rng_f64(&r);
+    }
+    for (int64_t i = 0; i < n * k->s.n_vocab; i++) p->coef[i] = rung_rng_normal(&r);
+    p->b = (rung_batch){k->rows, k->n_tok, p->tok, p->doc};
+}
+
+static void check_case(const shape_case *k) {
+    base frozen;
+    problem p;
+    rung_core *c = make_core(k, &frozen);
+    make_problem(&p, k);
+    loss_of(c, k, &p, true);
+    if (k->drop_layers) assert_int_equal(c->n_keep, k->s.n_layer - k->drop_layers);
     double worst = 0;
-    for (int64_t t = 0; t < c->n_tensors; t++) {
+    int n_checked = 0;
+    for (int32_t t = 0; t < c->n_tensors; t++) {
         int64_t size = c->tensor[t].rows * c->tensor[t].cols;
         int64_t stride = size > 40 ? size / 40 : 1; /* at least 40 entries of each tensor */
-        for (int64_t j = 0; j < size; j += stride) {
+        if (c->tensor[t].at < 0) continue;
+        for (int64_t j = 0; j < size; j += stride, n_checked++) {
             double *w = &c->w[c->tensor[t].at + j], keep = *w, h = 1e-4, f[4];
             static const double at[] = {-2, -1, 1, 2};
             for (int q = 0; q < 4; q++) {
                 *w = keep + at[q] * h;
-                f[q] = loss_of(c, &b, coef, false);
+                f[q] = loss_of(c, k, &p, false);
             }
             *w = keep;
             /* 4-point rule, error O(h^4); f64 rounding leaves about 1e-10 */
@@ -83,24 +154,143 @@ static void check_case(const shape_case *k) {
                          c->tensor[t].name, (long long)j, c->dw[c->tensor[t].at + j], fd);
         }
     }
-    print_message("  %s: worst relative error %.2g\n", k->name, worst);
-    free(tok);
-    free(doc);
-    free(coef);
+    print_message("  %s: worst relative error %.2g of %d\n", k->name, worst, n_checked);
+    assert_true(n_checked > 50);
+    void *all[] = {p.tok, p.doc, p.target, p.weight, p.coef};
+    for (int i = 0; i < 5; i++) free(all[i]);
     rung_core_free(c);
+    for (int i = 0; i < frozen.n; i++) free(frozen.block[i]);
 }
 
 static void test_gradients(void **state) {
     (void)state;
     static const int32_t docs[] = {0, 0, 0, 1, 1, 2, -1, 0, 1, 1, 1, 1, 1, -1};
     static const int32_t hole[] = {-1, -1, -1, -1, -1, 0, 0, -1, 3, 3}; /* a row of padding alone */
+    enum {
+        QV = 1 << SLOT_Q | 1 << SLOT_V,
+        ALL = QV | 1 << SLOT_K | 1 << SLOT_OUT | 1 << SLOT_GATE | 1 << SLOT_UP | 1 << SLOT_DOWN,
+        QWEN2 = RUNG_ARCH_QWEN2
+    };
     static const shape_case cases[] = {
-        {"odd", {11, 18, 2, 3, 3, 13, 16, 10000, 1e-5f, false}, 2, 7, NULL},
-        {"grouped queries, tied", {7, 24, 2, 6, 2, 10, 16, 500, 1e-5f, true}, 1, 5, NULL},
-        {"one key head", {9, 16, 1, 4, 1, 8, 8, 10000, 1e-6f, false}, 3, 4, NULL},
-        {"one token", {5, 8, 2, 2, 1, 6, 4, 10000, 1e-5f, true}, 1, 1, NULL},
-        {"document mask", {13, 12, 2, 2, 2, 9, 8, 10000, 1e-5f, false}, 2, 7, docs},
-        {"masked row", {6, 12, 2, 3, 1, 5, 8, 10000, 1e-5f, true}, 2, 5, hole},
+        {"odd", {11, 18, 2, 3, 3, 13, 16, 10000, 1e-5f, false, 0, 0}, 2, 7, NULL, 0, 0, 0, false},
+        {"grouped queries, tied",
+         {7, 24, 2, 6, 2, 10, 16, 500, 1e-5f, true, 0, 0},
+         1,
+         5,
+         NULL,
+         0,
+         0,
+         0,
+         false},
+        {"one key head",
+         {9, 16, 1, 4, 1, 8, 8, 10000, 1e-6f, false, 0, 0},
+         3,
+         4,
+         NULL,
+         0,
+         0,
+         0,
+         false},
+        {"one token", {5, 8, 2, 2, 1, 6, 4, 10000, 1e-5f, true, 0, 0}, 1, 1, NULL, 0, 0, 0, false},
+        {"document mask",
+         {13, 12, 2, 2, 2, 9, 8, 10000, 1e-5f, false, 0, 0},
+         2,
+         7,
+         docs,
+         0,
+         0,
+         0,
+         false},
+        {"masked row",
+         {6, 12, 2, 3, 1, 5, 8, 10000, 1e-5f, true, 0, 0},
+         2,
+         5,
+         hole,
+         0,
+         0,
+         0,
+         false},
+        {"qwen2: biases, halves",
+         {9, 20, 2, 5, 1, 11, 16, 1000, 1e-6f, true, QWEN2, 0},
+         2,
+         7,
+         docs,
+         0,
+         0,
+         0,
+         false},
+        {"heads of their own width",
+         {9, 10, 2, 3, 3, 7, 16, 1000, 1e-6f, false, QWEN2, 6},
+         1,
+         9,
+         NULL,
+         0,
+         0,
+         0,
+         false},
+        {"70 tokens: two query blocks",
+         {5, 8, 1, 2, 1, 6, 80, 10000, 1e-5f, true, 0, 0},
+         1,
+         70,
+         NULL,
+         0,
+         0,
+         0,
+         false},
+        {"fused cross entropy",
+         {11, 12, 2, 2, 1, 9, 16, 10000, 1e-5f, true, 0, 0},
+         2,
+         7,
+         docs,
+         0,
+         0,
+         0,
+         true},
+        {"one layer of three kept",
+         {7, 12, 3, 2, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
+         2,
+         7,
+         docs,
+         0,
+         0,
+         2,
+         false},
+        {"no layer kept",
+         {7, 12, 3, 2, 1, 9, 16, 10000, 1e-5f, true, QWEN2, 0},
+         2,
+         7,
+         docs,
+         0,
+         0,
+         3,
+         true},
+        {"adapters on q, v",
+         {7, 12, 2, 3, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
+         2,
+         7,
+         docs,
+         QV,
+         0,
+         0,
+         false},
+        {"adapters on all, tied, fused, recomputed",
+         {7, 12, 2, 2, 2, 9, 16, 10000, 1e-5f, true, QWEN2, 0},
+         2,
+         7,
+         docs,
+         ALL,
+         0,
+         2,
+         true},
+        {"adapters with dropout",
+         {7, 12, 2, 2, 2, 9, 16, 10000, 1e-5f, false, 0, 0},
+         2,
+         7,
+         NULL,
+         ALL,
+         0.3,
+         2,
+         false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_case(&cases[i]);
 }
@@ -109,7 +299,7 @@ static void test_gradients(void **state) {
  * the order of sums). */
 static void test_packing(void **state) {
     (void)state;
-    rung_net_shape s = {17, 16, 2, 2, 1, 12, 16, 10000, 1e-5f, false};
+    rung_net_shape s = {17, 16, 2, 2, 1, 12, 16, 10000, 1e-5f, false, 0, 0};
     rung_core *c;
     rung_error err = RUNG_ERROR_INIT;
     assert_int_equal(rung_core_new(&c, &s, &err), RUNG_OK);

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-static const rung_net_shape SHAPE = {19, 24, 2, 4, 2, 20, 32, 10000, 1e-5f, false};
+static const rung_net_shape SHAPE = {19, 24, 2, 4, 2, 20, 32, 10000, 1e-5f, false, 0, 0};
 static rung_error err;
 
 static rung_net *make(const rung_net_shape *s, uint64_t seed) {
@@ -210,7 +210,7 @@ static void test_packing_and_accumulation(void **state) {
 /* Products large enough to be cut into tiles: the same bits with 1, 2, 3 and 5 threads. */
 static void test_threads(void **state) {
     (void)state;
-    static const rung_net_shape wide = {50, 160, 2, 5, 5, 333, 200, 10000, 1e-5f, true};
+    static const rung_net_shape wide = {50, 160, 2, 5, 5, 333, 200, 10000, 1e-5f, true, 0, 0};
     enum { ROWS = 5, T = 160, N = ROWS * T };
     static int32_t tok[N], doc[N], target[N];
     static float weight[N];
@@ -254,7 +254,8 @@ static void test_adamw(void **state) {
     rung_net *net = make(&SHAPE, 1);
     rung_core *c = net->core;
     rung_adamw o = {0.1, 0.9, 0.95, 1e-8, 0.5, 0};
-    int64_t plain = c->layer[0].wo, norm = c->layer[0].attn_norm;
+    int64_t plain = c->tensor[c->layer[0].slot[SLOT_OUT]].at;
+    int64_t norm = c->tensor[c->layer[0].slot[SLOT_ATTN_NORM]].at;
     double w[2] = {(double)c->w[plain], (double)c->w[norm]}, m[2] = {0, 0}, v[2] = {0, 0};
     static const double g[2][2] = {{0.3, -0.2}, {-0.1, 0.4}};
     for (int t = 1; t <= 2; t++) {
@@ -316,7 +317,7 @@ static void test_nan(void **state) {
     assert_non_null(strstr(err.what, "step 0"));
     assert_memory_equal(before, net->core->w, n);
     assert_true(net->m[0] == 0 && rung_net_steps(net) == 0 && net->core->dw[7] == 0);
-    net->core->w[net->core->out] = INFINITY;
+    net->core->w[net->core->tensor[net->core->out].at] = INFINITY;
     double value;
     int64_t terms;
     assert_int_equal(

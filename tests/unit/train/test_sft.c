@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-static const rung_net_shape SHAPE = {16, 16, 2, 2, 1, 24, 32, 10000, 1e-5f, true};
+static const rung_net_shape SHAPE = {16, 16, 2, 2, 1, 24, 32, 10000, 1e-5f, true, 0, 0};
 static rung_error err;
 static char path[] = "/tmp/rung_sft_XXXXXX";
 
