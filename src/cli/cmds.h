@@ -41,6 +41,7 @@
     X(verify_step)                                                                                 \
     X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
+    X(verify_sql)                                                                                  \
     X(verify_math)                                                                                 \
     X(config_show)                                                                                 \
     X(version)                                                                                     \

@@ -135,6 +135,10 @@ static const cli_cmd commands[] = {
     ROW("verify", "step", verify_step, "",
         "what a step claims: arithmetic, algebra; one step, JSON lines, or stored traces",
         "verify step --step '12 * 3 = 36 and 36/4 is 8'", true, OWN(verify_step) FILTER)
+    ROW("verify", "sql", verify_sql, "",
+        "queries by what they give on their database: one pair, JSON lines, or stored traces",
+        "verify sql --db geo.db --gold 'SELECT count(*) FROM city' --answer 'SELECT 3'", false,
+        OWN(verify_sql) FILTER)
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))

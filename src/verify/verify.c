@@ -1,5 +1,6 @@
 /* The table of verifiers, and the two simple rows: the same text, the same letter. */
 #include "verify/answer.h"
+#include "verify/sql/sql_verifier.h"
 #include <string.h>
 
 /* ---- exact: the string is the answer ---- */
@@ -72,6 +73,8 @@ static const rung_verifier verifiers[] = {
     {name, help, version, extract, key, check, NULL, NULL},
     VERIFIERS(X)
 #undef X
+        {"sql", "a query, by what it gives on the problem's database", "sql-1", extract_sql,
+         key_sql, check_sql, key_sql_in, check_sql_in},
 };
 enum { N_VERIFIERS = sizeof verifiers / sizeof *verifiers };
 

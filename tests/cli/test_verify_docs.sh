@@ -3,6 +3,11 @@ set -u
 doc=${RUNG_SOURCE_DIR:?}/docs/verifiers.md
 export PATH=$(dirname "${RUNG_BIN:?}"):$PATH
 cd "$(mktemp -d)" || exit 1
+# what the examples of sql stand on
+cat >geo.sql <<'SQL'
+CREATE TABLE city(id INTEGER PRIMARY KEY, name TEXT, people INT);
+INSERT INTO city VALUES(1,'Oslo',700),(2,'Bergen',290),(3,'Vik',29),(4,'Moss',29);
+SQL
 failed=0 n=0 command='' want=''
 run() {
     [ -n "$command" ] || return 0

@@ -65,6 +65,13 @@ static const char *const denied[] = {
     "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive",
     "mq_notify", "mq_getsetattr",
 };
+/* No file is opened, no process is made, nothing is sent but over what is open already. */
+static const char *const query_allowed[] = {
+    "read", "write", "pread64", "lseek", "fstat", "newfstatat", "statx", "sendto", "recvfrom",
+    "close", "brk", "munmap", "mremap", "madvise", "futex", "rt_sigreturn", "rt_sigprocmask",
+    "exit", "exit_group", "clock_gettime", "gettimeofday", "time", "getpid", "gettid", "getrandom",
+    "sched_yield", "restart_syscall", "membarrier", "rseq",
+};
 /* clang-format on */
 enum { N_ALLOWED = sizeof allowed / sizeof *allowed, N_DENIED = sizeof denied / sizeof *denied };
 
@@ -122,6 +129,19 @@ static int box_rules(scmp_filter_ctx f) {
     return rc;
 }
 
+/* Memory may be had, but none that is run as code. */
+static int query_rules(scmp_filter_ctx f) {
+    int rc =
+        rule_all(f, SCMP_ACT_ALLOW, query_allowed, sizeof query_allowed / sizeof *query_allowed);
+    if (rc == 0)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    if (rc == 0)
+        rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return rc;
+}
+
 rung_status filter_make(int *fd, filter_kind kind, rung_error *err) {
     int rc = -ENOMEM;
     *fd = -1;
@@ -129,7 +149,10 @@ rung_status filter_make(int *fd, filter_kind kind, rung_error *err) {
     if (!f) goto out;
     rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (rc == 0) rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
-    if (rc == 0) rc = kind == FILTER_BOX ? box_rules(f) : program_rules(f);
+    if (rc == 0)
+        rc = kind == FILTER_BOX     ? box_rules(f)
+             : kind == FILTER_QUERY ? query_rules(f)
+                                    : program_rules(f);
     if (rc != 0) goto out;
     *fd = memfd_create("filter", MFD_CLOEXEC);
     if (*fd < 0) {

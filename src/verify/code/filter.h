@@ -5,7 +5,8 @@
 
 typedef enum filter_kind {
     FILTER_BOX,    /* for all of a box, given to bubblewrap: what nothing in there needs */
-    FILTER_PROGRAM /* for a program: only what a program may do */
+    FILTER_PROGRAM, /* for a program: only what a program may do */
+    FILTER_QUERY    /* for a worker that holds a database open: reading it, answering, memory */
 } filter_kind;
 
 /* *fd: a memfd with the filter as struct sock_filter[], offset 0; the caller closes it. */

@@ -1,0 +1,31 @@
+/* What the verify commands share: every line of a file, or every trace of a store, gives one line
+ * out, in order, and the counts at the end. */
+#ifndef RUNG_SRC_CLI_VERIFY_ROWS_H
+#define RUNG_SRC_CLI_VERIFY_ROWS_H
+#include "base/json.h"
+#include "cli/session.h"
+
+typedef struct cli_case {
+    yyjson_val *row;       /* of a file; NULL: of a store */
+    const rung_problem *p; /* with its trace */
+    const rung_trace *t;
+} cli_case;
+/* Appends the members of one object, each with a comma before it, behind {"v":1,"verdict":..; a
+ * case that cannot be judged as it stands is E_FORMAT. */
+typedef rung_status (*cli_case_fn)(rung_buf *members, rung_verdict *verdict, const cli_case *k,
+                                   void *ud, rung_error *err);
+typedef void (*cli_case_sums)(cli_call *c, void *ud); /* more members of the result object */
+
+rung_status cli_verify_file(cli_call *c, const char *path, cli_case_fn fn, cli_case_sums sums,
+                            void *ud, rung_error *err);
+/* Traces whose problem has this verifier, by --run, --set, --split. Each line says what was stored,
+ * too. Nothing is written. */
+rung_status cli_verify_stored(cli_call *c, const char *verifier, cli_case_fn fn, cli_case_sums sums,
+                              void *ud, rung_error *err);
+bool cli_verify_wants_store(const cli_call *c); /* one of the three is given */
+/* ,"key":"text" */
+void cli_case_str(rung_buf *b, const char *key, const char *v);
+/* A pair's verdict for eyes, and its exit status: 0 correct, 1 wrong, 3 unknown. */
+rung_status cli_verify_end(cli_call *c, rung_verdict v, const char *rule, const char *reason,
+                           rung_error *err);
+#endif
