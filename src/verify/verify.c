@@ -1,5 +1,6 @@
 /* The table of verifiers, and the two simple rows: the same text, the same letter. */
 #include "verify/answer.h"
+#include "verify/retrieve/qa.h"
 #include "verify/sql/sql_verifier.h"
 #include <string.h>
 
@@ -67,7 +68,9 @@ static void check_choice(rung_check *out, const char *gold_text, const char *ans
       extract_math, key_math, check_math)                                                          \
     X("exact", "the same text up to case and blanks", "exact-1", extract_exact, key_exact,         \
       check_exact)                                                                                 \
-    X("choice", "one letter A to E", "choice-1", extract_choice, key_choice, check_choice)
+    X("choice", "one letter A to E", "choice-1", extract_choice, key_choice, check_choice)         \
+    X("qa", "open-domain answers: equal when normalised as SQuAD does", "qa-1", extract_exact,     \
+      key_qa, check_qa)
 static const rung_verifier verifiers[] = {
 #define X(name, help, version, extract, key, check)                                                \
     {name, help, version, extract, key, check, NULL, NULL},
