@@ -20,6 +20,7 @@ static const cli_opt sql_opts[] = {
     OPT_INT("work", "20000000", "OPS", 1000, 1e15, CLI_KEY, "operations of SQLite's machine"),
     OPT_INT("rows", "10000", "ROWS", 1, 1e7, CLI_KEY, "rows of a result"),
     OPT_INT("memory", "256", "MIB", 8, 65536, CLI_KEY, "memory of a query"),
+    OPT_BOOL("stored", "false", CLI_KEY, "judge the traces of the store that the filters name"),
     OPT_BOOL("explain", "false", CLI_KEY, "print both results and the parts (one pair)"),
 };
 const cli_group cli_verify_sql_group = CLI_GROUP_OF("verify sql", sql_opts);
@@ -196,7 +197,8 @@ static rung_status one_pair(cli_call *c, sqler *q, rung_error *err) {
     judged j;
     if (!gold || (!answer && !text)) {
         rung_fail(err, RUNG_E_INVAL, "a pair needs --gold and --answer or --text");
-        return rung_error_hint(err, "or --in FILE of JSON lines, or --run of the store");
+        return rung_error_hint(err,
+                               "or --in FILE of JSON lines, or --stored for traces of the store");
     }
     if (!q->db.file && !q->db.script) {
         rung_fail(err, RUNG_E_INVAL, "a pair needs a database");
@@ -241,7 +243,7 @@ rung_status cli_verify_sql(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) {
         if (path)
             st = cli_verify_file(c, path, judge_case, sums, &q, err);
-        else if (cli_verify_wants_store(c) && !cli_str(c, "gold"))
+        else if (cli_flag(c, "stored"))
             st = cli_verify_stored(c, "sql", judge_case, sums, &q, err);
         else
             st = one_pair(c, &q, err);

@@ -117,10 +117,6 @@ rung_status cli_verify_file(cli_call *c, const char *path, cli_case_fn fn, cli_c
     return st == RUNG_DONE ? sum_up(c, &n, "cases", sums, ud, t0, err) : st;
 }
 
-bool cli_verify_wants_store(const cli_call *c) {
-    return cli_str(c, "run") || cli_str(c, "set") || cli_str(c, "split");
-}
-
 typedef struct stored {
     cli_case_fn fn;
     void *ud;

@@ -18,11 +18,10 @@ typedef void (*cli_case_sums)(cli_call *c, void *ud); /* more members of the res
 
 rung_status cli_verify_file(cli_call *c, const char *path, cli_case_fn fn, cli_case_sums sums,
                             void *ud, rung_error *err);
-/* Traces whose problem has this verifier, by --run, --set, --split. Each line says what was stored,
- * too. Nothing is written. */
+/* --stored: traces whose problem has this verifier, by --run, --set, --split. Each line says what
+ * was stored, too. Nothing is written. */
 rung_status cli_verify_stored(cli_call *c, const char *verifier, cli_case_fn fn, cli_case_sums sums,
                               void *ud, rung_error *err);
-bool cli_verify_wants_store(const cli_call *c); /* one of the three is given */
 /* ,"key":"text" */
 void cli_case_str(rung_buf *b, const char *key, const char *v);
 /* A pair's verdict for eyes, and its exit status: 0 correct, 1 wrong, 3 unknown. */
