@@ -21,8 +21,8 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#names[@]} -eq 0 ]; then            # the long one first, while the machine is as it was found
     names=(rollouts)
-    for f in "$here"/*.sh; do
-        n=$(basename "$f" .sh)
+    for f in "$here"/*.sh "$here"/train/*.sh; do
+        n=${f#"$here"/} n=${n%.sh}
         case $n in all | rollouts) ;; *) names+=("$n") ;; esac
     done
 fi
