@@ -5,6 +5,7 @@
  * cache, scheduler) or remote. */
 #ifndef RUNG_MODEL_H
 #define RUNG_MODEL_H
+#include "rung/endpoint.h"
 #include "rung/event.h"
 #include "rung/rng.h"
 #include "rung/store.h"
@@ -28,6 +29,13 @@ typedef enum rung_weights {
         RUNG_WEIGHTS_COUNT
 } rung_weights;
 
+/* What the models and engines that are opened with it may take together: weights as they lie in
+ * memory, caches, calls. Kept by the caller until they are closed; not for several threads. */
+typedef struct rung_memory {
+    int64_t max_bytes; /* 0 = no limit but the machine's */
+    int64_t used;      /* by what is open */
+} rung_memory;
+
 typedef struct rung_model rung_model;
 typedef struct rung_model_opts {
     size_t struct_size;
@@ -37,17 +45,24 @@ typedef struct rung_model_opts {
     rung_weights weights;
     int32_t n_seq;       /* AUTO: sequences that will run at once; 0 = as many as are best */
     const rung_log *log; /* says what is measured or converted; NULL none */
+    rung_memory *memory; /* NULL: no budget. E_LIMIT before anything is read that does not fit */
 } rung_model_opts;
 #define RUNG_MODEL_OPTS_INIT                                                                       \
     { .struct_size = sizeof(rung_model_opts) }
 rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *o,
                             rung_error *err); /* E_MODEL + hint on any bad file */
 void rung_model_free(rung_model *m);
+/* Load the file and compute a few tokens in a child process, unless this file went well before on
+ * this machine (a note under $XDG_CACHE_HOME/rung/tried): where libllama would end the process,
+ * this is E_MODEL with its words, and the caller goes on. For programs whose other threads hold no
+ * locks that a load needs. */
+rung_status rung_model_try(const char *path, const rung_log *log, rung_error *err);
 typedef struct rung_model_info {
     char name[96], arch[32], hash[33], chat[32] /* "raw" or the template's name */, storage[16];
     int32_t n_vocab, n_embd, n_layer, n_head, n_head_kv, n_ctx_train;
-    int64_t n_params, n_bytes; /* bytes: of all tensors as they lie in memory */
-    char weights[8];           /* "as-is", "f32", ...; the hash is the file's */
+    int32_t n_embd_k, n_embd_v; /* of one head */
+    int64_t n_params, n_bytes;  /* bytes: of all tensors as they lie in memory */
+    char weights[8];            /* "as-is", "f32", ...; the hash is the file's */
     /* calibrated, when the weights were asked for in another type; 0 = not known */
     int32_t n_seq_best, n_batch_best, n_threads_best;
 } rung_model_info;
@@ -218,6 +233,7 @@ typedef struct rung_engine_opts {
                                                  price_in */
     int64_t max_bytes; /* local: memory for cache and calls, weights apart; 0 = what there is */
     bool exact; /* local: the same bits whatever the order, company, sizes, threads, restarts */
+    rung_memory *memory; /* local: a budget that is shared with others; NULL none */
 } rung_engine_opts;
 #define RUNG_ENGINE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_engine_opts) }
@@ -257,41 +273,10 @@ typedef struct rung_engine_stats {
     double decode_s, sample_s, wall_s;
     int64_t kv_bytes;          /* local: what the cells of the cache take, used or not */
     int64_t n_prompt_distinct; /* local: nodes of the trie of all texts asked for; -1: too many */
+    double exact_fast_s; /* exact mode: what decode_s would have been in calls of the fast mode's
+                            shapes, by trials in between; 0 otherwise */
 } rung_engine_stats;
 void rung_engine_get_stats(rung_engine_stats *out, const rung_engine *e);
-
-/* What can go wrong with one request; every failure is counted under one of these. */
-#define RUNG_REMOTE_FAILURES(X)                                                                    \
-    X(CONNECT, "connect", "no connection")                                                         \
-    X(TIMEOUT, "timeout", "no answer in time, or 408")                                             \
-    X(CUT, "cut", "the connection broke before the end of the reply")                              \
-    X(SERVER, "server", "500 and other failures of the server")                                    \
-    X(BUSY, "busy", "429, 503, 425: too many requests")                                            \
-    X(BROKEN, "broken", "a reply that is not JSON or holds no choice")                             \
-    X(FEWER, "fewer", "a good reply with fewer choices than asked for")                            \
-    X(MANY, "many", "n choices at once refused")                                                   \
-    X(FINAL, "final", "refused for good")
-typedef enum rung_remote_failure {
-#define X(id, name, help) RUNG_REMOTE_##id,
-    RUNG_REMOTE_FAILURES(X)
-#undef X
-        RUNG_REMOTE_FAILURE_COUNT
-} rung_remote_failure;
-const char *rung_remote_failure_name(rung_remote_failure f);
-
-/* The ledger of one endpoint: what was asked of it and what it said it used. */
-typedef struct rung_endpoint_stats {
-    const char *url, *model, *dialect; /* borrowed from the engine; model "" when not known */
-    const char *state;                 /* "new" "up" "down" */
-    int64_t n_requests, n_replies, n_choices, n_moved; /* n_moved: taken back when it went down */
-    int64_t n_failures[RUNG_REMOTE_FAILURE_COUNT];
-    int64_t prompt_tok, cached_tok, completion_tok; /* as the server reports; cached is in prompt */
-    int64_t n_no_usage;         /* replies that reported none: the sums are lower bounds */
-    int32_t window, window_max; /* requests at once: now, and the most that probing came to */
-    double busy_s, cost;
-} rung_endpoint_stats;
-/* false past the last endpoint (i = 0 already, when local). */
-bool rung_engine_endpoint(rung_endpoint_stats *out, const rung_engine *e, size_t i);
 
 #ifdef __cplusplus
 }

@@ -115,11 +115,30 @@ rung_status rung_reward_format_show(rung_buf *yaml, const char *name_or_path, ru
 bool rung_reward_format_at(char name[48], char help[160], size_t i);
 void rung_reward_free(rung_reward *r);
 rung_reward_kind rung_reward_kind_of(const rung_reward *r);
+const rung_engine *rung_reward_engine(const rung_reward *r); /* that reads; NULL: confidence */
 const char *rung_reward_hash(const rung_reward *r);
 rung_aggregate_id rung_reward_aggregate_of(const rung_reward *r); /* as trained for */
 /* A key of the file ("label_source", "base_hash", "held_auc", ...: docs/formats.md); dflt if
  * absent. */
 const char *rung_reward_key(const rung_reward *r, const char *key, const char *dflt);
+/* A head that others published becomes a sidecar of its model: source is a safetensors file, an
+ * index of several, or their folder; the format says what the layers are called and how the model
+ * is read. */
+typedef struct rung_reward_import_opts {
+    size_t struct_size;
+    const char *source, *format;      /* format: as in rung_reward_open_opts */
+    const char *base_path, *out_path; /* the model's GGUF file; the sidecar */
+    const char *head; /* NULL: the format's; "a" or "a,b": tensors a.weight, a.bias, ... */
+} rung_reward_import_opts;
+#define RUNG_REWARD_IMPORT_OPTS_INIT                                                               \
+    { .struct_size = sizeof(rung_reward_import_opts) }
+typedef struct rung_reward_import_report {
+    int32_t n_in, n_hidden, n_out; /* n_hidden 0: one layer */
+} rung_reward_import_report;
+/* E_NOT_FOUND: no such tensor; E_MISMATCH: shapes that fit neither one another nor the base;
+ * E_FORMAT: no safetensors, values that are not finite, a format without a head. */
+rung_status rung_reward_import(rung_reward_import_report *out, const rung_reward_import_opts *o,
+                               rung_error *err);
 /* Scores of every step (prm) or of the last (orm) of the traces in f into the store; only what is
  * missing. What is shared is read once. Tokens read and seconds are added to the run (run_id 0:
  * not), and the run is tied to the model, so that benches can show what scoring costs. */

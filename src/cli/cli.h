@@ -4,7 +4,7 @@
 #ifndef RUNG_SRC_CLI_CLI_H
 #define RUNG_SRC_CLI_CLI_H
 #include "rung/event.h"
-#include "rung/store.h"
+#include "rung/model.h"
 #include <signal.h>
 
 typedef enum cli_kind {
@@ -68,6 +68,7 @@ typedef struct cli_app {
     const char *store_path, *config_path;
     bool json, quiet, dry_run;
     int threads;
+    rung_memory memory; /* of --memory, for all models of the command */
     rung_store *store;
     rung_log log;
     struct cli_render *render;

@@ -159,6 +159,7 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(train_options(&o, c, s, err));
     RUNG_TRY(rung_hash_file(base_hash, o.base_path, err));
+    RUNG_TRY(rung_model_try(o.base_path, &c->app->log, err));
     if (o.kind != RUNG_REWARD_PRM_TOKEN) {
         RUNG_TRY(cli_weights(&o.weights, c, o.base_path, 0, err));
     }
@@ -183,16 +184,14 @@ static rung_status open_reward(rung_reward **r, cli_engine *e, cli_call *c, cons
     rung_reward_open_opts o = RUNG_REWARD_OPEN_OPTS_INIT;
     rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
     bool base = false;
-    eo.n_threads = c->app->threads;
-    eo.n_seq = (int32_t)cli_int(c, "sequences");
-    eo.n_ctx = (int32_t)cli_int(c, "ctx");
-    eo.n_batch = (int32_t)cli_int(c, "batch");
+    cli_engine_opts(&eo, c);
     o.format = cli_str(c, "format");
     o.reference = cli_str(c, "reference");
-    eo.exact = cli_flag(c, "exact");
     o.engine = &eo;
     o.log = &c->app->log;
     RUNG_TRY(rung_reward_needs_base(&base, path, err));
+    if (o.reference) RUNG_TRY(rung_model_try(o.reference, o.log, err));
+    if (!base && strcmp(path, "confidence") != 0) RUNG_TRY(rung_model_try(path, o.log, err));
     if (base)
         RUNG_TRY(cli_engine_open(e, c, err));
     else
@@ -248,6 +247,7 @@ rung_status cli_reward_score(cli_call *c, rung_error *err) {
     rung_status st = open_reward(&r, &e, c, path, err);
     if (st == RUNG_OK) st = cli_run_begin(&run, c, rung_reward_hash(r), err);
     if (st == RUNG_OK) st = rung_reward_score(&o, r, s, run.id, &f, &c->app->log, err);
+    if (r) cli_exact_cost(c, rung_reward_engine(r));
     if (st == RUNG_OK) st = cli_run_end(c, &run, NULL, 0, err);
     if (st == RUNG_OK) score_result(c, &run, r, &o, t0);
     rung_reward_free(r);
@@ -301,11 +301,11 @@ static bool is_format(const char *what) {
 
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",      "version",    "base_name", "base_hash",  "system",
-        "suffix",    "tag",        "read",      "aggregate",  "label_source",
-        "label_run", "target",     "masked",    "split",      "data",
-        "config",    "n_train",    "n_held",    "train_loss", "held_loss",
-        "held_auc",  "held_brier", "held_ece",  "epochs",     "format"};
+        "kind",       "version",   "base_name", "base_hash",    "system",    "suffix",
+        "tag",        "read",      "aggregate", "label_source", "label_run", "target",
+        "masked",     "split",     "data",      "config",       "n_train",   "n_held",
+        "train_loss", "held_loss", "held_auc",  "held_brier",   "held_ece",  "epochs",
+        "source",     "format"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

@@ -117,6 +117,7 @@ rung_status cli_model_calibrate(cli_call *c, rung_error *err) {
     o.again = cli_flag(c, "again");
     o.max_s = cli_real(c, "seconds");
     o.n_threads = c->app->threads;
+    RUNG_TRY(rung_model_try(cli_str(c, "file"), &c->app->log, err));
     RUNG_TRY(rung_calibrate(&k, cli_str(c, "file"), &o, &c->app->log, err));
     cli_result_open(c, NULL);
     cli_result_str(c, "hash", k.model);
@@ -130,7 +131,7 @@ rung_status cli_model_calibrate(cli_call *c, rung_error *err) {
 
 static int64_t kv_bytes_per_token(const rung_model_info *i) {
     if (i->n_head < 1) return 0;
-    return (int64_t)i->n_layer * 2 * 2 * (i->n_embd / i->n_head) * i->n_head_kv;
+    return (int64_t)i->n_layer * 2 * (i->n_embd_k + i->n_embd_v) * i->n_head_kv;
 }
 
 static void result_info(cli_call *c, const rung_model_info *i, const rung_weights_fit *f) {
@@ -195,6 +196,7 @@ rung_status cli_model_info(cli_call *c, rung_error *err) {
     rung_model_info i;
     bool found = false;
     const char *path = cli_str(c, "file");
+    RUNG_TRY(rung_model_try(path, &c->app->log, err));
     RUNG_TRY(rung_model_load(&m, path, &o, err));
     rung_model_get_info(&i, m);
     rung_model_free(m);
@@ -225,6 +227,7 @@ static rung_status load_side(rung_model **m, cli_call *c, const char *path, cons
     rung_model_opts o = RUNG_MODEL_OPTS_INIT;
     rung_weights_find(&o.weights, cli_str(c, option));
     o.log = &c->app->log;
+    RUNG_TRY(rung_model_try(path, o.log, err));
     return rung_model_load(m, path, &o, err);
 }
 

@@ -16,6 +16,7 @@
     X(label_show)                                                                                  \
     X(reward_train)                                                                                \
     X(reward_score)                                                                                \
+    X(reward_import)                                                                               \
     X(reward_show)                                                                                 \
     X(search_run)                                                                                  \
     X(bench_answer)                                                                                \

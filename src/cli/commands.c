@@ -53,6 +53,10 @@ static const cli_cmd commands[] = {
         "score the steps of traces with a reward model",
         "reward score prm.gguf --policy models/tiny.gguf --run pool", true,
         OWN(reward_score) FILTER &cli_engine_group,)
+    ROW("reward", "import", reward_import, "source",
+        "make a published head (safetensors) a sidecar of its model",
+        "reward import model.safetensors --format skywork --base policy.gguf --out prm.gguf",
+        false, OWN(reward_import))
     ROW("reward", "show", reward_show, "file?",
         "print what a reward model file says about itself, a format, or the list of formats",
         "reward show prm.gguf", false, OWN(reward_show))

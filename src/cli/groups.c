@@ -48,6 +48,8 @@ static const cli_opt engine_opts[] = {
             "sequences decoded at once, 0 = chosen from the model's size"),
     OPT_INT("ctx", "0", "CELLS", 0, CLI_INT_MAX, CLI_NOTE, "KV cells in all, 0 = chosen"),
     OPT_INT("batch", "0", "TOKENS", 0, 1e6, CLI_NOTE, "tokens per decode call, 0 = 512"),
+    OPT_INT("memory", "0", "MIB", 0, 1e9, CLI_FREE,
+            "most memory for weights, KV cache and calls of all models together, 0 = what is free"),
     OPT_BOOL("exact", "false", CLI_KEY,
              "the same bits whatever the order, restarts, sequences and threads; somewhat slower"),
     OPT_STR("remote-model", "", "NAME", CLI_KEY,

@@ -56,6 +56,24 @@ static void say_remote(cli_app *app, const cli_engine *e, const rung_engine_stat
             least, all.cost);
 }
 
+void cli_exact_cost(cli_call *c, const rung_engine *e) {
+    rung_engine_stats s;
+    if (!e) return;
+    rung_engine_get_stats(&s, e);
+    if (!(s.exact_fast_s > 0.0)) return;
+    double cost = s.decode_s / s.exact_fast_s - 1.0;
+    cli_say(c->app,
+            "exact mode: %+.1f%% of computing time, measured on this work (%.1f s for %.1f)",
+            100.0 * cost, s.decode_s, s.exact_fast_s);
+}
+
+static void exact_result(cli_call *c, const rung_engine *e) {
+    rung_engine_stats s;
+    if (!e) return;
+    rung_engine_get_stats(&s, e);
+    if (s.exact_fast_s > 0.0) cli_result_real(c, "exact_cost", s.decode_s / s.exact_fast_s - 1.0);
+}
+
 void cli_engine_stats(cli_call *c, const cli_engine *e) {
     rung_engine_stats s;
     if (!e->engine) return;
@@ -65,6 +83,7 @@ void cli_engine_stats(cli_call *c, const cli_engine *e) {
             "engine: %lld tokens written, %lld prompt tokens read, %lld forked, %.0f tokens/s",
             (long long)s.n_generated, (long long)s.n_prompt_new, (long long)s.n_prompt_forked,
             s.wall_s > 0 ? (double)s.n_generated / s.wall_s : 0.0);
+    cli_exact_cost(c, e->engine);
     if (!e->model) say_remote(c->app, e, &s);
 }
 
@@ -141,6 +160,7 @@ rung_status cli_ledger_keep(cli_call *c, const cli_engine *e, const rung_run *ru
 
 void cli_ledger_result(cli_call *c, const cli_engine *e) {
     rung_engine_stats g;
+    exact_result(c, e->engine);
     if (!asked(e, &g)) return;
     rung_endpoint_stats all = sums(e->engine);
     rung_buf_printf(&c->result, ",\"remote\":{\"retries\":%lld,", (long long)g.n_retries);

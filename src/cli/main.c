@@ -13,6 +13,18 @@ static void on_signal(int sig) {
     cli_interrupted = 1;
 }
 
+/* A library that gives up in the middle of a call (ggml asserts) ends the command, not what is in
+ * the store: said by hand, since nothing else may be called here. */
+static void on_abort(int sig) {
+    static const char text[] =
+        "rung: a library gave up in the middle of a call (its words are above)\n"
+        "hint: what is in the store is kept, and the same command goes on from there; "
+        "rung model info FILE tries a model by itself\n";
+    (void)sig;
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(n >= 0 ? 5 : 4);
+}
+
 static void install_signals(void) {
     struct sigaction sa;
     memset(&sa, 0, sizeof sa);
@@ -21,6 +33,9 @@ static void install_signals(void) {
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sa.sa_handler = on_abort;
+    sigaction(SIGABRT, &sa, NULL);
+    (void)setenv("GGML_NO_BACKTRACE", "1", 0); /* its debugger would wait for the terminal */
     sa.sa_handler = SIG_IGN; /* a closed pipe is a failed write, told apart by errno */
     sa.sa_flags = 0;
     sigaction(SIGPIPE, &sa, NULL);

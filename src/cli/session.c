@@ -195,14 +195,26 @@ static rung_status open_local(cli_engine *e, cli_call *c, const char *path, rung
     rung_model_info info;
     mo.chat_template = cli_str(c, "chat-template");
     bool one = strcmp(c->cmd->verb, "chat") == 0; /* a turn at a time */
+    RUNG_TRY(rung_model_try(path, &c->app->log, err));
     RUNG_TRY(cli_weights(&mo.weights, c, path, one ? 1 : o->n_seq, err));
     mo.log = &c->app->log;
+    mo.memory = o->memory;
     RUNG_TRY(rung_model_load(&e->model, path, &mo, err));
     rung_model_get_info(&info, e->model);
     snprintf(e->hash, sizeof e->hash, "%s", info.hash);
     snprintf(e->name, sizeof e->name, "%s", info.name);
     snprintf(e->weights, sizeof e->weights, "%s", info.weights);
     return rung_engine_open(&e->engine, e->model, o, &c->app->log, err);
+}
+
+void cli_engine_opts(rung_engine_opts *o, cli_call *c) {
+    c->app->memory.max_bytes = cli_int(c, "memory") << 20;
+    o->n_threads = c->app->threads;
+    o->n_seq = (int32_t)cli_int(c, "sequences");
+    o->n_ctx = (int32_t)cli_int(c, "ctx");
+    o->n_batch = (int32_t)cli_int(c, "batch");
+    o->exact = cli_flag(c, "exact");
+    o->memory = c->app->memory.max_bytes > 0 ? &c->app->memory : NULL;
 }
 
 rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err) {
@@ -214,11 +226,7 @@ rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err) {
             cli_need(c, "policy", "--policy models/tiny.gguf, or the URL of an endpoint", err));
     }
     RUNG_TRY(endpoints(&urls, c, err));
-    o.n_threads = c->app->threads;
-    o.n_seq = (int32_t)cli_int(c, "sequences");
-    o.n_ctx = (int32_t)cli_int(c, "ctx");
-    o.n_batch = (int32_t)cli_int(c, "batch");
-    o.exact = cli_flag(c, "exact");
+    cli_engine_opts(&o, c);
     if (o.exact && urls) {
         rung_fail(err, RUNG_E_INVAL, "an endpoint has no exact mode");
         return rung_error_hint(err, "leave out --exact, or use a GGUF file");

@@ -14,6 +14,8 @@ typedef struct cli_engine {
 } cli_engine;
 /* From the options of the engine group. */
 rung_status cli_engine_open(cli_engine *e, cli_call *c, rung_error *err);
+/* The local ones among them: --sequences, --ctx, --batch, --memory, --exact, --threads. */
+void cli_engine_opts(rung_engine_opts *o, cli_call *c);
 /* --weights for the model at path; auto is measured or looked up once and then stands for the rest
  * of the command, in the run's config too: all models of a run have one type. */
 rung_status cli_weights(rung_weights *out, cli_call *c, const char *path, int32_t n_seq,
@@ -39,6 +41,7 @@ rung_status cli_sandbox(rung_sandbox **out, const cli_call *c, rung_error *err);
 
 /* ---- ledger.c */
 void cli_engine_stats(cli_call *c, const cli_engine *e); /* says what the engine did */
+void cli_exact_cost(cli_call *c, const rung_engine *e);  /* says it, in exact mode */
 /* Of a remote engine that was asked anything: the ledger as a result row "ledger" of the run. st:
  * how the work ended; its error stays the one in err. */
 rung_status cli_ledger_keep(cli_call *c, const cli_engine *e, const rung_run *run, rung_status st,

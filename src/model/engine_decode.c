@@ -29,10 +29,10 @@ static bool on_node(struct ggml_tensor *t, bool ask, void *ud) {
     return !d->skip_head;
 }
 
+/* f16 keys and values of one position in all layers. */
 int64_t rung_cell_bytes(const rung_model_info *i) {
-    int64_t heads = i->n_head > 0 ? i->n_head : 1;
-    return (int64_t)i->n_layer * 2 * 2 * (i->n_embd / heads) *
-           (i->n_head_kv > 0 ? i->n_head_kv : heads);
+    return (int64_t)i->n_layer * 2 * (i->n_embd_k + i->n_embd_v) *
+           (i->n_head_kv > 0 ? i->n_head_kv : 1);
 }
 
 static rung_status make_context(decoder *d, int32_t threads, rung_error *err) {
@@ -52,7 +52,7 @@ static rung_status make_context(decoder *d, int32_t threads, rung_error *err) {
     if (d->ctx) return RUNG_OK;
     rung_fail(err, RUNG_E_MODEL, "libllama could not make a context of %d sequences and %u cells",
               d->n_seq, p.n_ctx);
-    rung_error_detail(err, "%s", rung_llama_last_error());
+    rung_error_detail(err, "%s", rung_llama_error());
     return rung_error_hint(err, "ask for fewer sequences or a smaller context");
 }
 
@@ -67,11 +67,15 @@ rung_status rung_decoder_open(decoder *d, const rung_model *m, const rung_engine
     d->model = m;
     d->stats = stats;
     d->n_embd = m->info.n_embd;
+    d->memory = o->memory;
+    d->share = 1.0;
     RUNG_TRY(rung_decoder_fits(d, &m->info, o->max_bytes, err));
     d->hidden = rung_calloc((size_t)d->n_out_max * (size_t)d->n_embd, sizeof *d->hidden);
     if (!d->hidden) return rung_fail(err, RUNG_E_NOMEM, "no memory for the engine");
     RUNG_TRY(make_context(d, threads, err));
     d->mem = llama_get_memory(d->ctx);
+    d->charged = rung_decoder_bytes(d, &m->info);
+    if (d->memory) d->memory->used += d->charged;
     stats->kv_bytes += rung_cell_bytes(&m->info) * (int64_t)llama_n_ctx(d->ctx);
     d->batch = llama_batch_init(d->n_batch, 0, 1);
     d->n_threads[0] = threads;
@@ -86,6 +90,7 @@ void rung_decoder_close(decoder *d) {
     if (d->ctx) llama_free(d->ctx);
     if (d->batch.token) llama_batch_free(d->batch);
     rung_free(d->hidden);
+    if (d->memory) d->memory->used -= d->charged;
     memset(d, 0, sizeof *d);
 }
 
@@ -163,11 +168,12 @@ rung_status rung_decoder_run(decoder *d, bool steady, rung_error *err) {
     double t = rung_now() - t0;
     if (steady) note_time(d, t);
     d->stats->decode_s += t;
+    if (d->unit) d->stats->exact_fast_s += t * d->share;
     d->stats->n_decode_calls++;
     if (rc == 0) return RUNG_OK;
     rung_fail(err, RUNG_E_MODEL, "libllama could not decode %d tokens (code %d)", d->batch.n_tokens,
               rc);
-    return rung_error_detail(err, "%s", rung_llama_last_error());
+    return rung_error_detail(err, "%s", rung_llama_error());
 }
 
 rung_status rung_decoder_logits(const float **z, const decoder *d, int32_t b, rung_error *err) {

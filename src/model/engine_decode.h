@@ -30,11 +30,15 @@ typedef struct decoder {
     bool adapt;                  /* the caller left the number of threads to us */
     int64_t probe_in, probe_gap; /* calls until the next probe (below 0: in it), and between two */
     double cost[2];              /* seconds a token, smoothed; 0 = not measured */
+    double share;                /* exact mode: of the next call's time, what a fast call takes */
+    rung_memory *memory;         /* NULL, or where `charged` bytes are taken from */
+    int64_t charged;
 } decoder;
 
 int64_t rung_cell_bytes(const rung_model_info *i); /* of the KV cache, per cell */
 int64_t rung_decoder_bytes(const decoder *d, const rung_model_info *i); /* about; from above */
-/* E_LIMIT when the context would take more than the budget (0 = none) leaves or than there is. */
+/* E_LIMIT when the context would take more than the budgets leave (the engine's own, 0 = none, and
+ * d->memory) or than there is. */
 rung_status rung_decoder_fits(const decoder *d, const rung_model_info *i, int64_t budget,
                               rung_error *err);
 /* Sizes are set by the caller: n_cells, n_seq, n_batch, n_out_max, unified. */

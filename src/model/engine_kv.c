@@ -61,68 +61,6 @@ void rung_kv_choose(kv *k, const rung_model *m, const rung_engine_opts *o) {
     if (o->exact) k->n_cells = min32(k->n_cells, k->d.n_cells - RUNG_EXACT_PAD);
 }
 
-/* Exact mode rests on what ggml's kernels do on this machine with this file: see that a row does
- * not depend on how many others share its call. */
-enum { TEST_TOK = 24 };
-
-static rung_status test_prompt(float *out, kv *k, int32_t first, int32_t n_vocab, rung_error *err) {
-    int32_t s = k->n_seq, last = 0, n[2] = {first, TEST_TOK - first};
-    rung_kv_clear(k, s);
-    for (int i = 0; i < 2; i++) {
-        rung_decoder_begin(&k->d);
-        for (int32_t t = 0; t < n[i]; t++) {
-            last = rung_kv_add(k, s, (k->stream[s].n * 37 + 11) % n_vocab, t == n[i] - 1);
-        }
-        RUNG_TRY(rung_decoder_run(&k->d, false, err));
-    }
-    const float *z;
-    RUNG_TRY(rung_decoder_logits(&z, &k->d, last, err));
-    memcpy(out, z, (size_t)n_vocab * sizeof *z);
-    return RUNG_OK;
-}
-
-static rung_status test_live(float *out, kv *k, int32_t rows, int32_t n_vocab, rung_error *err) {
-    for (int32_t s = 0; s < rows; s++) rung_kv_fork(k, s, k->n_seq, TEST_TOK - s);
-    rung_decoder_begin(&k->d);
-    for (int32_t s = 0; s < rows; s++) rung_kv_add(k, s, (s + 5) % n_vocab, true);
-    RUNG_TRY(rung_decoder_run(&k->d, false, err));
-    const float *z;
-    RUNG_TRY(rung_decoder_logits(&z, &k->d, 0, err));
-    memcpy(out, z, (size_t)n_vocab * sizeof *z);
-    return RUNG_OK;
-}
-
-/* a, b: f32[n_vocab] each. */
-static rung_status test_unit(bool *same, kv *k, int32_t unit, float *a, float *b, int32_t n_vocab,
-                             rung_error *err) {
-    size_t bytes = (size_t)n_vocab * sizeof(float);
-    k->d.unit = unit;
-    *same = false;
-    RUNG_TRY(test_prompt(a, k, unit == 1 ? 2 : 4, n_vocab, err));
-    RUNG_TRY(test_prompt(b, k, unit == 1 ? 17 : 16, n_vocab, err));
-    if (memcmp(a, b, bytes) != 0) return RUNG_OK;
-    RUNG_TRY(test_live(a, k, unit == 1 ? 2 : 4, n_vocab, err));
-    RUNG_TRY(test_live(b, k, unit == 1 ? 3 : min32(k->n_seq, 8), n_vocab, err));
-    *same = !memcmp(a, b, bytes);
-    return RUNG_OK;
-}
-
-rung_status rung_kv_find_unit(kv *k, const rung_model *m, rung_error *err) {
-    int32_t n = m->info.n_vocab;
-    float *a = rung_alloc((size_t)n * sizeof *a), *b = rung_alloc((size_t)n * sizeof *b);
-    rung_status st = a && b ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "no memory for logits");
-    bool same = false;
-    if (st == RUNG_OK) st = test_unit(&same, k, 1, a, b, n, err);
-    if (st == RUNG_OK && !same) st = test_unit(&same, k, RUNG_EXACT_PAD, a, b, n, err);
-    rung_free(a);
-    rung_free(b);
-    rung_kv_forget(k);
-    if (st != RUNG_OK || same) return st;
-    rung_fail(err, RUNG_E_MODEL, "no exact mode for model %s on this machine", m->info.name);
-    rung_error_detail(err, "a row's logits depend on how many rows share its call");
-    return rung_error_hint(err, "leave out --exact, or use another storage type");
-}
-
 rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
                          rung_engine_stats *stats, rung_error *err) {
     if (k->stream) return RUNG_OK;

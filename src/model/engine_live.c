@@ -168,13 +168,16 @@ rung_status rung_live_step(local *e, rung_error *err) {
     kv *k = &e->kv;
     compact(e);
     int32_t n = e->n_live, n_rows = rung_decoder_rows(&k->d, n);
+    if (n_rows > n) RUNG_TRY(rung_live_twin(e, err));
     rung_decoder_begin(&k->d);
     for (int32_t s = 0; s < n; s++) rung_kv_add(k, s, e->live[s].last, true);
     for (int32_t s = n; s < n_rows; s++) {
         rung_kv_clear(k, s);
         rung_kv_add(k, s, 0, true);
     }
+    double before = e->base.stats.decode_s;
     RUNG_TRY(rung_decoder_run(&k->d, true, err));
+    if (n_rows > n) rung_live_twin_done(e, e->base.stats.decode_s - before);
     for (int32_t s = n; s < n_rows; s++) rung_kv_clear(k, s);
     for (int32_t s = 0; s < n; s++) {
         const float *logits;

@@ -197,6 +197,8 @@ rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine
     if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     e->base.ops = &local_ops;
     e->base.model = m;
+    int64_t left = rung_memory_left(o.memory);
+    if (left < INT64_MAX && (o.max_bytes <= 0 || left < o.max_bytes)) o.max_bytes = left;
     e->o = o;
     e->gens.tail = &e->gens.head;
     e->evals.tail = &e->evals.head;

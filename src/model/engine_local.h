@@ -25,11 +25,16 @@ typedef struct kv {
     kv_stream *stream;
     int32_t n_seq, n_stream, n_cells; /* n_cells: of one stream */
     bool exact;
-    int32_t chunk_max; /* rows of a call that computes a prompt */
+    int32_t chunk_max;  /* rows of a call that computes a prompt */
+    double chunk_share; /* exact mode: time of fast mode's calls in that of full chunks */
+    double twin[2];     /* seconds of padded decode calls, and of the same without padding */
+    int32_t twin_in;    /* padded calls until one is tried without */
     int64_t clock;
 } kv;
 
 void rung_kv_choose(kv *k, const rung_model *m, const rung_engine_opts *o); /* sizes only */
+/* Exact mode (engine_exact.c): the unit that holds on this machine, what chunks cost. */
+rung_status rung_kv_find_unit(kv *k, const rung_model *m, rung_error *err);
 rung_status rung_kv_open(kv *k, const rung_model *m, const rung_engine_opts *o,
                          rung_engine_stats *stats, rung_error *err); /* no-op when open */
 void rung_kv_close(kv *k);
@@ -118,6 +123,11 @@ rung_status rung_live_start(local *e, job *j, int32_t s, rung_error *err); /* at
 /* Tell how a continuation ended and free its place. The callback may submit and cancel. */
 rung_status rung_live_report(local *e, live *l, const char *stop, rung_error *err);
 rung_status rung_live_step(local *e, rung_error *err);
+
+/* engine_exact.c. Before a decode call that is filled up: now and then the same rows without,
+ * timed; after it. */
+rung_status rung_live_twin(local *e, rung_error *err);
+void rung_live_twin_done(local *e, double seconds);
 
 int32_t rung_local_cancel(rung_engine *e, const void *ud);
 /* engine_read.c: evaluations. */

@@ -338,6 +338,7 @@ rung_status rung_read_step(local *e, rung_error *err) {
         rd->refs[rd->free[--rd->n_free]]++;
         rd->owner[rung_decoder_add(d, SPARE_SEQ, rd->n_spare++, 0, false)] = -1;
     }
+    if (rd->exact) d->share = d->batch.n_tokens == d->n_batch ? e->kv.chunk_share : 1.0;
     rung_status st = rung_decoder_run(d, d->batch.n_tokens >= d->n_batch / 2, err);
     for (int32_t i = 0, row = 0; st == RUNG_OK && i < d->batch.n_tokens; i++) {
         if (rd->owner[i] < 0) break; /* spare rows are last */

@@ -91,7 +91,10 @@ static rung_status prefill_call(local *e, const job *end, int32_t s, int32_t n, 
     int32_t p1 = k->stream[s].n;
     int32_t n_rows = rung_decoder_rows(&k->d, p1 - p0);
     while (k->d.batch.n_tokens < n_rows) rung_kv_add(k, s, 0, false);
-    RUNG_TRY(rung_decoder_run(&k->d, false, err));
+    k->d.share = k->exact && k->d.batch.n_tokens == k->chunk_max ? k->chunk_share : 1.0;
+    rung_status st = rung_decoder_run(&k->d, false, err);
+    k->d.share = 1.0;
+    RUNG_TRY(st);
     rung_kv_cut(k, s, p1);
     size_t bytes = (size_t)e->base.model->info.n_vocab * sizeof(float);
     for (int32_t p = p0; p < p1; p++) {

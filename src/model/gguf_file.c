@@ -202,6 +202,14 @@ const char *rung_gguf_tensor_name(const rung_gguf *g, int64_t i) {
     return i < 0 || i >= gguf_get_n_tensors(g->ctx) ? NULL : gguf_get_tensor_name(g->ctx, i);
 }
 
+bool rung_gguf_tensor_shape(int64_t dims[4], const char **type, const rung_gguf *g, int64_t i) {
+    enum ggml_type t = gguf_get_tensor_type(g->ctx, i);
+    const int64_t *ne = gguf_get_tensor_ne(g->ctx, i);
+    for (int d = 0; d < 4; d++) dims[d] = ne[d];
+    *type = ggml_type_name(t);
+    return t == GGML_TYPE_F32 || ggml_get_type_traits(t)->to_float;
+}
+
 bool rung_gguf_has_tensor(const rung_gguf *g, const char *name) {
     return gguf_find_tensor(g->ctx, name) >= 0;
 }

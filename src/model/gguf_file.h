@@ -20,6 +20,8 @@ double rung_gguf_arr_f64(const rung_gguf *g, const char *key, int64_t i,
                          double dflt); /* any numeric or bool array */
 int64_t rung_gguf_n_tensors(const rung_gguf *g);
 const char *rung_gguf_tensor_name(const rung_gguf *g, int64_t i); /* NULL out of range */
+/* Shape and type of tensor i; false: its numbers cannot be read as real ones. */
+bool rung_gguf_tensor_shape(int64_t dims[4], const char **type, const rung_gguf *g, int64_t i);
 bool rung_gguf_has_tensor(const rung_gguf *g, const char *name);
 /* dims in ggml order (fastest first). f32 copy of any ggml type; caller frees. */
 rung_status rung_gguf_tensor(float **data, int64_t dims[4], const rung_gguf *g, const char *name,

@@ -3,7 +3,7 @@
 #include "model/model_impl.h"
 
 #include "model/calibrate.h"
-#include "model/gguf_file.h"
+#include "model/model_check.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 /* libllama's log is one callback for the process; it is called on the thread that called libllama.
  */
 static _Thread_local const rung_log *log_to;
-static _Thread_local char last_error[256];
+static _Thread_local char first_error[256];
 
 static void keep_line(char *out, size_t n_out, const char *text) {
     size_t n = 0;
@@ -23,8 +23,8 @@ static void keep_line(char *out, size_t n_out, const char *text) {
 
 static void on_log(enum ggml_log_level level, const char *text, void *ud) {
     (void)ud;
-    if (level == GGML_LOG_LEVEL_ERROR && strlen(text) > 2) {
-        keep_line(last_error, sizeof last_error, text);
+    if (level == GGML_LOG_LEVEL_ERROR && strlen(text) > 2 && !first_error[0]) {
+        keep_line(first_error, sizeof first_error, text);
     }
     if (log_to)
         rung_event(log_to, RUNG_DEBUG, "llama", RUNG_I("level", level), RUNG_S("text", text));
@@ -34,12 +34,12 @@ void rung_llama_log(const rung_log *log) {
     log_to = log;
 }
 
-const char *rung_llama_last_error(void) {
-    return last_error;
+const char *rung_llama_error(void) {
+    return first_error;
 }
 
 void rung_llama_clear_error(void) {
-    last_error[0] = 0;
+    first_error[0] = 0;
 }
 
 static void backend_start(void) {
@@ -50,60 +50,6 @@ static void backend_start(void) {
 void rung_llama_backend(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, backend_start);
-}
-
-#define MAX_LAYERS 512 /* libllama's own limit, which it asserts */
-
-static int64_t arch_key(const rung_gguf *g, const char *arch, const char *key) {
-    char name[128];
-    snprintf(name, sizeof name, "%s.%s", arch, key);
-    return rung_gguf_i64(g, name, -1);
-}
-
-/* Sizes that libllama asserts instead of refusing; -1 (absent, or one per layer) is left to it. */
-static rung_status check_sizes(rung_model_info *i, const rung_gguf *g, const char *path,
-                               const char *arch, rung_error *err) {
-    int64_t layer = arch_key(g, arch, "block_count"), embd = arch_key(g, arch, "embedding_length"),
-            ctx = arch_key(g, arch, "context_length"),
-            head = arch_key(g, arch, "attention.head_count"),
-            kv = arch_key(g, arch, "attention.head_count_kv");
-    int64_t expert = arch_key(g, arch, "expert_count"),
-            used = arch_key(g, arch, "expert_used_count");
-    bool ok = layer != 0 && layer <= MAX_LAYERS && embd != 0 && embd < (1 << 24) && ctx != 0 &&
-              ctx <= INT32_MAX && head != 0 && head <= (1 << 16) && kv <= head;
-    if (ok && head > 0 && kv > 0) ok = head % kv == 0;
-    if (ok && head > 0 && embd > 0) ok = head <= embd;
-    if (ok && used > 0) ok = used <= expert && expert <= 512;
-    if (!ok) {
-        rung_fail(err, RUNG_E_MODEL, "model \"%s\" has sizes that cannot be", path);
-        rung_error_detail(
-            err, "layers %lld, width %lld, heads %lld/%lld, context %lld, experts %lld/%lld",
-            (long long)layer, (long long)embd, (long long)head, (long long)kv, (long long)ctx,
-            (long long)used, (long long)expert);
-        return rung_error_hint(err, "fetch or write the file again");
-    }
-    i->n_layer = layer > 0 ? (int32_t)layer : 0;
-    i->n_embd = embd > 0 ? (int32_t)embd : 0;
-    i->n_head = head > 0 ? (int32_t)head : 0;
-    i->n_head_kv = kv > 0 ? (int32_t)kv : i->n_head;
-    i->n_ctx_train = ctx > 0 ? (int32_t)ctx : 0;
-    return RUNG_OK;
-}
-
-static rung_status check_file(rung_model_info *i, const char *path, rung_error *err) {
-    rung_gguf *g = NULL;
-    RUNG_TRY(rung_gguf_open(&g, path, err));
-    const char *arch = rung_gguf_str(g, "general.architecture", NULL);
-    rung_status st;
-    if (arch) {
-        st = check_sizes(i, g, path, arch, err);
-    } else {
-        st = rung_fail(err, RUNG_E_MODEL, "\"%s\" holds no language model: no general.architecture",
-                       path);
-        rung_error_hint(err, "give the GGUF of a model, not of an adapter or a head");
-    }
-    rung_gguf_free(g);
-    return st;
 }
 
 static void copy_str(char *out, size_t n_out, const char *s) {
@@ -149,6 +95,21 @@ static void set_sizes(rung_model *m, rung_weights w) {
     m->info.n_threads_best = c.n_threads < c.n_cores ? c.n_threads : 0;
 }
 
+/* The weights' bytes are taken from the budget before they are read. */
+static rung_status charge(rung_model *m, const char *path, rung_weights w, int64_t n_bytes,
+                          const rung_model_opts *o, rung_error *err) {
+    int64_t left = rung_memory_left(o->memory);
+    if (n_bytes > left) {
+        rung_fail(err, RUNG_E_LIMIT, "\"%s\" as %s needs %.0f MiB, the budget leaves %.0f", path,
+                  rung_weights_name(w), (double)n_bytes / 1048576.0, (double)left / 1048576.0);
+        return rung_error_hint(err, "a larger budget, or weights of a smaller type");
+    }
+    m->memory = o->memory;
+    m->charged = n_bytes;
+    if (m->memory) m->memory->used += n_bytes;
+    return RUNG_OK;
+}
+
 /* Named types fail when they cannot be had; as the file's own storage always can, auto falls back
  * on it. */
 static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
@@ -163,6 +124,10 @@ static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
         w = RUNG_WEIGHTS_AS_IS;
         rung_buf_str(at, path);
         copy_str(m->info.weights, sizeof m->info.weights, rung_weights_name(w));
+        if (o->memory && !o->vocab_only) {
+            RUNG_TRY(rung_weights_fits_of(fit, path, m->info.hash, err));
+            RUNG_TRY(charge(m, path, w, fit[w].n_bytes, o, err));
+        }
         return rung_buf_check(at, err);
     }
     if (w == RUNG_WEIGHTS_AUTO) {
@@ -178,6 +143,7 @@ static rung_status stored_as(rung_buf *at, rung_model *m, const char *path,
                                (double)fit[RUNG_WEIGHTS_AS_IS].n_bytes / 1e9);
     }
     copy_str(m->info.weights, sizeof m->info.weights, rung_weights_name(w));
+    RUNG_TRY(charge(m, path, w, fit[w].n_bytes, o, err));
     return rung_weights_file_of(at, path, m->info.hash, w, o->log, err);
 }
 
@@ -192,7 +158,7 @@ static rung_status load(rung_model *m, const char *path, const char *at, const r
     m->llama = llama_model_load_from_file(at, p);
     if (!m->llama) {
         rung_fail(err, RUNG_E_MODEL, "libllama could not load model \"%s\"", at);
-        rung_error_detail(err, "%s", rung_llama_last_error());
+        rung_error_detail(err, "%s", rung_llama_error());
         return rung_error_hint(err, "is it a model of an architecture that llama.cpp %s knows?",
                                llama_version());
     }
@@ -218,7 +184,7 @@ rung_status rung_model_load(rung_model **out, const char *path, const rung_model
     if (!m) return rung_fail(err, RUNG_E_NOMEM, "no memory for model \"%s\"", path);
     rung_buf at;
     rung_buf_init(&at, 8192);
-    rung_status st = check_file(&m->info, path, err);
+    rung_status st = rung_check_model_file(&m->info, path, err);
     if (st == RUNG_OK) st = stored_as(&at, m, path, &o, err);
     if (st == RUNG_OK) st = load(m, path, at.data, &o, err);
     rung_buf_clear(&at);
@@ -235,6 +201,7 @@ void rung_model_free(rung_model *m) {
     if (!m) return;
     rung_tokens_clear(m);
     rung_free(m->template_text);
+    if (m->memory) m->memory->used -= m->charged;
     if (m->llama) llama_model_free(m->llama);
     rung_free(m);
 }

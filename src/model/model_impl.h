@@ -22,7 +22,10 @@ struct rung_model {
     bool vocab_only;
     byte_vocab *bytes;     /* NULL unless the tokenizer is "rwkv" */
     int32_t byte_tok[256]; /* token of a single byte, -1 none: for text that is not UTF-8 */
+    rung_memory *memory;   /* NULL, or where `charged` bytes are taken from */
+    int64_t charged;
 };
+int64_t rung_memory_left(const rung_memory *m); /* INT64_MAX: no limit */
 
 rung_status rung_tokens_init(rung_model *m, rung_error *err); /* fills bytes, byte_tok */
 void rung_tokens_clear(rung_model *m);
@@ -33,9 +36,9 @@ void rung_llama_backend(void); /* libllama and its log, once per process */
 /* ln p(tok) at T = 1 over all n logits; NaN when they are not numbers. */
 double rung_logprob_of(const float *logits, int32_t n, int32_t tok);
 
-/* libllama's log, of the calling thread: quiet, but the last error is kept for messages and every
+/* libllama's log, of the calling thread: quiet, but the first error is kept for messages and every
  * line goes to `log` (borrowed until set again; NULL stops it) as the debug event "llama". */
 void rung_llama_log(const rung_log *log);
-const char *rung_llama_last_error(void); /* "" when there was none; one line */
+const char *rung_llama_error(void); /* the first since it was cleared, one line; "" none */
 void rung_llama_clear_error(void);
 #endif

@@ -97,7 +97,7 @@ rung_status rung_grammar_new(grammar **out, const rung_model *m, const char *tex
         g->s = llama_sampler_init_grammar(m->vocab, text, "root");
         if (!g->s) {
             rung_fail(err, RUNG_E_FORMAT, "libllama refuses the grammar");
-            rung_error_detail(err, "%s", rung_llama_last_error());
+            rung_error_detail(err, "%s", rung_llama_error());
             st = rung_error_hint(err, "fewer repetitions, or <token>s that the vocabulary has");
         }
     }

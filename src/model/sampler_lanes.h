@@ -83,6 +83,22 @@ LANE_FN void exp_lanes(vec x[N_EXP], const exp_scale *c) {
     EACH x[i] = (vec)((uvec)p[i] + ((uvec)t[i] << 23));
 }
 
+/* For sums at the sampling temperature, which find a block and normalise: degree 5 (2.1e-7), and c
+ * in one float: another |x| c 4.2e-8, so 5e-6 of weights near 1e-38, where it does not count. */
+LANE_FN void exp_for_sum(vec x[N_EXP], const exp_scale *c) {
+    const vec magic = all(12582912.0f), floor = all(c->min_x), hi = all(c->hi);
+    vec t[N_EXP], p[N_EXP];
+    EACH x[i] = max_or_second(floor, x[i]);
+    EACH t[i] = fma_lanes(x[i], hi, magic);
+    EACH x[i] = fma_lanes(x[i], hi, magic - t[i]);
+    EACH p[i] = fma_lanes(x[i], all(1.327647200e-03f), all(9.675541334e-03f));
+    EACH p[i] = fma_lanes(p[i], x[i], all(5.550713273e-02f));
+    EACH p[i] = fma_lanes(p[i], x[i], all(2.402211972e-01f));
+    EACH p[i] = fma_lanes(p[i], x[i], all(6.931469671e-01f));
+    EACH p[i] = fma_lanes(p[i], x[i], all(1.0f));
+    EACH x[i] = (vec)((uvec)p[i] + ((uvec)t[i] << 23));
+}
+
 LANE_FN float tree_sum(const vec acc[N_ACC]) {
     float s[32];
     memcpy(s, acc, sizeof s);
@@ -123,6 +139,22 @@ LANE_FN float block_sum(const float *z, float ref, const exp_scale *c) {
     return tree_sum(acc);
 }
 
+/* Both sums from one reading; the order of each is that of block_sum. */
+LANE_FN void block_sums(sampler_block *b, float ref, const exp_scale *one, const exp_scale *t) {
+    vec acc[N_ACC], hot[N_ACC];
+    for (int a = 0; a < N_ACC; a++) acc[a] = hot[a] = all(0.0f);
+    for (int j = 0; j < SAMPLER_BLOCK; j += EXP_STEP) {
+        vec x[N_EXP], y[N_EXP];
+        EACH x[i] = y[i] = load(b->z + j + i * LANES) - ref;
+        exp_lanes(x, one);
+        add_lanes(acc, x);
+        exp_for_sum(y, t);
+        add_lanes(hot, y);
+    }
+    b->sum = tree_sum(acc);
+    b->sum_t = tree_sum(hot);
+}
+
 LANE_BODY void pass(sampler_block *b, int32_t n, float *ref, const exp_scale *one,
                     const exp_scale *t) {
     for (int32_t i = 0; i < n; i++) {
@@ -135,8 +167,11 @@ LANE_BODY void pass(sampler_block *b, int32_t n, float *ref, const exp_scale *on
                 if (b[i].z[j] != b[i].z[j]) b[i].sum = b[i].z[j];
             }
         } else {
-            b[i].sum = block_sum(b[i].z, *ref, one);
-            if (t) b[i].sum_t = block_sum(b[i].z, *ref, t);
+            if (t) {
+                block_sums(&b[i], *ref, one, t);
+            } else {
+                b[i].sum = block_sum(b[i].z, *ref, one);
+            }
         }
     }
 }

@@ -91,35 +91,36 @@ static float activate(const char *name, double v) {
     return (float)(strcmp(name, "tanh") == 0 ? tanh(v) : v);
 }
 
+/* w x + b, [n_out]. */
+static void layer(double *out, const float *w, const float *b, const float *x, int32_t n_in,
+                  int32_t n_out) {
+    for (int32_t j = 0; j < n_out; j++)
+        out[j] = dot(w + (size_t)j * (size_t)n_in, x, n_in) + (b ? (double)b[j] : 0.0);
+}
+
+/* The share of class `number` by softmax; the largest is taken off first: exp may overflow. */
+static double share(const double *z, int32_t n, int64_t number) {
+    double most = z[0], sum = 0.0;
+    for (int32_t j = 1; j < n; j++) most = fmax(most, z[j]);
+    for (int32_t j = 0; j < n; j++) sum += exp(z[j] - most);
+    return exp(z[number] - most) / sum;
+}
+
 rung_status reward_classifier_score(double *out, const reward_classifier *c, const float *x,
                                     int64_t number, rung_error *err) {
-    float *mid = NULL;
-    const float *last = x;
-    int32_t n_last = c->n_in;
-    if (c->n_out > 1 && number >= c->n_out)
+    if (c->n_out > 1 && (number < 0 || number >= c->n_out))
         return rung_fail(err, RUNG_E_FORMAT, "class %lld of a head with %d outputs",
                          (long long)number, c->n_out);
+    int32_t n_z = c->n_mid > c->n_out ? c->n_mid : c->n_out;
+    double *z = rung_alloc((size_t)n_z * sizeof *z + (size_t)c->n_mid * sizeof(float));
+    if (!z) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+    float *mid = (float *)(void *)(z + n_z);
     if (c->n_mid) {
-        mid = rung_alloc((size_t)c->n_mid * sizeof *mid);
-        if (!mid) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
-        for (int32_t j = 0; j < c->n_mid; j++) {
-            double v = dot(c->w + (size_t)j * (size_t)c->n_in, x, c->n_in);
-            mid[j] = activate(c->activation, v + (c->b ? (double)c->b[j] : 0.0));
-        }
-        last = mid;
-        n_last = c->n_mid;
+        layer(z, c->w, c->b, x, c->n_in, c->n_mid);
+        for (int32_t j = 0; j < c->n_mid; j++) mid[j] = activate(c->activation, z[j]);
     }
-    double most = (double)-INFINITY, own = 0.0, sum = 0.0;
-    for (int pass = 0; pass < 2;
-         pass++) /* the largest first: exp of what is above 0 may overflow */
-        for (int32_t j = 0; j < c->n_out; j++) {
-            double z = dot(c->w_out + (size_t)j * (size_t)n_last, last, n_last);
-            z += c->b_out ? (double)c->b_out[j] : 0.0;
-            if (pass == 0) most = fmax(most, z);
-            if (pass == 1) sum += exp(z - most);
-            if (pass == 1 && j == number) own = exp(z - most);
-        }
-    *out = c->n_out == 1 ? 1.0 / (1.0 + exp(-most)) : own / sum;
-    rung_free(mid);
+    layer(z, c->w_out, c->b_out, c->n_mid ? mid : x, c->n_mid ? c->n_mid : c->n_in, c->n_out);
+    *out = c->n_out == 1 ? 1.0 / (1.0 + exp(-z[0])) : share(z, c->n_out, number);
+    rung_free(z);
     return RUNG_OK;
 }

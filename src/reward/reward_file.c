@@ -206,6 +206,7 @@ static rung_status open_own_model(rung_reward *r, const rung_reward_open_opts *o
     mo.chat_template = r->format.chat;
     mo.weights = o->weights;
     mo.log = o->log;
+    mo.memory = o->engine ? o->engine->memory : NULL;
     rung_status st = rung_model_load(&r->model, r->path, &mo, err);
     if (st == RUNG_E_MODEL && reward_classifier_in(r->file))
         rung_error_hint(err, "its head may be in the way: libllama takes cls.output of few "
@@ -249,6 +250,7 @@ static rung_status open_reference(rung_reward *r, const rung_reward_open_opts *o
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
     mo.weights = o->weights;
     mo.log = o->log;
+    mo.memory = o->engine ? o->engine->memory : NULL;
     RUNG_TRY(rung_model_load(&r->reference, o->reference, &mo, err));
     RUNG_TRY(same_vocabulary(rung_engine_model(r->engine), r->reference, err));
     rung_model_info p, q;
@@ -430,6 +432,9 @@ void rung_reward_free(rung_reward *r) {
 
 rung_reward_kind rung_reward_kind_of(const rung_reward *r) {
     return r->kind;
+}
+const rung_engine *rung_reward_engine(const rung_reward *r) {
+    return r->engine;
 }
 const char *rung_reward_hash(const rung_reward *r) {
     return r->hash;

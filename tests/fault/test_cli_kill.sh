@@ -30,11 +30,17 @@ killed() { # killed DIR SECONDS COMMAND...
   sleep "$(awk -v r=$RANDOM -v w="$whole" 'BEGIN{print w * r / 32768}')"
   kill -9 $pid 2>/dev/null && n_kills=$((n_kills + 1))
   wait $pid 2>/dev/null
+  local n
+  n=$(rows "$dir/rung.db")
+  [ "$n" -gt "$n_before" ] && [ "$n" -lt "$n_want" ] && n_mid=$((n_mid + 1)) # some of a batch written, some lost
   check "the store is sound after kill -9 of $1 $2" "$RUNG" store check --store "$dir/rung.db" --json >/dev/null
   stage "$dir" "$@" || fail "$1 $2 does not go on after kill -9"
 }
 
+rows() { "$RUNG" store export - --store "$1" --quiet | wc -l; }
+
 n_kills=0
+n_mid=0
 round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkilled result
   local name=$1 times=$2 t0 t1 whole i
   shift 2
@@ -45,6 +51,8 @@ round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkille
   t1=$(date +%s.%N)
   whole=$(awk -v a="$t0" -v b="$t1" 'BEGIN{print b - a}')
   "$RUNG" store export "$T/want.jsonl" --store "$T/base/rung.db" --quiet
+  n_before=$(($(rows "$T/before/rung.db") + 1)) # and the run's own row
+  n_want=$(wc -l <"$T/want.jsonl")
   for i in $(seq "$times"); do
     rm -rf "$T/try"
     cp -r "$T/before" "$T/try"
@@ -64,8 +72,9 @@ cp -r "$T/before" "$T/wide"
 "$RUNG" store export "$T/got.jsonl" --store "$T/wide/rung.db" --quiet
 check "label mc with 12 sequences and 2 threads: another store" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
 round "reward train" 5 "${train[@]}"
-echo "$n_kills of 20 kills hit a running command" >&2
+echo "$n_kills of 20 kills hit a running command, $n_mid with some of its rows written" >&2
 check "most kills hit" test "$n_kills" -ge 10
+check "kills in mid-batch" test "$n_mid" -ge 3
 
 # Ctrl-C
 rm -rf "$T/try"

@@ -1,6 +1,8 @@
 /* Formats of published reward models: what is read, where, and the score, against scores that the
  * test computes itself from hidden states and logits of one text at a time. */
 #include "fixture_format.h"
+
+#include "fixture_safetensors.h"
 #include <math.h>
 
 #include <cmocka.h>
@@ -133,26 +135,25 @@ static void misfits(void **state) {
     assert_non_null(strstr(e.hint, "math-shepherd"));
 }
 
-/* A head of two layers in a sidecar, as `reward import` writes it. */
-static void sidecar(const char *path, const char *base_hash, const char *format, float *w1,
-                    float *b1, float *w2, float *b2, int64_t n_mid) {
-    rung_gguf_writer *w = rung_gguf_writer_new();
-    rung_buf yaml;
-    rung_buf_init(&yaml, 1 << 16);
-    OK(rung_reward_format_show(&yaml, format, err));
-    rung_gguf_put_str(w, "general.architecture", "rung-reward");
-    rung_gguf_put_str(w, "rung.reward.kind", "prm_format");
-    rung_gguf_put_str(w, "rung.reward.version", "1");
-    rung_gguf_put_str(w, "rung.reward.base_hash", base_hash);
-    rung_gguf_put_str(w, "rung.reward.format", yaml.data);
-    int64_t in[2] = {FM_D, n_mid}, out[2] = {n_mid, 2}, two = 2;
-    rung_gguf_put_tensor(w, "cls.weight", RUNG_GGUF_F32, 2, in, w1);
-    rung_gguf_put_tensor(w, "cls.bias", RUNG_GGUF_F32, 1, &n_mid, b1);
-    rung_gguf_put_tensor(w, "cls.output.weight", RUNG_GGUF_F32, 2, out, w2);
-    rung_gguf_put_tensor(w, "cls.output.bias", RUNG_GGUF_F32, 1, &two, b2);
-    OK(rung_gguf_write(w, path, err));
-    rung_gguf_writer_free(w);
-    rung_buf_clear(&yaml);
+/* The published head of two layers, imported as a user would. */
+static void sidecar(const char *path, const char *base, const char *format, const float *w1,
+                    const float *b1, const float *w2, const float *b2, int n_mid) {
+    char source[400];
+    st_file f;
+    rung_reward_import_report r;
+    rung_reward_import_opts o = RUNG_REWARD_IMPORT_OPTS_INIT;
+    st_begin(&f);
+    st_put(&f, "score.0.weight", "F32", n_mid, FM_D, w1);
+    st_put(&f, "score.0.bias", "F32", n_mid, 0, b1);
+    st_put(&f, "score.2.weight", "F32", 2, n_mid, w2);
+    st_put(&f, "score.2.bias", "F32", 2, 0, b2);
+    st_write(&f, coin_path(source, "head.safetensors"));
+    o.source = source;
+    o.format = format;
+    o.base_path = base;
+    o.out_path = path;
+    OK(rung_reward_import(&r, &o, err));
+    assert_true(r.n_in == FM_D && r.n_hidden == n_mid && r.n_out == 2);
 }
 
 static void qwen_math_prm(void **state) {
@@ -161,14 +162,12 @@ static void qwen_math_prm(void **state) {
     char path[400], head[400];
     fm_model(coin_path(path, "qwen.gguf"), &(fm_spec){.arch = "llama", .chat = true, .seed = 1});
     coin_policy base = coin_open(path);
-    rung_model_info info;
-    rung_model_get_info(&info, base.m);
     float w1[MID * FM_D], b1[MID], w2[2 * MID], b2[2] = {.1f, -.2f};
     rung_rng g = rung_rng_at(8, RUNG_STREAM_TEST, 0, 0);
     for (int i = 0; i < MID * FM_D; i++) w1[i] = (float)(.3 * rung_rng_normal(&g));
     for (int i = 0; i < MID; i++) b1[i] = (float)(.3 * rung_rng_normal(&g));
     for (int i = 0; i < 2 * MID; i++) w2[i] = (float)(.4 * rung_rng_normal(&g));
-    sidecar(coin_path(head, "qwen-head.gguf"), info.hash, "qwen-math-prm", w1, b1, w2, b2, MID);
+    sidecar(coin_path(head, "qwen-head.gguf"), path, "qwen-math-prm", w1, b1, w2, b2, MID);
     rung_reward *r = open_as(head, NULL, NULL, base.e);
     double got[N], want[N];
     score_all(got, r);

@@ -150,7 +150,7 @@ typedef struct coin_policy {
     rung_model *m;
     rung_engine *e;
 } coin_policy;
-static coin_policy coin_open(const char *path) {
+static inline coin_policy coin_open(const char *path) {
     coin_policy p;
     OK(rung_model_load(&p.m, path, NULL, err));
     rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
@@ -159,7 +159,7 @@ static coin_policy coin_open(const char *path) {
     OK(rung_engine_open(&p.e, p.m, &o, NULL, err));
     return p;
 }
-static void coin_close(coin_policy p) {
+static inline void coin_close(coin_policy p) {
     rung_engine_close(p.e);
     rung_model_free(p.m);
 }
