@@ -28,7 +28,8 @@ BEGIN {
     n = split("base stat store verify model dist train problem trace label reward search rl bench serve cli", o, " ")
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
-    pub["weights"] = pub["text"] = pub["embed"] = "model"; pub["loss"] = "train"; pub["curve"] = "store"
+    pub["weights"] = pub["text"] = pub["embed"] = pub["endpoint"] = "model"
+    pub["loss"] = "train"; pub["curve"] = "store"
     pub["code"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store|verify" \
               " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h=verify", f, " ")
