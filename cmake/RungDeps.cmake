@@ -56,6 +56,12 @@ if(NOT FLINT_ACB_H)
 endif()
 target_link_libraries(flint_dep INTERFACE ${FLINT_LIB} ${GMP_LIB})
 
+find_library(Z3_LIB z3 REQUIRED)
+find_path(Z3_H z3.h PATH_SUFFIXES z3 REQUIRED)
+add_library(z3_dep INTERFACE)
+target_include_directories(z3_dep SYSTEM INTERFACE ${Z3_H})
+target_link_libraries(z3_dep INTERFACE ${Z3_LIB})
+
 find_library(DNNL_LIB dnnl REQUIRED)
 add_library(dnnl_dep INTERFACE)
 target_link_libraries(dnnl_dep INTERFACE ${DNNL_LIB})

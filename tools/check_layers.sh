@@ -32,7 +32,7 @@ BEGIN {
     pub["loss"] = "train"; pub["curve"] = "store"
     pub["code"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store|verify" \
-              " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h=verify", f, " ")
+              " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h z3.h=verify", f, " ")
     held = ""
     for (i = n; i >= 1; i--) {                 # "a b=folder": b and what stands before it without its own "="
         if (split(f[i], kv, "=") == 2) held = kv[2]

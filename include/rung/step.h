@@ -37,7 +37,7 @@ size_t rung_step_claims(rung_step_claim *out, size_t n_max, const char *text, si
 
 /* The solver: Z3 in a process of its own. Work is counted in Z3's own resource units, so that a
  * verdict does not depend on the machine's load; a query is read by a fresh context, so that it
- * does not depend on what was asked before. One caller at a time. E_NOT_BUILT without Z3. */
+ * does not depend on what was asked before. One caller at a time. */
 typedef struct rung_solver rung_solver;
 typedef struct rung_solver_opts {
     size_t struct_size;

@@ -20,6 +20,21 @@ static const cli_opt step_opts[] = {
 };
 const cli_group cli_verify_step_group = CLI_GROUP_OF("step", step_opts);
 
+static const cli_opt logic_opts[] = {
+    OPT_STR("question", "", "TEXT", CLI_KEY,
+            "facts and hypothesis (FLD), or declarations and assumptions, a line each"),
+    OPT_STR("proof", "", "TEXT", CLI_KEY, "the steps, a line each"),
+    OPT_STR("answer", "", "LABEL", CLI_KEY, "the right label: PROVED, DISPROVED, UNKNOWN"),
+    OPT_PATH(
+        "in", "", CLI_KEY,
+        "JSON lines with \"question\", \"steps\" or \"text\", \"answer\"; - is standard input"),
+    STORED_ROWS,
+    OPT_BOOL("solutions", "false", CLI_KEY, "the reference solutions of the problems instead"),
+    OPT_INT("rlimit", "2000000", "UNITS", 1, 4e9, CLI_KEY,
+            "most work of the solver for a step, in its own units: about 2 us each"),
+};
+const cli_group cli_verify_logic_group = CLI_GROUP_OF("logic", logic_opts);
+
 typedef struct tally {
     int64_t n, n_steps, steps[3], claims, first_wrong, n_bad;
     int64_t known, agree; /* stored: traces whose first error is known; where it is the one found */
@@ -203,7 +218,7 @@ static rung_status one_row(work *w, yyjson_val *row, rung_error *err) {
     rung_step_task task = RUNG_STEP_TASK_INIT;
     rung_step_verdict *v;
     task.question = rung_json_str(row, "question", "");
-    task.given = rung_json_str(row, "given", cli_str(w->c, "given"));
+    task.given = rung_json_str(row, "given", NULL);
     task.answer = rung_json_str(row, "answer", NULL);
     RUNG_TRY(lines_or_text(&t, w->a, row, err));
     return judge(&v, w, &task, &t, "", true, err);
@@ -331,6 +346,15 @@ static void result(cli_call *c, const work *w, double t0) {
         cli_result_int(c, "n_missed", n->missed);
         cli_result_int(c, "n_too_early", n->false_wrong);
     }
+    if (w->solver) {
+        rung_solver_counts k;
+        rung_solver_counted(&k, w->solver);
+        cli_result_int(c, "n_queries", k.n);
+        cli_result_int(c, "n_queries_unknown", k.n_unknown);
+        cli_result_int(c, "n_queries_limit", k.n_limit);
+        cli_result_int(c, "n_queries_died", k.n_died);
+        cli_result_int(c, "rlimit_used", k.rlimit);
+    }
     cli_result_str(c, "verifier", w->v->name);
     cli_result_str(c, "version", w->v->version);
     cli_result_close(c, t0);
@@ -346,27 +370,44 @@ static void result(cli_call *c, const work *w, double t0) {
                         (long long)n->false_wrong);
 }
 
-rung_status cli_verify_step(cli_call *c, rung_error *err) {
-    work w = {.c = c, .v = rung_step_verifier_find("step"), .strict = cli_flag(c, "strict")};
-    rung_step_task task = RUNG_STEP_TASK_INIT;
-    const char *path = cli_str(c, "in"), *step = cli_str(c, "step");
+static rung_status verify(work *w, rung_step_task *task, const char *text, rung_error *err) {
+    cli_call *c = w->c;
+    const char *path = cli_str(c, "in");
     bool solutions = cli_flag(c, "solutions");
     double t0 = rung_now();
     rung_status st;
-    w.a = rung_arena_new(0);
-    if (!w.a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
-    task.given = cli_str(c, "given");
+    w->a = rung_arena_new(0);
+    if (!w->a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     if (path) {
-        st = whole_file(&w, path, err);
+        st = whole_file(w, path, err);
     } else if (cli_flag(c, "stored") || solutions) {
-        st = from_store(&w, solutions, err);
-    } else if (step) {
-        st = one_text(&w, &task, step, err);
+        st = from_store(w, solutions, err);
+    } else if (text) {
+        st = one_text(w, task, text, err);
     } else {
-        rung_fail(err, RUNG_E_INVAL, "nothing to judge: --step, --in, --stored or --solutions");
-        st = rung_error_hint(err, "rung verify step --step '12 * 3 = 36'");
+        rung_fail(err, RUNG_E_INVAL, "nothing to judge: a text, --in, --stored or --solutions");
+        st = rung_error_hint(err, "rung help verify %s", w->v->name);
     }
-    if (path || !step) result(c, &w, t0);
-    rung_arena_free(w.a);
+    if (!text || path) result(c, w, t0);
+    rung_arena_free(w->a);
+    rung_solver_free(w->solver);
     return st;
+}
+
+rung_status cli_verify_step(cli_call *c, rung_error *err) {
+    work w = {.c = c, .v = rung_step_verifier_find("step"), .strict = cli_flag(c, "strict")};
+    rung_step_task task = RUNG_STEP_TASK_INIT;
+    task.given = cli_str(c, "given");
+    return verify(&w, &task, cli_str(c, "step"), err);
+}
+
+rung_status cli_verify_logic(cli_call *c, rung_error *err) {
+    work w = {.c = c, .v = rung_step_verifier_find("logic")};
+    rung_solver_opts o = RUNG_SOLVER_OPTS_INIT;
+    rung_step_task task = RUNG_STEP_TASK_INIT;
+    task.question = cli_str(c, "question");
+    task.answer = cli_str(c, "answer");
+    o.rlimit = (uint32_t)cli_int(c, "rlimit");
+    RUNG_TRY(rung_solver_new(&w.solver, &o, err));
+    return verify(&w, &task, cli_str(c, "proof"), err);
 }

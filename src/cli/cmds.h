@@ -40,6 +40,7 @@
     X(verify_session)                                                                              \
     X(verify_rewrite)                                                                              \
     X(verify_step)                                                                                 \
+    X(verify_logic)                                                                                \
     X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
     X(verify_sql)                                                                                  \

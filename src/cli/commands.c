@@ -143,6 +143,10 @@ static const cli_cmd commands[] = {
         "queries by what they give on their database: one pair, JSON lines, or stored traces",
         "verify sql --db geo.db --gold 'SELECT count(*) FROM city' --answer 'SELECT 3'", false,
         OWN(verify_sql) FILTER)
+    ROW("verify", "logic", verify_logic, "",
+        "proofs, each step decided by Z3: FLD's logic, or assume / have .. from",
+        "verify logic --question 'int n' --proof 'have: n * n >= 0'", true,
+        OWN(verify_logic) FILTER)
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))

@@ -23,7 +23,7 @@ out=${RUNG_FUZZ_DIR:-$(mktemp -d)}
 mkdir -p "$out/obj"
 flags=(-std=c11 -O1 -g -D_GNU_SOURCE -DRUNG_DEBUG_BUILD=1 '-DRUNG_VERSION="fuzz"' -fno-sanitize-recover=undefined
     -I"$root/include" -I"$root/src" -isystem "$deps/include")
-libs=(-lflint -lgmp -lxxhash -lseccomp -lm -lpthread)
+libs=(-lflint -lgmp -lxxhash -lseccomp -lz3 -lm -lpthread)
 [ -e /usr/include/flint/acb.h ] || libs=(-lflint-arb "${libs[@]}")
 if [ -e "$deps/lib/libyyjson.a" ]; then libs=("$deps/lib/libyyjson.a" "${libs[@]}"); else libs+=(-lyyjson); fi
 # the names that verify takes from elsewhere: the store's, and the text of the sandbox's server

@@ -47,7 +47,10 @@ rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_ta
     return RUNG_OK;
 }
 
-#define VERIFIERS(X) X("step", "arithmetic that a step states", "step-1", "tool", step_check)
+#define VERIFIERS(X)                                                                               \
+    X("step", "arithmetic that a step states", "step-1", "tool", step_check)                       \
+    X("logic", "proofs: FLD's logic, and assume / have .. from over arithmetic", "logic-1",        \
+      "formal", logic_check)
 static const rung_step_verifier verifiers[] = {
 #define X(name, help, version, source, check) {name, help, version, source, check},
     VERIFIERS(X)

@@ -8,4 +8,6 @@ enum { STEP_CLAIMS_MAX = 256 }; /* of one step; more are counted, not decided */
 void step_set(rung_step_verdict *v, rung_verdict verdict, const char *rule, const char *reason);
 rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_task *task,
                        rung_solver *solver, rung_error *err);
+rung_status logic_check(rung_step_verdict *out, rung_arena *a, const rung_step_task *task,
+                        rung_solver *solver, rung_error *err);
 #endif
