@@ -70,7 +70,10 @@ typedef struct rung_reward_train_opts {
     rung_weights weights;        /* heads: of the base whose states they learn from */
     const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
     bool exact;                  /* heads: rung_engine_opts.exact */
-    const char *tensorboard;     /* curves also as event files in this directory; NULL not */
+    const char *loss; /* heads: bce (also NULL), mse, bradley_terry, margin, omega_pairwise. The
+                         last three compare steps with the same steps before them, an ORM's traces
+                         of one problem: their scores rank, they are no probabilities */
+    const char *tensorboard; /* curves also as event files in this directory; NULL not */
     bool drop_too_long; /* leave out traces longer than the base's context (event reward.too_long),
                            else they stop the training; never cut */
 } rung_reward_train_opts;

@@ -184,13 +184,16 @@ typedef struct rung_head_opts {
     double lr, weight_decay;
     uint64_t seed;
     int32_t patience;
+    int32_t loss;  /* rung_loss_id of rung/loss.h: bce (also 0), mse, bradley_terry, margin,
+                      omega_pairwise; the last three compare rows of a group, whole in one batch */
+    double margin; /* of the pair losses; 0 = the row's own */
 } rung_head_opts;
 typedef struct rung_head_data {
     const float *x;
     const float *y, *w;
     const int32_t *group;
     int64_t n;
-} rung_head_data; /* x [n][D]; group: problem number, for the held-out split */
+} rung_head_data; /* x [n][D]; group: rows that pair losses compare have one number; may be NULL */
 rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train,
                             const rung_head_data *held, const rung_head_opts *o,
                             const char *checkpoint /* NULL or path: resumes */, const rung_log *log,

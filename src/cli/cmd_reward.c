@@ -37,6 +37,9 @@ static const cli_opt train_opts[] = {
               "how to make one score of a trace, written into the file"),
     OPT_REAL("held-share", "0.2", "SHARE", 0.01, 0.9, CLI_KEY, "share of problems held out"),
     OPT_INT("hidden", "0", "N", 0, 65536, CLI_KEY, "heads: hidden units, 0 = one linear layer"),
+    OPT_CHOICE("loss", "bce", "bce|mse|bradley_terry|margin|omega_pairwise", CLI_KEY,
+               "heads: the last three compare steps after the same steps, an ORM's traces of a "
+               "problem; their scores rank"),
     OPT_INT("epochs", "0", "N", 0, 100000, CLI_KEY, "at most this many epochs, 0 = the kind's"),
     OPT_INT("batch", "0", "N", 0, 1e6, CLI_KEY, "steps (or traces) of a batch, 0 = the kind's"),
     OPT_REAL("lr", "0", "LR", 0, 10, CLI_KEY, "learning rate, 0 = the kind's"),
@@ -103,6 +106,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->save_type = cli_str(c, "save-type");
     o->drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0;
     o->tensorboard = cli_str(c, "tensorboard");
+    o->loss = cli_str(c, "loss");
     return RUNG_OK;
 }
 
@@ -301,11 +305,10 @@ static bool is_format(const char *what) {
 
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",       "version",   "base_name", "base_hash",    "system",    "suffix",
-        "tag",        "read",      "aggregate", "label_source", "label_run", "target",
-        "masked",     "split",     "data",      "config",       "n_train",   "n_held",
-        "train_loss", "held_loss", "held_auc",  "held_brier",   "held_ece",  "epochs",
-        "source",     "format"};
+        "kind",     "version",    "base_name",    "base_hash", "system", "suffix",     "tag",
+        "read",     "aggregate",  "label_source", "label_run", "target", "loss",       "masked",
+        "split",    "data",       "config",       "n_train",   "n_held", "train_loss", "held_loss",
+        "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

@@ -70,6 +70,8 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.masked", "%s",
                    o->keep_after_error ? "none" : "after the first hard = 0");
     if (o->exact) reward_key_put(k, "rung.reward.exact", "true");
+    if (o->loss && o->loss[0] && strcmp(o->loss, "bce") != 0)
+        reward_key_put(k, "rung.reward.loss", "%s", o->loss);
     reward_key_put(k, "rung.reward.split", "problems by draw, seed %llu: %d of %d held out",
                    (unsigned long long)o->seed, set->n_held_problems, set->n_problems);
     reward_key_put(k, "rung.reward.data", "%s", set->hash);

@@ -66,11 +66,13 @@ typedef struct reward_example {
 typedef struct reward_set {
     reward_example *example;
     int64_t n_examples, cap_examples;
-    int32_t *step; /* which step of the trace a row reads */
-    int64_t *node; /* its node */
-    int32_t *same; /* the first row of that node: itself, or an earlier one with the same prefix */
-    float *target; /* what is trained: 0..1 */
-    bool *hard;    /* what is measured */
+    int32_t *step;  /* which step of the trace a row reads */
+    int64_t *node;  /* its node */
+    int32_t *group; /* rows that pair losses compare: steps after the same steps; the outcomes of
+                       one problem */
+    int32_t *same;  /* the first row of that node: itself, or an earlier one with the same prefix */
+    float *target;  /* what is trained: 0..1 */
+    bool *hard;     /* what is measured */
     int64_t n_rows, cap_rows, n_held_rows;
     int32_t n_problems, n_held_problems;
     char hash[33]; /* of all of it: another set is another training */

@@ -11,8 +11,14 @@
 
 enum { ECE_BINS = 10 };
 
-static rung_status push_row(reward_set *set, int32_t step, int64_t node, double target, bool hard,
-                            rung_error *err) {
+typedef struct set_row {
+    int32_t step;
+    int64_t node, after; /* after: the node of the step before, or minus the problem */
+    double target;
+    bool hard;
+} set_row;
+
+static rung_status push_row(reward_set *set, reward_ids *groups, set_row row, rung_error *err) {
     if (set->n_rows == set->cap_rows) {
         int64_t cap = set->cap_rows ? set->cap_rows * 2 : 1024;
         size_t n = (size_t)cap;
@@ -26,16 +32,22 @@ static rung_status push_row(reward_set *set, int32_t step, int64_t node, double 
         if (d) set->node = d;
         int32_t *e = rung_realloc(set->same, n * sizeof *e);
         if (e) set->same = e;
-        if (!a || !b || !c || !d || !e)
+        int32_t *f = rung_realloc(set->group, n * sizeof *f);
+        if (f) set->group = f;
+        if (!a || !b || !c || !d || !e || !f)
             return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld labels", (long long)cap);
         set->cap_rows = cap;
     }
+    int64_t group = (int64_t)groups->n;
+    bool is_new;
+    RUNG_TRY(reward_ids_put(&group, &is_new, groups, row.after, err));
     int64_t r = set->n_rows++;
-    set->step[r] = step;
-    set->node[r] = node;
+    set->step[r] = row.step;
+    set->node[r] = row.node;
     set->same[r] = (int32_t)r;
-    set->target[r] = (float)target;
-    set->hard[r] = hard;
+    set->group[r] = (int32_t)group;
+    set->target[r] = (float)row.target;
+    set->hard[r] = row.hard;
     return RUNG_OK;
 }
 
@@ -57,8 +69,9 @@ static rung_status push_example(reward_set *set, const rung_trace *t, int64_t fi
 
 /* Steps after the first hard = 0 are masked (labels.md 0.1) unless asked for: what follows an error
  * is neither right nor wrong by its own doing. */
-static rung_status read_steps(reward_set *set, rung_store *s, const rung_trace *t,
-                              const rung_reward_train_opts *o, rung_error *err) {
+static rung_status read_steps(reward_set *set, reward_ids *groups, rung_store *s,
+                              const rung_trace *t, const rung_reward_train_opts *o,
+                              rung_error *err) {
     for (int32_t k = 0; k < t->n_steps; k++) {
         rung_label l;
         bool found = false;
@@ -69,17 +82,21 @@ static rung_status read_steps(reward_set *set, rung_store *s, const rung_trace *
         if (!(target >= 0.0 && target <= 1.0))
             return rung_fail(err, RUNG_E_FORMAT, "trace %lld, step %d: label %g is not in [0,1]",
                              (long long)t->id, k, target);
-        RUNG_TRY(push_row(set, k, t->step[k].node, target, l.hard == 1, err));
+        int64_t after = k > 0 ? t->step[k - 1].node : -t->problem;
+        set_row row = {k, t->step[k].node, after, target, l.hard == 1};
+        RUNG_TRY(push_row(set, groups, row, err));
         if (l.hard == 0 && !o->keep_after_error) break;
     }
     return RUNG_OK;
 }
 
-static rung_status read_outcome(reward_set *set, const rung_trace *t, rung_error *err) {
+static rung_status read_outcome(reward_set *set, reward_ids *groups, const rung_trace *t,
+                                rung_error *err) {
     if (t->verdict == RUNG_VERDICT_UNKNOWN || t->n_steps == 0) return RUNG_OK;
     bool right = t->verdict == RUNG_VERDICT_CORRECT;
-    return push_row(set, t->n_steps - 1, t->step[t->n_steps - 1].node, right ? 1.0 : 0.0, right,
-                    err);
+    int32_t last = t->n_steps - 1;
+    set_row row = {last, t->step[last].node, -t->problem, right ? 1.0 : 0.0, right};
+    return push_row(set, groups, row, err);
 }
 
 static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward_train_opts *o,
@@ -88,13 +105,15 @@ static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward
     RUNG_TRY(rung_trace_iter(&it, s, &o->traces, err));
     const rung_trace *t;
     rung_status st;
+    reward_ids groups = {0};
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
         int64_t first = set->n_rows;
-        st = o->kind == RUNG_REWARD_ORM_HEAD ? read_outcome(set, t, err)
-                                             : read_steps(set, s, t, o, err);
+        st = o->kind == RUNG_REWARD_ORM_HEAD ? read_outcome(set, &groups, t, err)
+                                             : read_steps(set, &groups, s, t, o, err);
         if (st == RUNG_OK && set->n_rows > first) st = push_example(set, t, first, err);
         if (st != RUNG_OK) break;
     }
+    reward_ids_clear(&groups);
     rung_iter_free(it);
     return st == RUNG_DONE ? RUNG_OK : st;
 }
@@ -302,6 +321,7 @@ void reward_set_clear(reward_set *set) {
     rung_free(set->step);
     rung_free(set->node);
     rung_free(set->same);
+    rung_free(set->group);
     rung_free(set->target);
     rung_free(set->hard);
     *set = (reward_set){0};

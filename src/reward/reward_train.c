@@ -2,6 +2,7 @@
  */
 #include "reward/reward_curve.h"
 #include "reward/reward_impl.h"
+#include "rung/loss.h"
 #include "trace/flow.h"
 
 #include <math.h>
@@ -43,16 +44,13 @@ static rung_status take_side(side *out, const reward_set *set, const float *x, i
                   .group = rung_alloc((size_t)n * sizeof *out->group)};
     if (!out->x || !out->y || !out->group)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld rows", (long long)n);
-    int32_t group = -1;
-    int64_t problem = 0;
     for (int64_t i = 0; i < set->n_examples; i++) {
         const reward_example *e = &set->example[i];
         if (e->held != held) continue;
-        if (e->problem != problem) problem = e->problem, group++;
         memcpy(out->x + (size_t)out->n * D, x + (size_t)e->first * D, (size_t)e->n * D * sizeof *x);
         for (int32_t r = e->first; r < e->first + e->n; r++) {
             out->y[out->n] = set->target[r];
-            out->group[out->n++] = group;
+            out->group[out->n++] = set->group[r];
         }
     }
     return RUNG_OK;
@@ -62,6 +60,13 @@ static void side_clear(side *s) {
     rung_free(s->x);
     rung_free(s->y);
     rung_free(s->group);
+}
+
+/* Checked by check_opts. */
+static rung_loss_id loss_of(const rung_reward_train_opts *o) {
+    rung_loss_id id = RUNG_LOSS_BCE;
+    if (o->loss && o->loss[0]) (void)rung_loss_find(&id, o->loss);
+    return id;
 }
 
 static rung_status train_head(rung_head **out, const reward_set *set, const float *x,
@@ -78,7 +83,8 @@ static rung_status train_head(rung_head **out, const reward_set *set, const floa
                              .lr = d.lr,
                              .weight_decay = 0.01,
                              .seed = o->seed,
-                             .patience = d.patience};
+                             .patience = d.patience,
+                             .loss = (int32_t)loss_of(o)};
         rung_head_data td = {train.x, train.y, NULL, train.group, train.n};
         rung_head_data hd = {held.x, held.y, NULL, held.group, held.n};
         st = rung_head_train(out, n_embd, &td, &hd, &ho, checkpoint, log, err);
@@ -206,6 +212,11 @@ static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) 
         return rung_fail(err, RUNG_E_INVAL, "a base model and a path for the result are needed");
     if (!(o->held_share >= 0.0 && o->held_share < 1.0))
         return rung_fail(err, RUNG_E_INVAL, "held_share %g is not in [0,1)", o->held_share);
+    rung_loss_id id = RUNG_LOSS_BCE;
+    if (o->loss && o->loss[0] && !rung_loss_find(&id, o->loss))
+        return rung_fail(err, RUNG_E_INVAL, "no loss \"%s\"", o->loss);
+    if (o->kind == RUNG_REWARD_PRM_TOKEN && id != RUNG_LOSS_BCE)
+        return rung_fail(err, RUNG_E_INVAL, "prm_token trains by bce, not by %s", o->loss);
     if (o->n_hidden < 0 || o->n_hidden > 65536)
         return rung_fail(err, RUNG_E_INVAL, "n_hidden %d is not in 0..65536", o->n_hidden);
     return RUNG_OK;

@@ -1,7 +1,10 @@
 /* Training of small heads on frozen hidden states: standardise, AdamW on shuffled batches, stop
- * when the held-out loss no longer falls; resumes from a checkpoint after any epoch. */
+ * when the held-out loss no longer falls; resumes from a checkpoint after any epoch. The loss is a
+ * row of the table (rung/loss.h); losses that compare rows get whole groups in a batch. */
+#include "rung/loss.h"
 #include "rung/rng.h"
 #include "train/head_core.h"
+#include "train/loss_row.h"
 #include "train/optim.h"
 
 #include <stdlib.h>
@@ -22,22 +25,56 @@ typedef struct job_head {
     double best_loss;
 } job_head;
 
+/* The rows of one side, cut into spans that a batch takes whole: a group each, or single rows. */
+typedef struct side {
+    const rung_head_data *data;
+    int32_t *row;  /* [n] */
+    int64_t *span; /* [n_spans + 1] where each begins in row */
+    int64_t n_spans, longest;
+} side;
+
 typedef struct job {
     rung_head_dims d;
     int64_t n_params;
     const rung_head_data *train, *held;
+    side train_side, held_side;
     rung_head_opts o;
+    rung_loss_id loss;
+    rung_loss_opts loss_opts;
     float *mean, *inv_sd;        /* [D] */
     float *p, *g, *m, *v, *best; /* [n_params]; best: at the least held-out loss */
-    float *x, *y, *w, *z, *hid;  /* one batch */
-    uint32_t *order;             /* [n] */
-    double *score;               /* [n_held] */
+    int64_t cap;                 /* rows of the largest batch */
+    float *x, *z, *hid;          /* one batch */
+    double *y, *w, *score, *dz;  /* the same, as the loss reads it */
+    int32_t *group, *which;      /* the same; which: the row */
+    uint32_t *order;             /* [spans of train] */
+    double *held_score;          /* [n_held] */
     job_head at;
 } job;
 
 static void job_clear(job *j) {
-    void *all[] = {j->mean, j->inv_sd, j->p, j->g, j->m,   j->v,     j->best,
-                   j->x,    j->y,      j->w, j->z, j->hid, j->order, j->score};
+    void *all[] = {j->mean,
+                   j->inv_sd,
+                   j->p,
+                   j->g,
+                   j->m,
+                   j->v,
+                   j->best,
+                   j->x,
+                   j->z,
+                   j->hid,
+                   j->y,
+                   j->w,
+                   j->score,
+                   j->dz,
+                   j->group,
+                   j->which,
+                   j->order,
+                   j->held_score,
+                   j->train_side.row,
+                   j->train_side.span,
+                   j->held_side.row,
+                   j->held_side.span};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) rung_free(all[i]);
 }
 
@@ -62,8 +99,13 @@ static rung_status check_data(const rung_head_data *d, int64_t n_in, const char 
     return RUNG_OK;
 }
 
-static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed) {
+static bool compares(rung_loss_id id) {
+    return (rung_loss_needs(id) & (RUNG_LOSS_NEEDS_PAIR | RUNG_LOSS_NEEDS_GROUP)) != 0;
+}
+
+static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed, bool groups) {
     size_t n = (size_t)d->n;
+    if (groups) seed = rung_hash64(d->group, n * sizeof *d->group, seed);
     uint64_t h = rung_hash64(d->x, n * (size_t)n_in * sizeof *d->x, seed);
     h = rung_hash64(d->y, n * sizeof *d->y, h);
     return d->w ? rung_hash64(d->w, n * sizeof *d->w, h) : h;
@@ -71,11 +113,11 @@ static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed) 
 
 static uint64_t hash_job(const job *j) {
     double numbers[] = {
-        (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs,  (double)j->o.batch,
-        j->o.lr,           j->o.weight_decay,     (double)j->o.patience};
+        (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs, (double)j->o.batch, j->o.lr,
+        j->o.weight_decay, (double)j->o.patience, (double)j->loss,     j->o.margin};
     uint64_t h = rung_hash64(numbers, sizeof numbers, j->o.seed);
-    h = hash_data(j->train, j->d.n_in, h);
-    return j->held->n > 0 ? hash_data(j->held, j->d.n_in, h) : h;
+    h = hash_data(j->train, j->d.n_in, h, compares(j->loss));
+    return j->held->n > 0 ? hash_data(j->held, j->d.n_in, h, compares(j->loss)) : h;
 }
 
 static void measure_columns(job *j) {
@@ -106,20 +148,53 @@ static void init_params(job *j) {
         j->p[n1 + j->d.n_hidden + i] = (float)(sd2 * rung_rng_normal(&r));
 }
 
+static rung_status cut_spans(side *s, const rung_head_data *data, bool groups, rung_error *err) {
+    *s = (side){.data = data};
+    s->row = rung_alloc((size_t)(data->n + 1) * sizeof *s->row);
+    s->span = rung_alloc((size_t)(data->n + 1) * sizeof *s->span);
+    int64_t n = data->n;
+    int32_t *order = groups && s->row ? rung_loss_group_order(&n, data->group, data->n) : NULL;
+    if (!s->row || !s->span || (groups && !order))
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld rows", (long long)data->n);
+    for (int64_t i = 0; i < n; i++) {
+        s->row[i] = order ? order[i] : (int32_t)i;
+        bool first = i == 0 || !groups || data->group[s->row[i]] != data->group[s->row[i - 1]];
+        if (first) s->span[s->n_spans++] = i;
+        if (i + 1 - s->span[s->n_spans - 1] > s->longest)
+            s->longest = i + 1 - s->span[s->n_spans - 1];
+    }
+    s->span[s->n_spans] = n;
+    rung_free(order);
+    return RUNG_OK;
+}
+
 static rung_status job_init(job *j, rung_error *err) {
+    bool groups = compares(j->loss);
+    RUNG_TRY(cut_spans(&j->train_side, j->train, groups, err));
+    RUNG_TRY(cut_spans(&j->held_side, j->held, groups, err));
+    j->cap = j->o.batch;
+    if (j->train_side.longest > j->cap) j->cap = j->train_side.longest;
+    if (j->held_side.longest > j->cap) j->cap = j->held_side.longest;
     size_t np = (size_t)(j->n_params = rung_head_n_params(j->d)), d = (size_t)j->d.n_in;
-    size_t b = (size_t)j->o.batch, h = (size_t)(j->d.n_hidden ? j->d.n_hidden : 1);
-    float **floats[] = {&j->mean, &j->inv_sd, &j->p, &j->g, &j->m, &j->v,
-                        &j->best, &j->x,      &j->y, &j->w, &j->z, &j->hid};
-    const size_t counts[] = {d, d, np, np, np, np, np, b * d, b, b, b, b * h};
+    size_t b = (size_t)j->cap, h = (size_t)(j->d.n_hidden ? j->d.n_hidden : 1);
+    float **floats[] = {&j->mean, &j->inv_sd, &j->p, &j->g, &j->m,
+                        &j->v,    &j->best,   &j->x, &j->z, &j->hid};
+    const size_t counts[] = {d, d, np, np, np, np, np, b * d, b, b * h};
+    double **doubles[] = {&j->y, &j->w, &j->score, &j->dz};
     bool ok = true;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         *floats[i] = rung_calloc(counts[i], sizeof(float));
         ok &= *floats[i] != NULL;
     }
+    for (size_t i = 0; i < 4; i++) {
+        *doubles[i] = rung_calloc(b, sizeof(double));
+        ok &= *doubles[i] != NULL;
+    }
+    j->group = rung_calloc(b, sizeof *j->group);
+    j->which = rung_calloc(b, sizeof *j->which);
     j->order = rung_calloc((size_t)j->train->n, sizeof *j->order);
-    j->score = rung_calloc((size_t)j->held->n + 1, sizeof *j->score);
-    if (!ok || !j->order || !j->score)
+    j->held_score = rung_calloc((size_t)j->held->n + 1, sizeof *j->held_score);
+    if (!ok || !j->group || !j->which || !j->order || !j->held_score)
         return rung_fail(err, RUNG_E_NOMEM, "no memory to train a head of %zu weights", np);
     measure_columns(j);
     init_params(j);
@@ -185,49 +260,77 @@ out:
 
 /* Epochs -------------------------------------------------------------------------------------- */
 
-/* Rows order[from..from+n) (order NULL: the rows themselves), standardised, into the batch. */
-static void gather(job *j, const rung_head_data *data, const uint32_t *order, int64_t from,
-                   int64_t n) {
-    int64_t d = j->d.n_in;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t row = order ? (int64_t)order[from + i] : from + i;
-        const float *src = data->x + row * d;
-        float *dst = j->x + i * d;
+/* Spans order[*next...) (order NULL: in their order) into the batch, standardised, as long as they
+ * fit; at least one. Returns the rows. */
+static int64_t gather(job *j, const side *s, const uint32_t *order, int64_t *next) {
+    const rung_head_data *data = s->data;
+    int64_t d = j->d.n_in, n = 0;
+    for (; *next < s->n_spans; ++*next) {
+        int64_t span = order ? (int64_t)order[*next] : *next;
+        int64_t first = s->span[span], end = s->span[span + 1];
+        if (n > 0 && n + end - first > j->o.batch) break;
+        for (int64_t i = first; i < end; i++, n++) {
+            int64_t row = s->row[i];
+            const float *src = data->x + row * d;
+            float *dst = j->x + n * d;
 #pragma omp simd
-        for (int64_t k = 0; k < d; k++) dst[k] = (src[k] - j->mean[k]) * j->inv_sd[k];
-        j->y[i] = data->y[row];
-        j->w[i] = data->w ? data->w[row] : 1;
+            for (int64_t k = 0; k < d; k++) dst[k] = (src[k] - j->mean[k]) * j->inv_sd[k];
+            j->y[n] = (double)data->y[row];
+            j->w[n] = data->w ? (double)data->w[row] : 1;
+            j->group[n] = data->group ? data->group[row] : -1;
+            j->which[n] = (int32_t)row;
+        }
     }
+    return n;
 }
 
 static rung_status no_product(rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "oneDNN could not run a matrix product: no memory");
 }
 
-static double add_weights(const job *j, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++) s += (double)j->w[i];
-    return s;
+/* Loss of the batch and the sum of weights it is a mean over; the gradient into j->g if asked. */
+static rung_status run_batch(double *loss, double *share, job *j, int64_t n, bool grad,
+                             rung_error *err) {
+    rung_loss_data d = {.n = n,
+                        .x = j->score,
+                        .target = j->y,
+                        .n_samples = n,
+                        .weight = j->w,
+                        .group = j->group,
+                        .reward = j->y};
+    int32_t *pair = NULL;
+    if (!rung_head_core_forward(j->z, j->hid, j->p, j->d, j->x, n)) return no_product(err);
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(j->z[i]))
+            return rung_fail(err, RUNG_E_FORMAT, "head loss is not finite in epoch %d",
+                             j->at.epoch);
+        j->score[i] = (double)j->z[i];
+    }
+    rung_status st = RUNG_OK;
+    if (rung_loss_needs(j->loss) & RUNG_LOSS_NEEDS_PAIR)
+        st = rung_loss_pairs(&pair, &d.n_pairs, j->y, j->group, n, err);
+    d.pair = pair;
+    if (st == RUNG_OK) st = rung_loss_denominator(share, j->loss, &d, &j->loss_opts, err);
+    if (st == RUNG_OK) st = rung_loss_eval(loss, j->dz, NULL, j->loss, &d, &j->loss_opts, err);
+    rung_free(pair);
+    if (st != RUNG_OK || !grad || *share == 0) return st;
+    for (int64_t i = 0; i < n; i++) j->z[i] = (float)j->dz[i];
+    return rung_head_core_back(j->g, j->hid, j->z, j->p, j->d, j->x, n) ? RUNG_OK : no_product(err);
 }
 
 static rung_status train_epoch(double *loss, job *j, rung_error *err) {
     int64_t n_all = j->train->n, n_w = j->d.n_hidden ? j->d.n_hidden * j->d.n_in : j->d.n_in;
+    int64_t n_spans = j->train_side.n_spans;
     double sum = 0, sum_w = 0;
     rung_rng r =
         rung_rng_at(j->o.seed, RUNG_STREAM_SHUFFLE, (uint64_t)j->at.epoch, (uint64_t)n_all);
-    for (int64_t i = 0; i < n_all; i++) j->order[i] = (uint32_t)i;
-    rung_rng_shuffle(&r, j->order, (uint32_t)n_all);
+    for (int64_t i = 0; i < n_spans; i++) j->order[i] = (uint32_t)i;
+    rung_rng_shuffle(&r, j->order, (uint32_t)n_spans);
     rung_adamw adamw = {j->o.lr, 0.9, 0.999, 1e-8, j->o.weight_decay, 0};
-    for (int64_t at = 0; at < n_all; at += j->o.batch) {
-        int64_t n = n_all - at < j->o.batch ? n_all - at : j->o.batch;
-        double part;
-        gather(j, j->train, j->order, at, n);
-        if (!rung_head_core_grad(&part, j->g, j->z, j->hid, j->p, j->d, j->x, j->y, j->w, n))
-            return no_product(err);
-        if (!isfinite(part))
-            return rung_fail(err, RUNG_E_FORMAT, "head loss is not finite in epoch %d",
-                             j->at.epoch);
-        double share = add_weights(j, n);
+    for (int64_t next = 0; next < n_spans;) {
+        int64_t n = gather(j, &j->train_side, j->order, &next);
+        double part, share;
+        RUNG_TRY(run_batch(&part, &share, j, n, true, err));
         sum += part * share;
         sum_w += share;
         if (share == 0) continue;
@@ -273,19 +376,16 @@ static double auc_of(const double *score, const float *y, int64_t n) {
 
 static rung_status held_loss(double *loss, double *auc, job *j, rung_error *err) {
     double sum = 0, sum_w = 0;
-    for (int64_t at = 0; at < j->held->n; at += j->o.batch) {
-        int64_t n = j->held->n - at < j->o.batch ? j->held->n - at : j->o.batch;
-        double part;
-        gather(j, j->held, NULL, at, n);
-        if (!rung_head_core_grad(&part, NULL, j->z, j->hid, j->p, j->d, j->x, j->y, j->w, n))
-            return no_product(err);
-        for (int64_t i = 0; i < n; i++) j->score[at + i] = (double)j->z[i];
-        double share = add_weights(j, n);
+    for (int64_t next = 0; next < j->held_side.n_spans;) {
+        int64_t n = gather(j, &j->held_side, NULL, &next);
+        double part, share;
+        RUNG_TRY(run_batch(&part, &share, j, n, false, err));
+        for (int64_t i = 0; i < n; i++) j->held_score[j->which[i]] = j->score[i];
         sum += part * share;
         sum_w += share;
     }
     *loss = sum_w > 0 ? sum / sum_w : (double)NAN;
-    *auc = auc_of(j->score, j->held->y, j->held->n);
+    *auc = auc_of(j->held_score, j->held->y, j->held->n);
     return RUNG_OK;
 }
 
@@ -364,6 +464,22 @@ static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
 }
 
+static rung_status choose_loss(job *j, rung_error *err) {
+    static const rung_loss_id can[] = {RUNG_LOSS_BCE, RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY,
+                                       RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
+    j->loss = j->o.loss == 0 ? RUNG_LOSS_BCE : (rung_loss_id)j->o.loss;
+    j->loss_opts = (rung_loss_opts){.struct_size = sizeof j->loss_opts, .margin = j->o.margin};
+    bool known = false;
+    for (size_t i = 0; i < sizeof can / sizeof can[0]; i++) known = known || can[i] == j->loss;
+    if (!known)
+        return rung_fail(err, RUNG_E_INVAL, "a head does not train by loss %s",
+                         rung_loss_name(j->loss));
+    if (compares(j->loss) && (!j->train->group || (j->held->n > 0 && !j->held->group)))
+        return rung_fail(err, RUNG_E_INVAL, "loss %s compares rows: groups are needed",
+                         rung_loss_name(j->loss));
+    return RUNG_OK;
+}
+
 rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train,
                             const rung_head_data *held, const rung_head_opts *o,
                             const char *checkpoint, const rung_log *log, rung_error *err) {
@@ -385,6 +501,7 @@ rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data 
         return rung_error_hint(err, "label more traces first");
     }
     j.d = (rung_head_dims){n_in, j.o.n_hidden};
+    RUNG_TRY(choose_loss(&j, err));
     RUNG_TRY(check_data(train, n_in, "training", err));
     RUNG_TRY(check_data(j.held, n_in, "held-out", err));
     rung_status st;

@@ -6,7 +6,8 @@ int64_t rung_head_n_params(rung_head_dims d) {
 }
 
 /* hid = relu(x w1^T + b1), z = hid w2 + b2. */
-static bool logits(real *z, real *hid, const real *p, rung_head_dims d, const real *x, int64_t n) {
+bool rung_head_core_forward(real *z, real *hid, const real *p, rung_head_dims d, const real *x,
+                            int64_t n) {
     if (d.n_hidden == 0) {
         bool ok = rung_gemm(false, true, n, 1, d.n_in, 1, x, d.n_in, p, d.n_in, 0, z, 1);
         for (int64_t i = 0; i < n; i++) z[i] += p[d.n_in];
@@ -28,32 +29,13 @@ static bool logits(real *z, real *hid, const real *p, rung_head_dims d, const re
     return ok;
 }
 
-/* Loss from logits; z becomes dL/dz when asked. */
-static double bce(real *z, const real *y, const real *w, int64_t n, bool grad) {
-    double sum_w = 0, loss = 0;
-    for (int64_t i = 0; i < n; i++) sum_w += w ? (double)w[i] : 1;
-    if (sum_w <= 0) {
-        if (grad) memset(z, 0, (size_t)n * sizeof *z);
-        return 0;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        double share = (w ? (double)w[i] : 1) / sum_w, zi = (double)z[i], yi = (double)y[i];
-        loss += share * (yi * rung_softplus(-zi) + (1 - yi) * rung_softplus(zi));
-        if (grad) z[i] = (real)(share * (1 / (1 + exp(-zi)) - yi));
-    }
-    return loss;
-}
-
-bool rung_head_core_grad(double *loss, real *g, real *z, real *hid, const real *p, rung_head_dims d,
-                         const real *x, const real *y, const real *w, int64_t n) {
-    bool ok = logits(z, hid, p, d, x, n);
-    *loss = bce(z, y, w, n, g != NULL);
-    if (!g || !ok) return ok;
+bool rung_head_core_back(real *g, real *hid, const real *dz, const real *p, rung_head_dims d,
+                         const real *x, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)z[i];
+    for (int64_t i = 0; i < n; i++) sum += (double)dz[i];
     if (d.n_hidden == 0) {
         g[d.n_in] = (real)sum;
-        return rung_gemm(true, false, 1, d.n_in, n, 1, z, 1, x, d.n_in, 0, g, d.n_in);
+        return rung_gemm(true, false, 1, d.n_in, n, 1, dz, 1, x, d.n_in, 0, g, d.n_in);
     }
     int64_t h = d.n_hidden;
     real *g_b1 = g + h * d.n_in, *g_w2 = g_b1 + h;
@@ -63,8 +45,8 @@ bool rung_head_core_grad(double *loss, real *g, real *z, real *hid, const real *
     for (int64_t i = 0; i < n; i++) {
         real *a = hid + i * h;
         for (int64_t j = 0; j < h; j++) {
-            g_w2[j] += z[i] * a[j];
-            a[j] = a[j] > 0 ? z[i] * w2[j] : 0; /* dL/d(before relu) */
+            g_w2[j] += dz[i] * a[j];
+            a[j] = a[j] > 0 ? dz[i] * w2[j] : 0; /* dL/d(before relu) */
             g_b1[j] += a[j];
         }
     }

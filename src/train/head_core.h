@@ -1,4 +1,4 @@
-/* A head's loss and gradient on one batch; compiled with double by the gradient test. */
+/* A head's scores and gradient on one batch; compiled with double by the gradient test. */
 #ifndef RUNG_SRC_TRAIN_HEAD_CORE_H
 #define RUNG_SRC_TRAIN_HEAD_CORE_H
 #include "train/real.h"
@@ -10,9 +10,11 @@ typedef struct rung_head_dims {
 } rung_head_dims;
 
 int64_t rung_head_n_params(rung_head_dims d);
-/* Mean over the batch, by weight, of y softplus(-z) + (1 - y) softplus(z). g (NULL: loss only) is
- * written. w NULL: all 1. z [n] logits out; hid [n][H] scratch (unused when linear). False: no
- * memory for a product. */
-bool rung_head_core_grad(double *loss, real *g, real *z, real *hid, const real *p, rung_head_dims d,
-                         const real *x, const real *y, const real *w, int64_t n);
+/* z [n]: the head's scores of x [n][n_in]; hid [n][n_hidden]: kept for the way back (unused when
+ * linear). False: no memory for a product. */
+bool rung_head_core_forward(real *z, real *hid, const real *p, rung_head_dims d, const real *x,
+                            int64_t n);
+/* g (written) from dz [n], after a forward; hid is used up. */
+bool rung_head_core_back(real *g, real *hid, const real *dz, const real *p, rung_head_dims d,
+                         const real *x, int64_t n);
 #endif

@@ -186,12 +186,12 @@ static inline void fix_metrics(fixture *f) {
     FIX(rung_metric_put(f->store, f->train, 0, "n_train", 1234.0, err));
     FIX(rung_metric_put(f->store, f->train, 0, "brier_at_end", 0.125, err));
     for (int i = 0; i <= 40; i++) {
-        FIX(rung_metric_put(f->store, f->train, i * 25, "loss_train",
+        FIX(rung_metric_put(f->store, f->train, i * 25, "train/loss",
                             0.3 + 0.4 * exp(-i / 9.0) + 0.01 * sin(i * 3.0), err));
         if (i % 4 == 0) {
-            FIX(rung_metric_put(f->store, f->train, i * 25, "loss_held",
+            FIX(rung_metric_put(f->store, f->train, i * 25, "eval/loss",
                                 0.35 + 0.36 * exp(-i / 8.0), err));
-            FIX(rung_metric_put(f->store, f->train, i * 25, "auc_held", 0.9 - 0.38 * exp(-i / 7.0),
+            FIX(rung_metric_put(f->store, f->train, i * 25, "eval/auc", 0.9 - 0.38 * exp(-i / 7.0),
                                 err));
         }
     }

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "golden.h"
+#include "rung/loss.h"
 
 typedef struct shape_case {
     const char *name;
@@ -323,38 +324,77 @@ static void test_packing(void **state) {
     rung_core_free(c);
 }
 
-/* Heads: the same rule; soft targets, weights with a zero among them. */
+/* Heads under every loss that takes scores: the same rule; soft targets, weights with a zero among
+ * them, groups of three. */
+typedef struct head_case {
+    rung_head_dims d;
+    double x[45], y[9], w[9], p[29], z[9], hid[36];
+    int32_t group[9], *pair;
+    int64_t n_pairs;
+    rung_loss_id id;
+} head_case;
+
+static double head_loss(head_case *c, double *g) {
+    double value, dz[9];
+    rung_error err = RUNG_ERROR_INIT;
+    rung_loss_data d = {.n = 9,
+                        .x = c->z,
+                        .target = c->y,
+                        .n_samples = 9,
+                        .weight = c->w,
+                        .group = c->group,
+                        .reward = c->y,
+                        .pair = c->pair,
+                        .n_pairs = c->n_pairs};
+    assert_true(rung_head_core_forward(c->z, c->hid, c->p, c->d, c->x, 9));
+    if (rung_loss_eval(&value, dz, NULL, c->id, &d, NULL, &err) != RUNG_OK)
+        fail_msg("%s", err.what);
+    if (g) assert_true(rung_head_core_back(g, c->hid, dz, c->p, c->d, c->x, 9));
+    return value;
+}
+
+static void check_head(head_case *c, rung_rng *r) {
+    double g[29];
+    int64_t n = rung_head_n_params(c->d);
+    for (int64_t i = 0; i < n; i++) c->p[i] = rung_rng_normal(r);
+    head_loss(c, g);
+    for (int64_t i = 0; i < n; i++) {
+        double keep = c->p[i], h = 1e-5, up, down;
+        c->p[i] = keep + h;
+        up = head_loss(c, NULL);
+        c->p[i] = keep - h;
+        down = head_loss(c, NULL);
+        c->p[i] = keep;
+        double e = rel_error((up - down) / (2 * h), g[i]);
+        if (e > 1e-6)
+            fail_msg("%s: head gradient %lld is %g off", rung_loss_name(c->id), (long long)i, e);
+    }
+}
+
 static void test_head(void **state) {
     (void)state;
-    enum { N = 9, D = 5, H = 4, MAX = H * (D + 2) + 1 };
+    static head_case c;
     rung_rng r = rung_rng_at(8, RUNG_STREAM_TEST, 0, 0);
-    double x[N * D], y[N], w[N], p[MAX], g[MAX], unused[N], hid[N * H];
-    for (int i = 0; i < N * D; i++) x[i] = rung_rng_normal(&r);
-    for (int i = 0; i < N; i++) {
-        y[i] = rung_rng_f64(&r);
-        w[i] = i == 4 ? 0 : rung_rng_f64(&r);
+    for (int i = 0; i < 45; i++) c.x[i] = rung_rng_normal(&r);
+    for (int i = 0; i < 9; i++) {
+        c.y[i] = rung_rng_f64(&r);
+        c.w[i] = i == 4 ? 0 : rung_rng_f64(&r);
+        c.group[i] = i / 3;
     }
-    for (int hidden = 0; hidden <= H; hidden += H) {
-        rung_head_dims d = {D, hidden};
-        int64_t n = rung_head_n_params(d);
-        for (int64_t i = 0; i < n; i++) p[i] = rung_rng_normal(&r);
-        double loss, up, down;
-        assert_true(rung_head_core_grad(&loss, g, unused, hid, p, d, x, y, w, N));
-        for (int64_t i = 0; i < n; i++) {
-            double keep = p[i], h = 1e-5;
-            p[i] = keep + h;
-            rung_head_core_grad(&up, NULL, unused, hid, p, d, x, y, w, N);
-            p[i] = keep - h;
-            rung_head_core_grad(&down, NULL, unused, hid, p, d, x, y, w, N);
-            p[i] = keep;
-            assert_true(rel_error((up - down) / (2 * h), g[i]) < 1e-6);
-        }
+    assert_int_equal(rung_loss_pairs(&c.pair, &c.n_pairs, c.y, c.group, 9, NULL), RUNG_OK);
+    static const rung_loss_id ids[] = {RUNG_LOSS_BCE, RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY,
+                                       RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
+    for (int k = 0; k < 10; k++) {
+        c.id = ids[k / 2];
+        c.d = (rung_head_dims){5, k % 2 ? 4 : 0};
+        check_head(&c, &r);
     }
-    /* By hand: one row, z = ln 3, y = 1/2: loss -(ln 3/4 + ln 1/4)/2, dz = 1/4, dw = x/4. */
-    double one[2] = {2, -1}, half = 0.5, q[3] = {0.5 * log(3), 0, 0}, dq[3], loss;
-    assert_true(rung_head_core_grad(&loss, dq, unused, hid, q, (rung_head_dims){2, 0}, one, &half,
-                                    NULL, 1));
-    assert_float_equal(loss, -0.5 * (log(0.75) + log(0.25)), 1e-12);
+    rung_free(c.pair);
+    /* By hand: one row, z = ln 3, y = 1/2: dz = 1/4, dw = x/4. */
+    double one[2] = {2, -1}, dz = 0.25, q[3] = {0.5 * log(3), 0, 0}, dq[3], z;
+    assert_true(rung_head_core_forward(&z, NULL, q, (rung_head_dims){2, 0}, one, 1));
+    assert_float_equal(z, log(3), 1e-12);
+    assert_true(rung_head_core_back(dq, NULL, &dz, q, (rung_head_dims){2, 0}, one, 1));
     assert_float_equal(dq[0], 0.5, 1e-12);
     assert_float_equal(dq[1], -0.25, 1e-12);
     assert_float_equal(dq[2], 0.25, 1e-12);

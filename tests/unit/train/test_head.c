@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rung/loss.h"
 #include "rung/rng.h"
 #include "rung/train.h"
 
@@ -99,6 +100,42 @@ static void test_learns(void **state) {
         drop(&train);
         drop(&held);
     }
+}
+
+/* Losses that compare rows inside groups, where every group has a level of its own: they learn what
+ * differs inside; squared error learns, too. */
+static void test_other_losses(void **state) {
+    (void)state;
+    static const rung_loss_id ids[] = {RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY, RUNG_LOSS_MARGIN,
+                                       RUNG_LOSS_OMEGA};
+    data train = make(1500, false, 21), held = make(500, false, 22);
+    int32_t *group = calloc(1500, sizeof *group);
+    for (int i = 0; i < 1500; i++) group[i] = i * 7 % 300; /* five rows each, far apart */
+    for (int k = 0; k < 4; k++) {
+        rung_head_opts o = {
+            .n_hidden = k % 2 ? 16 : 0, .epochs = 40, .batch = 64, .lr = 0.01, .loss = ids[k]};
+        seen s = {0};
+        rung_log log = {emit, &s};
+        rung_head *h;
+        train.d.group = held.d.group = NULL;
+        if (k > 0) {
+            assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, &log, &err),
+                             RUNG_E_INVAL);
+            assert_non_null(strstr(err.what, "groups"));
+        }
+        train.d.group = held.d.group = group;
+        assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, &log, &err), RUNG_OK);
+        print_message("  %s: %lld epochs, held loss %.3f, auc %.3f\n", rung_loss_name(ids[k]),
+                      (long long)s.epochs, s.least, s.auc);
+        assert_true(s.auc > 0.87);
+        rung_head_free(h);
+    }
+    rung_head_opts o = {.loss = RUNG_LOSS_DPO};
+    rung_head *h;
+    assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, NULL, &err), RUNG_E_INVAL);
+    free(group);
+    drop(&train);
+    drop(&held);
 }
 
 /* Few rows, noise for labels: held-out loss soon rises and training stops long before its epochs.
@@ -212,8 +249,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_learns), cmocka_unit_test(test_early_stop),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_learns),     cmocka_unit_test(test_other_losses),
+        cmocka_unit_test(test_early_stop), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_weights),    cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
