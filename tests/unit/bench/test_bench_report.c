@@ -45,8 +45,8 @@ static void the_data(void **ud) {
     yyjson_val *training = yyjson_obj_get(o, "training");
     assert_int_equal(yyjson_arr_size(training), 1); /* runs without metrics leave nothing */
     yyjson_val *series = yyjson_obj_get(yyjson_arr_get(training, 0), "series");
-    assert_int_equal(yyjson_arr_size(yyjson_obj_get(series, "loss_train")), 41);
-    assert_int_equal(yyjson_arr_size(yyjson_obj_get(series, "auc_held")), 11);
+    assert_int_equal(yyjson_arr_size(yyjson_obj_get(series, "train/loss")), 41);
+    assert_int_equal(yyjson_arr_size(yyjson_obj_get(series, "eval/auc")), 11);
     /* examples: wrong and right in turn, with score, exact label and Monte Carlo label */
     yyjson_val *e = yyjson_arr_get(yyjson_obj_get(o, "examples"), 0);
     yyjson_val *step = yyjson_arr_get(yyjson_obj_get(e, "steps"), 0);

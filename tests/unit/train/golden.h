@@ -63,6 +63,7 @@ static inline float *golden_floats(yyjson_val *arr) {
 
 static inline rung_net_shape golden_shape(yyjson_val *root) {
     yyjson_val *s = golden_get(root, "shape");
+    bool qwen2 = strcmp(yyjson_get_str(golden_get(root, "arch")), "qwen2") == 0;
 #define DIM(name)  (int32_t) yyjson_get_int(golden_get(s, #name))
 #define REAL(name) (float)yyjson_get_num(golden_get(s, #name))
     return (rung_net_shape){.n_vocab = DIM(n_vocab),
@@ -74,7 +75,8 @@ static inline rung_net_shape golden_shape(yyjson_val *root) {
                             .n_ctx = DIM(n_ctx),
                             .rope_base = REAL(rope_base),
                             .rms_eps = REAL(rms_eps),
-                            .tied = DIM(tied) != 0};
+                            .tied = DIM(tied) != 0,
+                            .arch = qwen2 ? RUNG_ARCH_QWEN2 : RUNG_ARCH_LLAMA};
 #undef DIM
 #undef REAL
 }

@@ -464,6 +464,7 @@ static void check_golden(const char *name) {
 static void test_pytorch(void **state) {
     (void)state;
     check_golden("llama");
+    check_golden("qwen2");
 }
 
 int main(void) {

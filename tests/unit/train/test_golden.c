@@ -146,6 +146,11 @@ static void test_llama(void **state) {
     check_model("llama");
 }
 
+static void test_qwen2(void **state) {
+    (void)state;
+    check_model("qwen2");
+}
+
 /* Losses ----------------------------------------------------------------------------------------
  */
 
@@ -259,6 +264,7 @@ static void test_losses(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama), cmocka_unit_test(test_losses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama), cmocka_unit_test(test_qwen2),
+                                       cmocka_unit_test(test_losses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,15 @@
 #include <cmocka.h>
 
 enum { DOCS = 6, LONGEST = 9, MAX = 128 };
-static const rung_net_shape SHAPE = {19, 16, 2, 4, 2, 24, 16, 10000, 1e-5f, false};
+static const rung_net_shape SHAPE = {.n_vocab = 19,
+                                     .n_embd = 16,
+                                     .n_layer = 2,
+                                     .n_head = 4,
+                                     .n_head_kv = 2,
+                                     .n_ff = 24,
+                                     .n_ctx = 16,
+                                     .rope_base = 10000,
+                                     .rms_eps = 1e-5f};
 static const int32_t length[DOCS] = {9, 1, 4, 7, 2, 5};
 static rung_error err;
 
