@@ -86,7 +86,7 @@ rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p
                                    check.reason ? strlen(check.reason) : 0);
     t->rule = rung_arena_strndup(a, answer.rule ? answer.rule : "",
                                  answer.rule ? strlen(answer.rule) : 0);
-    t->verifier = v->version; /* "math-2": the verdict names its maker and the version */
+    t->verifier = v->version; /* "math-3": the verdict names its maker and the version */
     if (!t->answer || !t->answer_key || !t->reason || !t->rule)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for an answer");
     t->verdict = check.verdict;

@@ -51,6 +51,11 @@ bool time_read(char key[32], const char *text);
 /* "March 5, 2021", "5 March 2021", "2021-03-05" -> "2021-03-05"; no year: "-03-05". */
 bool date_read(char key[32], const char *text);
 
+/* What has two spellings, in the one that the parser reads: the empty set (\emptyset), a system in
+ * braces (cases of relations alone: a list), repeating digits in brackets (0.1(6)). n bytes, at
+ * most ANSWER_BYTES_MAX, in; bytes out. */
+size_t other_spelling(char out[ANSWER_BYTES_MAX + 16], const char *p, size_t n);
+
 void key_set(char key[128], char mark, const char *text, size_t n);
 size_t visible(const char **text); /* bytes between blanks at both ends */
 void check_set(rung_check *out, rung_verdict v, const char *rule, const char *reason);

@@ -14,7 +14,9 @@
 typedef struct answer {
     answer_class kind;
     number x;
-    char variable; /* of "x = 5" */
+    char variable;    /* of "x = 5" */
+    const char *text; /* as given, n_text bytes; borrowed */
+    size_t n_text;
     bool has_unit;
     unit u;
     expr *tree; /* CLASS_TREE, CLASS_STRING (its error) */
@@ -65,8 +67,10 @@ static bool worded(const tidy *t, const char *canon) {
 }
 
 static void classify_tree(answer *a, work *w, const char *text, size_t n) {
+    char plain[ANSWER_BYTES_MAX + 16];
     a->tree = rung_alloc(sizeof *a->tree);
-    if (!a->tree || !form_make(&a->form, a->tree, w, text, n)) return;
+    n = other_spelling(plain, text, n);
+    if (!a->tree || !form_make(&a->form, a->tree, w, plain, n)) return;
     rung_buf b;
     rung_buf_init(&b, 1 << 18);
     form_key(&b, &a->form, w);
@@ -121,6 +125,8 @@ static void classify(answer *a, work *w, const char *text) {
     a->key[0] = '\0';
     size_t n = visible(&text);
     if (n == 0) return;
+    a->text = text;
+    a->n_text = n;
     a->kind = CLASS_STRING;
     if (!tidy_make(&t, text)) {
         key_set(a->key, 'r', text, n); /* too long to read: raw text */
@@ -133,6 +139,7 @@ static void classify(answer *a, work *w, const char *text) {
         a->kind = CLASS_NUMBER;
         a->variable = t.variable;
         a->has_unit = a->x.phrase[0] && unit_read(&a->u, a->x.phrase, strlen(a->x.phrase));
+        if (!a->x.phrase[0] && t.money) a->has_unit = unit_read(&a->u, "dollar", 6);
         number_key(a);
     } else if (choice_letter(canon)) {
         a->kind = CLASS_CHOICE;
@@ -224,6 +231,26 @@ static bool rational_value(fmpq_t q, answer *a, work *w) {
     if (ok) fmpq_set(q, g.re);
     gauss_clear(&g);
     return ok;
+}
+
+/* Beside a unit, "0.12 m" is metres and no product of a number and a letter. */
+static void read_unit(answer *a) {
+    char head[ANSWER_BYTES_MAX];
+    tidy t;
+    if (a->kind != CLASS_TREE || a->has_unit || a->n_text >= sizeof head) return;
+    size_t i = 0;
+    while (i < a->n_text && !(a->text[i] >= 'A' && a->text[i] <= 'z')) i++;
+    memcpy(head, a->text, i);
+    head[i] = '\0';
+    unit u;
+    number x;
+    if (i == 0 || !unit_read(&u, a->text + i, a->n_text - i) || !tidy_make(&t, head) ||
+        !number_parse(&x, &t))
+        return;
+    a->kind = CLASS_NUMBER;
+    a->x = x;
+    a->u = u;
+    a->has_unit = true;
 }
 
 /* Both have a unit, and not the same one: converted when they measure the same thing. */
@@ -369,6 +396,22 @@ static bool noise(answer *a, answer *b, work *w) {
            within(a, b, 9, w);
 }
 
+/* 90 degrees beside pi/2: the same angle, if that is meant as one. */
+static bool same_angle(const answer *a, const answer *b, work *w) {
+    char text[2 * BIG_DIGITS_MAX + 32], num[BIG_DIGITS_MAX], den[BIG_DIGITS_MAX];
+    if (a->kind != CLASS_NUMBER || !a->has_unit || a->u.dim[UNIT_ANGLE] != 1 || b->has_unit ||
+        b->kind != CLASS_TREE || !expr_contains(b->tree, b->form.root, X_PI))
+        return false;
+    (void)big_print(num, sizeof num, &a->x.num);
+    (void)big_print(den, sizeof den, &a->x.den);
+    int n = snprintf(text, sizeof text, "%s%s*\\pi/(180*%s)", a->x.neg ? "-" : "", num, den);
+    answer radians = {.tree = rung_alloc(sizeof *radians.tree)};
+    bool same = radians.tree && form_make(&radians.form, radians.tree, w, text, (size_t)n) &&
+                form_compare(&radians.form, &b->form, w).verdict == RUNG_VERDICT_CORRECT;
+    rung_free(radians.tree);
+    return same;
+}
+
 static decision compare(answer *gold, answer *got, work *w) {
     decision d = {RUNG_VERDICT_UNKNOWN, "string", "the texts differ", -1, 0};
     if (gold->kind == CLASS_NUMBER && got->kind == CLASS_NUMBER) {
@@ -380,6 +423,8 @@ static decision compare(answer *gold, answer *got, work *w) {
         !as_tree(got, w))
         return d;
     bool rounded = noise(gold, got, w) || noise(got, gold, w);
+    if (same_angle(gold, got, w) || same_angle(got, gold, w))
+        return (decision){RUNG_VERDICT_UNKNOWN, "unit", "degrees against radians", -1, 0};
     d = form_compare(&gold->form, &got->form, w);
     if (d.verdict == RUNG_VERDICT_WRONG && rounded)
         return (decision){RUNG_VERDICT_UNKNOWN, d.rule, "equal up to rounding", -1, d.bits};
@@ -392,6 +437,8 @@ static decision compare(answer *gold, answer *got, work *w) {
 static decision judge(rung_check *out, answer *gold, answer *got, work *w) {
     decision d = {RUNG_VERDICT_UNKNOWN, "", "", -1, 0};
     bool same = strcmp(gold->key, got->key) == 0;
+    if (gold->has_unit) read_unit(got);
+    if (got->has_unit) read_unit(gold);
     if (got->kind == CLASS_NONE) {
         check_set(out, RUNG_VERDICT_UNKNOWN, "", "no answer");
     } else if (gold->kind == CLASS_NONE) {

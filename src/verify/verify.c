@@ -64,7 +64,7 @@ static void check_choice(rung_check *out, const char *gold_text, const char *ans
 }
 
 #define VERIFIERS(X)                                                                               \
-    X("math", "mathematics: exact numbers, algebra, sets, equations, units", "math-2",             \
+    X("math", "mathematics: exact numbers, algebra, sets, equations, units", "math-3",             \
       extract_math, key_math, check_math)                                                          \
     X("exact", "the same text up to case and blanks", "exact-1", extract_exact, key_exact,         \
       check_exact)                                                                                 \
