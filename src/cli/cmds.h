@@ -45,6 +45,7 @@
     X(verify)                                                                                      \
     X(verify_sql)                                                                                  \
     X(verify_math)                                                                                 \
+    X(verify_bench)                                                                                \
     X(config_show)                                                                                 \
     X(version)                                                                                     \
     X(help)                                                                                        \

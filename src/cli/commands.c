@@ -123,10 +123,13 @@ static const cli_cmd commands[] = {
         OWN(model_perplexity) ENGINE)
     ROW("verify", "", verify, "file?",
         "verdict of an answer: one pair, or JSON lines with gold and answer or text",
-        "verify --gold 1/2 --answer 0.50", false, OWN(verify))
+        "verify --gold 1/2 --answer 0.50", false, OWN(verify) FILTER)
     ROW("verify", "math", verify_math, "",
         "mathematics: one pair, or JSON lines; --explain shows the parsed trees and what decided",
-        "verify math --gold '2\\sqrt{3}' --answer '\\sqrt{12}'", false, OWN(verify_math))
+        "verify math --gold '2\\sqrt{3}' --answer '\\sqrt{12}'", false, OWN(verify_math) FILTER)
+    ROW("verify", "bench", verify_bench, "",
+        "time of a verdict: pairs of a file, or of every kind of answer against every other",
+        "verify bench --in pairs.jsonl --json", true, OWN(verify_bench))
     ROW("verify", "code", verify_code, "file",
         "programs against their tests, in a sandbox: JSON lines of HumanEval, MBPP or rung's own",
         "verify code samples.jsonl --json", true, OWN(verify_code) SANDBOX)
