@@ -46,7 +46,7 @@ extern "C" {
     X(E_NOT_FOUND, -13, 3, "not found")                                                            \
     X(E_NOT_BUILT, -14, 4, "not built in")                                                         \
     X(E_MISMATCH, -15, 5, "does not belong together")                                              \
-    X(E_ANSWER_NO, -16, 1, "ran, the answer is no")                                               \
+    X(E_ANSWER_NO, -16, 1, "ran, the answer is no")                                                \
     X(E_SANDBOX, -17, 4, "no sandbox to run code in")
 
 typedef enum rung_status {
@@ -138,9 +138,16 @@ rung_status rung_hash_file(char out[33], const char *path, rung_error *err);
 
 /* Whole file into b (cap of b applies). "-" is stdin. */
 rung_status rung_file_read(rung_buf *b, const char *path, rung_error *err);
-/* Atomic: temp file beside path, write, fsync, rename, fsync of the folder. Old file stays on any
- * failure. A pipe or a device is written in place. A program must ignore SIGXFSZ, or the size limit
- * kills it before E_FULL can be returned. */
+/* Bytes that take the place of path when they are whole: a file without a name beside it (a temp
+ * file where there are none), fsync, rename, fsync of the folder. The old file stays on any failure
+ * or kill. A pipe or a device is written in place; "-" is standard output. A program must ignore
+ * SIGXFSZ, or the size limit kills it before E_FULL can be returned. */
+typedef struct rung_out rung_out;
+rung_status rung_out_open(rung_out **out, const char *path, rung_error *err);
+rung_status rung_out_write(rung_out *w, const void *p, size_t n, rung_error *err);
+rung_status rung_out_commit(rung_out *w, rung_error *err); /* frees w, whatever comes of it */
+void rung_out_discard(rung_out *w);                        /* NULL is fine */
+/* The same in one go. */
 rung_status rung_file_write(const char *path, const void *p, size_t n, rung_error *err);
 
 double rung_now(void);      /* monotonic seconds */

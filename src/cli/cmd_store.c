@@ -1,9 +1,7 @@
 /* rung store check | export | import */
 #include "cli/session.h"
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const cli_opt check_opts[] = {
     OPT_BOOL("strict", "false", CLI_FREE, "exit 1 when work is left"),
@@ -30,65 +28,53 @@ rung_status cli_store_check(cli_call *c, rung_error *err) {
 }
 
 typedef struct sink {
-    FILE *f;
+    rung_out *out;
     int64_t n;
-    int error;
+    rung_error *err;
+    rung_status st; /* of the write that failed */
+    bool pipe_closed;
 } sink;
 
 static int write_line(void *ud, const char *line, size_t n) {
     sink *k = ud;
     if (cli_interrupted) return -1;
-    if (fwrite(line, 1, n, k->f) != n || (line[n - 1] != '\n' && fputc('\n', k->f) == EOF)) {
-        k->error = errno;
-        return -1;
-    }
+    k->st = rung_out_write(k->out, line, n, k->err);
+    if (k->st == RUNG_OK && line[n - 1] != '\n') k->st = rung_out_write(k->out, "\n", 1, k->err);
+    k->pipe_closed = k->st != RUNG_OK && errno == EPIPE;
+    if (k->st != RUNG_OK) return -1;
     k->n++;
     return 0;
 }
 
-static rung_status sink_failed(cli_call *c, const sink *k, const char *path, rung_error *err) {
-    if (cli_interrupted) return rung_fail(err, RUNG_E_CANCELLED, "export stopped");
-    if (k->error == EPIPE && strcmp(path, "-") == 0) c->app->out_closed = true;
-    errno = k->error;
-    rung_fail_errno(err, "could not write %s", path);
-    return rung_error_hint(err, "the export is incomplete");
-}
-
-/* A file is written beside its name and renamed when it is whole. */
 rung_status cli_store_export(cli_call *c, rung_error *err) {
     rung_store *s;
-    char part[4096];
     const char *path = cli_str(c, "file");
     if (!path) path = "-";
     bool to_stdout = strcmp(path, "-") == 0;
-    if (!to_stdout) RUNG_TRY(cli_can_write(path, err));
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part) {
-        return rung_fail(err, RUNG_E_INVAL, "path too long: %.80s...", path);
-    }
-    sink k = {.f = to_stdout ? stdout : fopen(part, "wb")};
-    if (!k.f) return rung_fail_errno(err, "could not write %s", part);
+    rung_error why = RUNG_ERROR_INIT;
+    sink k = {.err = &why};
+    RUNG_TRY(rung_out_open(&k.out, path, err));
     rung_status st = rung_store_export(s, write_line, &k, err);
-    if (fflush(k.f) != 0 && !k.error) k.error = errno;
-    if (k.error || cli_interrupted) st = sink_failed(c, &k, path, err);
+    if (cli_interrupted) st = rung_fail(err, RUNG_E_CANCELLED, "export stopped");
+    if (k.st != RUNG_OK) {
+        *err = why;
+        st = k.st;
+    }
+    if (st == RUNG_OK)
+        st = rung_out_commit(k.out, err);
+    else
+        rung_out_discard(k.out);
+    if (to_stdout && k.pipe_closed) c->app->out_closed = true;
+    if (st != RUNG_OK && to_stdout) rung_error_hint(err, "the export is incomplete");
+    if (st != RUNG_OK) return st;
+    rung_buf_printf(&c->summary, "%lld rows written to %s", (long long)k.n, path);
     if (!to_stdout) {
-        if (st == RUNG_OK && fsync(fileno(k.f)) != 0)
-            st = rung_fail_errno(err, "could not write %s", part);
-        fclose(k.f);
-        if (st == RUNG_OK && rename(part, path) != 0) {
-            st = rung_fail_errno(err, "could not rename %s", part);
-        }
-        if (st != RUNG_OK) (void)unlink(part);
+        cli_result_open(c, NULL);
+        cli_result_int(c, "n_rows", k.n);
+        cli_result_close(c, 0);
     }
-    if (st == RUNG_OK) {
-        rung_buf_printf(&c->summary, "%lld rows written to %s", (long long)k.n, path);
-        if (!to_stdout) {
-            cli_result_open(c, NULL);
-            cli_result_int(c, "n_rows", k.n);
-            cli_result_close(c, 0);
-        }
-    }
-    return st;
+    return RUNG_OK;
 }
 
 rung_status cli_store_import(cli_call *c, rung_error *err) {
