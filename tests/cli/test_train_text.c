@@ -22,7 +22,16 @@ static int open_vocab(void **state) {
     assert_true(fd >= 0);
     close(fd);
     assert_int_equal(rung_corpus_vocab(&v, &e), RUNG_OK);
-    rung_net_shape shape = {rung_vocab_size(v), 8, 1, 1, 1, 8, 64, 10000.0f, 1e-5f, true};
+    rung_net_shape shape = {.n_vocab = rung_vocab_size(v),
+                            .n_embd = 8,
+                            .n_layer = 1,
+                            .n_head = 1,
+                            .n_head_kv = 1,
+                            .n_ff = 8,
+                            .n_ctx = 64,
+                            .rope_base = 10000.0f,
+                            .rms_eps = 1e-5f,
+                            .tied = true};
     assert_int_equal(rung_net_new(&net, &shape, 1, &e), RUNG_OK);
     assert_int_equal(train_text_set_vocab(net, v, &e), RUNG_OK);
     assert_int_equal(rung_net_save(net, path, "f16", &e), RUNG_OK);
