@@ -25,7 +25,8 @@ function reach(from, to,   i, k, part) {      # is `to` among the transitive DEP
     return 0
 }
 BEGIN {
-    n = split("base stat store verify model dist train problem trace label reward search rl bench serve cli", o, " ")
+    n = split("base stat store verify model dist train format problem trace label reward search rl bench serve" \
+              " cli", o, " ")
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
     pub["weights"] = pub["text"] = pub["embed"] = pub["endpoint"] = "model"

@@ -1,6 +1,7 @@
 /* rung/label.h: give each step of a trace a label. A table of labelers. */
 #ifndef RUNG_LABEL_H
 #define RUNG_LABEL_H
+#include "rung/format.h"
 #include "rung/trace.h"
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +57,20 @@ rung_status rung_label_mc(rung_store *s, rung_engine *e, int64_t run_id, const r
  * "truth" (a world's checker) or "human". *n: steps labelled by this call. */
 rung_status rung_label_truth(int64_t *n, rung_store *s, int64_t run_id, const rung_filter *traces,
                              rung_error *err);
+
+/* Traces and the labels of their steps into a file of a format (rung/format.h): a row per trace; in
+ * a tree of prefixes (math_aps) a row per problem. source NULL: first errors only. */
+typedef struct rung_export_opts {
+    size_t struct_size;
+    rung_filter traces;
+    const char *source;
+    int64_t label_run; /* 0: the newest that has a label of that source */
+} rung_export_opts;
+#define RUNG_EXPORT_OPTS_INIT                                                                      \
+    { .struct_size = sizeof(rung_export_opts) }
+rung_status rung_label_export(rung_format_report *out, rung_store *s, const rung_format *f,
+                              const char *path, const rung_export_opts *o,
+                              const rung_format_opts *how, const rung_log *log, rung_error *err);
 
 #ifdef __cplusplus
 }

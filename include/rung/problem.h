@@ -2,6 +2,7 @@
 #ifndef RUNG_PROBLEM_H
 #define RUNG_PROBLEM_H
 #include "rung/event.h"
+#include "rung/format.h"
 #include "rung/rng.h"
 #include "rung/store.h"
 #ifdef __cplusplus
@@ -102,25 +103,26 @@ const rung_vocab_token *rung_vocab_at(const rung_vocab *v, int32_t id); /* NULL 
 int32_t rung_vocab_encode(int32_t *out, int32_t n_max, const rung_vocab *v, const char *text,
                           int32_t n, bool control);
 
-/* Importers: a table (gsm8k, math500, processbench, jsonl). Every rejected line is an event
- * "import.reject" with file, line, reason. */
+/* Rows of a file in any format (rung/format.h) into the store: problems, their solutions as traces
+ * of one run, with labels on request. Every rejected row is an event "import.reject" with file,
+ * line, reason. A repeat changes nothing. */
 typedef struct rung_import_opts {
     size_t struct_size;
-    const char *set, *split;
+    const char *set, *split; /* NULL or "" = the format's name; by the file's name, else "test" */
+    const char *name;        /* of the new run: that of the labels when there are any */
+    bool labels;             /* put the labels too; each branch of a tree is a trace then */
+    const rung_format_opts *format; /* NULL = defaults; its limit and skip are not looked at */
     int64_t limit, skip;
 } rung_import_opts;
 #define RUNG_IMPORT_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_import_opts) }
 typedef struct rung_import_report {
-    int64_t n_rows, n_new, n_same, n_rejected, n_traces;
+    int64_t n_rows, n_new, n_same, n_rejected, n_left_out, n_traces, n_labels;
+    int64_t run, label_run; /* ids; 0 = none was needed */
 } rung_import_report;
-typedef struct rung_importer {
-    const char *name, *help;
-    rung_status (*import)(rung_import_report *out, rung_store *s, const char *path,
-                          const rung_import_opts *o, const rung_log *log, rung_error *err);
-} rung_importer;
-const rung_importer *rung_importer_at(size_t i);
-const rung_importer *rung_importer_find(const char *name);
+rung_status rung_import(rung_import_report *out, rung_store *s, const rung_format *format,
+                        const char *path, const rung_import_opts *o, const rung_log *log,
+                        rung_error *err);
 
 #ifdef __cplusplus
 }

@@ -76,6 +76,9 @@ rung_status rung_problem_put(rung_store *s, rung_problem *p, bool *is_new,
                              rung_error *err); /* fills p->id */
 rung_status rung_problem_get(rung_store *s, rung_problem *out, rung_arena *a, int64_t id,
                              rung_error *err); /* strings in a */
+/* *id = 0 (and OK) when the set has no such key. */
+rung_status rung_problem_by_key(int64_t *id, rung_store *s, const char *set, const char *key,
+                                rung_error *err);
 
 /* A step of a trace. bytes and tokens are spans of the trace's own text and tokens: [begin, end),
  * contiguous, covering all. */

@@ -1,19 +1,23 @@
 /* rung problem import | generate | show */
-#include "cli/session.h"
+#include "cli/format_opts.h"
 #include "rung/problem.h"
 #include <stdio.h>
 #include <string.h>
 
-static const cli_opt import_opts[] = {
-    OPT_NAMES("format", "", cli_names_importers, CLI_KEY, "what the file is"),
-    OPT_PATH("file", "", CLI_KEY, "the file; - is standard input"),
-    OPT_STR("set", "", "NAME", CLI_KEY, "set to put the problems in, empty = the format's name"),
-    OPT_STR("split", "", "NAME", CLI_KEY, "split to put them in, empty = the format's choice"),
-    OPT_INT("limit", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "at most this many rows, 0 = all"),
-    OPT_INT("skip", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first rows"),
-};
+#define IMPORT_ROWS                                                                                \
+    OPT_NAMES("format", "", cli_names_formats, CLI_KEY, "what the file is"),                       \
+        OPT_PATH("file", "", CLI_KEY, "the file; - is standard input"),                            \
+        OPT_STR("set", "", "NAME", CLI_KEY,                                                        \
+                "set to put the problems in, empty = the format's name"),                          \
+        OPT_STR("split", "", "NAME", CLI_KEY,                                                      \
+                "split to put them in, empty = by the file's name, else test"),                    \
+        OPT_INT("limit", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "at most this many rows, 0 = all"), \
+        OPT_INT("skip", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first rows")
+static const cli_opt import_opts[] = {IMPORT_ROWS};
 const cli_group cli_problem_import_group = CLI_GROUP_OF("import", import_opts);
-const cli_group cli_trace_import_group = CLI_GROUP_OF("import", import_opts);
+static const cli_opt trace_import_opts[] = {IMPORT_ROWS, OPT_NAME};
+const cli_group cli_trace_import_group = CLI_GROUP_OF("import", trace_import_opts);
+const cli_group cli_label_import_group = CLI_GROUP_OF("import", trace_import_opts);
 
 static const cli_opt generate_opts[] = {
     OPT_NAMES("world", "", cli_names_worlds, CLI_KEY, "which world"),
@@ -35,30 +39,35 @@ static const cli_opt show_opts[] = {
 };
 const cli_group cli_problem_show_group = CLI_GROUP_OF("show", show_opts);
 
-/* Shared with rung trace import: the importers that bring traces are rows of the same table. */
-static rung_status import_file(cli_call *c, rung_import_report *r, rung_error *err) {
-    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
+/* rung problem, trace and label import: what a row holds decides. */
+static rung_status import_file(cli_call *c, rung_import_report *r, const rung_import_opts *given,
+                               rung_error *err) {
+    rung_import_opts o = *given;
     rung_store *s;
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
-    const rung_importer *imp = rung_importer_find(cli_str(c, "format"));
-    if (!imp) return rung_fail(err, RUNG_E_INVAL, "no importer %s", cli_str(c, "format"));
+    const rung_format *f = rung_format_find(cli_str(c, "format"));
+    if (!f) return rung_fail(err, RUNG_E_INVAL, "no format %s", cli_str(c, "format"));
     o.set = cli_str(c, "set");
     o.split = cli_str(c, "split");
     o.limit = cli_int(c, "limit");
     o.skip = cli_int(c, "skip");
     memset(r, 0, sizeof *r);
-    rung_status st = imp->import(r, s, cli_str(c, "file"), &o, &c->app->log, err);
+    rung_status st = rung_import(r, s, f, cli_str(c, "file"), &o, &c->app->log, err);
     rung_buf_printf(&c->summary,
                     "%lld rows read: %lld new problems, %lld already there, %lld rejected, %lld "
                     "new traces",
                     (long long)r->n_rows, (long long)r->n_new, (long long)r->n_same,
                     (long long)r->n_rejected, (long long)r->n_traces);
+    if (o.labels) rung_buf_printf(&c->summary, ", %lld new labels", (long long)r->n_labels);
+    if (r->n_left_out) rung_buf_printf(&c->summary, ", %lld left out", (long long)r->n_left_out);
     cli_result_open(c, NULL);
     cli_result_int(c, "n_rows", r->n_rows);
     cli_result_int(c, "n_new", r->n_new);
     cli_result_int(c, "n_same", r->n_same);
     cli_result_int(c, "n_rejected", r->n_rejected);
+    cli_result_int(c, "n_left_out", r->n_left_out);
     cli_result_int(c, "n_traces", r->n_traces);
+    if (o.labels) cli_result_int(c, "n_labels", r->n_labels);
     cli_result_close(c, 0);
     if (st == RUNG_OK && r->n_rejected > 0) {
         st = rung_fail(err, RUNG_E_FORMAT, "%lld of %lld rows of %s were rejected",
@@ -69,18 +78,36 @@ static rung_status import_file(cli_call *c, rung_import_report *r, rung_error *e
 }
 
 rung_status cli_problem_import(cli_call *c, rung_error *err) {
+    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
     rung_import_report r;
-    return import_file(c, &r, err);
+    return import_file(c, &r, &o, err);
+}
+
+static rung_status want_rows(cli_call *c, int64_t n, const rung_import_report *r, const char *what,
+                             rung_error *err) {
+    if (r->n_rows == 0 || n > 0 || r->n_same > 0) return RUNG_OK;
+    rung_fail(err, RUNG_E_FORMAT, "no row of %s holds %s", cli_str(c, "file"), what);
+    return rung_error_hint(err, "rung problem import reads sets without solutions");
 }
 
 rung_status cli_trace_import(cli_call *c, rung_error *err) {
+    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
     rung_import_report r;
-    rung_status st = import_file(c, &r, err);
-    if (st == RUNG_OK && r.n_rows > 0 && r.n_traces == 0 && r.n_same == 0) {
-        rung_fail(err, RUNG_E_FORMAT, "no row of %s holds a trace", cli_str(c, "file"));
-        st = rung_error_hint(err, "rung problem import reads sets without traces");
-    }
-    return st;
+    o.name = cli_str(c, "name");
+    RUNG_TRY(import_file(c, &r, &o, err));
+    return want_rows(c, r.n_traces, &r, "a trace", err);
+}
+
+rung_status cli_label_import(cli_call *c, rung_error *err) {
+    rung_import_opts o = RUNG_IMPORT_OPTS_INIT;
+    rung_format_opts how = RUNG_FORMAT_OPTS_INIT;
+    rung_import_report r;
+    cli_format_opts(&how, c);
+    o.labels = true;
+    o.name = cli_str(c, "name");
+    o.format = &how;
+    RUNG_TRY(import_file(c, &r, &o, err));
+    return want_rows(c, r.n_labels, &r, "a label", err);
 }
 
 rung_status cli_problem_generate(cli_call *c, rung_error *err) {

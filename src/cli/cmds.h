@@ -13,6 +13,9 @@
     X(trace_show)                                                                                  \
     X(label_mc)                                                                                    \
     X(label_truth)                                                                                 \
+    X(label_import)                                                                                \
+    X(label_export)                                                                                \
+    X(convert)                                                                                     \
     X(label_show)                                                                                  \
     X(reward_train)                                                                                \
     X(reward_score)                                                                                \

@@ -1,5 +1,6 @@
 /* The table of commands. */
 #include "cli/cmds.h"
+#include "cli/format_opts.h"
 #include "cli/label_common.h"
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,14 @@ static const cli_cmd commands[] = {
     ROW("label", "truth", label_truth, "",
         "label steps from the first error that the world or a person gave",
         "label truth --run pool", false, OWN(label_truth) FILTER)
+    ROW("label", "import", label_import, "format file",
+        "import solutions and their step labels from a published format",
+        "label import prm800k phase2_train.jsonl --set prm800k --name people", false,
+        OWN(label_import) &cli_format_read_group,)
+    ROW("label", "export", label_export, "format file?",
+        "write traces and their step labels in a published format",
+        "label export trl labels.jsonl --run pool --source mc", true,
+        OWN(label_export) FILTER &cli_format_write_group, &cli_format_read_group,)
     ROW("label", "show", label_show, "",
         "count the labels of a source, or print them with --steps",
         "label show --source mc --run pool", false, OWN(label_show) FILTER)
@@ -83,6 +92,10 @@ static const cli_cmd commands[] = {
     ROW("bench", "score", bench_score, "",
         "speed of reading traces with a read-out at each step's end",
         "bench score --policy models/tiny.gguf --set pb", true, OWN(bench_score) FILTER ENGINE)
+    ROW("convert", "", convert, "from? to? in? out?",
+        "labelled solutions from one published format into another, with a report of what is lost",
+        "convert processbench trl gsm8k.json steps.jsonl --after-error truncate", true,
+        OWN(convert) &cli_format_write_group, &cli_format_read_group,)
     ROW("run", "", run, "recipe",
         "run a recipe: its stages in order, each resumable, then the report",
         "run recipes/demo.yaml --out out/demo", true, OWN(run))

@@ -109,9 +109,9 @@ const char *cli_names_worlds(size_t i) {
     return w ? w->name : NULL;
 }
 
-const char *cli_names_importers(size_t i) {
-    const rung_importer *x = rung_importer_at(i);
-    return x ? x->name : NULL;
+const char *cli_names_formats(size_t i) {
+    const rung_format *f = rung_format_at(i);
+    return f ? rung_format_name(f) : NULL;
 }
 
 const char *cli_names_verifiers(size_t i) {

@@ -41,7 +41,7 @@ extern const cli_group cli_sandbox_group;        /* where programs run; sandbox.
 
 /* Registries as option values. */
 const char *cli_names_worlds(size_t i);
-const char *cli_names_importers(size_t i);
+const char *cli_names_formats(size_t i);
 const char *cli_names_verifiers(size_t i);
 const char *cli_names_aggregates(size_t i);
 const char *cli_names_methods(size_t i);

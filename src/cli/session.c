@@ -346,6 +346,10 @@ void cli_result_real(cli_call *c, const char *key, double v) {
         rung_buf_printf(&c->result, ",\"%s\":%.9g", key, v);
 }
 
+void cli_result_json(cli_call *c, const char *key, const char *json) {
+    rung_buf_printf(&c->result, ",\"%s\":%s", key, json);
+}
+
 void cli_result_str(cli_call *c, const char *key, const char *v) {
     rung_buf_printf(&c->result, ",\"%s\":", key);
     rung_buf_json_str(&c->result, v, strlen(v));

@@ -60,6 +60,7 @@ void cli_result_open(cli_call *c, const rung_run *run); /* run may be NULL */
 void cli_result_int(cli_call *c, const char *key, int64_t v);
 void cli_result_real(cli_call *c, const char *key, double v); /* null when not finite */
 void cli_result_str(cli_call *c, const char *key, const char *v);
+void cli_result_json(cli_call *c, const char *key, const char *json);
 void cli_result_close(cli_call *c, double t0);            /* with wall_s when t0 > 0 */
 rung_status cli_print_flat(cli_call *c, rung_error *err); /* for eyes: its plain members */
 #endif

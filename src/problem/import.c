@@ -1,10 +1,13 @@
-/* The engine behind every importer: reads JSON lines or one JSON array, names every row it rejects,
- * stores the rest. A repeat changes nothing. */
-#include "problem/import.h"
-#include <stdio.h>
+/* Records of a file into the store: problems, their solutions as traces, their labels. Reading and
+ * rejecting rows is the formats' (rung/format.h). A repeat changes nothing. */
+#include "rung/format.h"
+#include "rung/problem.h"
+#include "rung/verify.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { COMMIT_EVERY = 1000 };
+enum { COMMIT_EVERY = 1000, TEXT_MAX = 8 << 20 };
 
 typedef struct key_count {
     uint64_t hash;
@@ -13,27 +16,29 @@ typedef struct key_count {
 
 typedef struct importing {
     rung_store *s;
-    const char *importer, *set, *split, *path;
-    import_row_fn row;
+    const rung_format *format;
+    const char *set, *split, *path;
     const rung_import_opts *o;
-    const rung_log *log;
     rung_import_report *report;
-    rung_arena *row_arena, *old_arena;
+    rung_arena *arena, *old_arena;
     rung_buf text;
-    rung_run run;     /* begun with the first trace */
-    key_count *count; /* open-addressed: rows of this file by key */
+    rung_run run, label_run; /* begun with the first trace, the first label */
+    key_count *count;        /* open-addressed: rows of this file by key */
     size_t n_count, cap_count;
-    int64_t line; /* 1-based: line, or element of the array */
-    bool is_array;
+    int64_t n_taken;
 } importing;
 
-static rung_status reject(importing *im, const char *reason) {
-    im->report->n_rejected++;
-    int stop =
-        rung_event(im->log, RUNG_WARN, "import.reject", RUNG_S("file", im->path),
-                   RUNG_I(im->is_array ? "element" : "line", im->line), RUNG_S("reason", reason));
-    (void)stop; /* only progress events ask to stop */
-    return RUNG_OK;
+/* The row's solution, or one branch of it: steps in order. */
+typedef struct solution {
+    const rung_rated *r;
+    rung_step *step;
+    const rung_rated_step **rated;
+    int32_t n, first_error;
+    const char *first_error_source;
+} solution;
+
+static rung_status out_of_memory(rung_error *err) {
+    return rung_fail(err, RUNG_E_NOMEM, "out of memory");
 }
 
 /* ---- how often a key was seen ---- */
@@ -65,137 +70,200 @@ static int32_t count_key(importing *im, const char *key) {
     return im->count[k].n++;
 }
 
-/* ---- traces ---- */
+/* ---- solutions ---- */
 
-/* Text and contiguous spans of the steps; E_FORMAT names the step that cannot be one. */
-static rung_status join_steps(rung_step **out, importing *im, const import_row *row,
-                              rung_error *err) {
-    size_t n = yyjson_arr_size(row->steps), k, max;
-    yyjson_val *v;
-    if (n == 0) return rung_fail(err, RUNG_E_FORMAT, "\"steps\" is empty");
-    if (n > IMPORT_STEPS_MAX)
-        return rung_fail(err, RUNG_E_FORMAT, "\"steps\" holds %zu steps, more than %d", n,
-                         IMPORT_STEPS_MAX);
-    rung_step *step = rung_arena_alloc(im->row_arena, n * sizeof *step);
-    if (!step) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+/* Text and contiguous spans of the path to leaf. The separator is put behind every step but the
+ * last that has no newline of its own. */
+static rung_status join_steps(solution *z, importing *im, int32_t leaf, rung_error *err) {
+    const char *separator = z->r->separator ? z->r->separator : "\n\n";
+    z->n = 0;
+    for (int32_t at = leaf; at >= 0; at = z->r->step[at].parent) z->n++;
+    z->step = rung_arena_alloc(im->arena, (size_t)z->n * sizeof *z->step);
+    z->rated = rung_arena_alloc(im->arena, (size_t)z->n * sizeof *z->rated);
+    if (!z->step || !z->rated) return out_of_memory(err);
+    int32_t k = z->n;
+    for (int32_t at = leaf; at >= 0; at = z->r->step[at].parent) z->rated[--k] = &z->r->step[at];
     rung_buf_reset(&im->text);
-    yyjson_arr_foreach(row->steps, k, max, v) {
-        const char *s = yyjson_get_str(v);
-        size_t len = yyjson_get_len(v);
-        if (!s) return rung_fail(err, RUNG_E_FORMAT, "step %zu is not a string", k);
-        if (len == 0) return rung_fail(err, RUNG_E_FORMAT, "step %zu is empty", k);
-        if (memchr(s, '\0', len)) return rung_fail(err, RUNG_E_FORMAT, "step %zu holds a NUL", k);
-        step[k].byte_begin = (int32_t)im->text.n;
+    for (k = 0; k < z->n; k++) {
+        const char *s = z->rated[k]->text;
+        if (!s) return rung_fail(err, RUNG_E_FORMAT, "step %d has no text", k);
+        size_t len = strlen(s);
+        z->step[k].byte_begin = (int32_t)im->text.n;
         rung_buf_append(&im->text, s, len);
-        if (k + 1 < n && s[len - 1] != '\n') rung_buf_str(&im->text, row->separator);
-        step[k].byte_end = (int32_t)im->text.n;
+        if (k + 1 < z->n && s[len - 1] != '\n') rung_buf_str(&im->text, separator);
+        z->step[k].byte_end = (int32_t)im->text.n;
     }
-    RUNG_TRY(rung_buf_check(&im->text, err));
-    if (row->first_error >= (int32_t)n)
-        return rung_fail(err, RUNG_E_FORMAT, "first error %d, but there are %zu steps",
-                         row->first_error, n);
-    *out = step;
-    return RUNG_OK;
+    return rung_buf_check(&im->text, err);
 }
 
 /* A world's checker knows every step of its own problems. */
-static rung_status exact_first_error(importing *im, import_row *row, const rung_step *step,
+static rung_status exact_first_error(solution *z, importing *im, const rung_problem *p,
                                      rung_error *err) {
-    const rung_world *w = rung_world_find(row->p.world);
-    if (!w || row->first_error != RUNG_FIRST_ERROR_UNKNOWN) return RUNG_OK;
-    size_t n = yyjson_arr_size(row->steps);
-    const char **text = rung_arena_alloc(im->row_arena, n * sizeof *text);
-    int32_t *n_bytes = rung_arena_alloc(im->row_arena, n * sizeof *n_bytes);
-    if (!text || !n_bytes) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
-    for (size_t k = 0; k < n; k++) {
-        text[k] = im->text.data + step[k].byte_begin;
-        n_bytes[k] = step[k].byte_end - step[k].byte_begin;
+    const rung_world *w = rung_world_find(p->world);
+    if (!w || z->first_error != RUNG_FIRST_ERROR_UNKNOWN) return RUNG_OK;
+    const char **text = rung_arena_alloc(im->arena, (size_t)z->n * sizeof *text);
+    int32_t *n_bytes = rung_arena_alloc(im->arena, (size_t)z->n * sizeof *n_bytes);
+    if (!text || !n_bytes) return out_of_memory(err);
+    for (int32_t k = 0; k < z->n; k++) {
+        text[k] = im->text.data + z->step[k].byte_begin;
+        n_bytes[k] = z->step[k].byte_end - z->step[k].byte_begin;
     }
-    row->first_error_source = "truth";
-    return w->first_error(&row->first_error, row->p.meta, text, n_bytes, (int32_t)n, err);
+    z->first_error_source = "truth";
+    return w->first_error(&z->first_error, p->meta, text, n_bytes, z->n, err);
 }
 
-static rung_status begin_run(importing *im, rung_error *err) {
-    if (im->run.id) return RUNG_OK;
+static rung_status begin_run(rung_run *run, importing *im, const char *kind, const char *name,
+                             rung_error *err) {
+    if (run->id) return RUNG_OK;
     const char *base = strrchr(im->path, '/');
     base = base ? base + 1 : im->path;
     rung_buf config;
     rung_buf_init(&config, 1 << 16);
-    rung_buf_printf(&config, "{\"importer\":\"%s\",\"set\":", im->importer);
+    rung_buf_printf(&config, "{\"importer\":\"%s\",\"set\":", rung_format_name(im->format));
     rung_buf_json_str(&config, im->set, strlen(im->set));
     rung_buf_str(&config, ",\"file\":");
     rung_buf_json_str(&config, base, strlen(base));
     rung_buf_str(&config, "}");
     rung_status st = rung_buf_check(&config, err);
-    im->run = (rung_run){.kind = "trace.import", .config = config.data};
-    if (st == RUNG_OK) st = rung_run_begin(im->s, &im->run, err);
-    im->run.config = NULL;
+    *run = (rung_run){.kind = kind, .config = config.data, .name = name};
+    if (st == RUNG_OK) st = rung_run_begin(im->s, run, err);
+    run->config = NULL;
     rung_buf_clear(&config);
     return st;
 }
 
-/* Is the stored trace i of this problem the same one? */
-static rung_status same_trace(bool *same, importing *im, const rung_trace *t, rung_error *err) {
+/* Is the stored trace i of this problem the same one? Then step gets its nodes. */
+static rung_status same_trace(bool *same, importing *im, const rung_trace *t, rung_step *step,
+                              rung_error *err) {
     rung_filter f = {.run = t->run, .problem = t->problem};
     rung_iter *it = NULL;
     const rung_trace *old;
     rung_status st = rung_trace_iter(&it, im->s, &f, err);
     *same = false;
-    while (st == RUNG_OK && (st = rung_trace_next(&old, it, err)) == RUNG_OK)
-        if (old->i == t->i)
-            *same = old->n_bytes == t->n_bytes && old->n_steps == t->n_steps &&
-                    memcmp(old->text, t->text, (size_t)t->n_bytes) == 0 &&
-                    old->first_error == t->first_error &&
-                    (strcmp(t->verifier, old->verifier) != 0 || old->verdict == t->verdict);
+    while (st == RUNG_OK && (st = rung_trace_next(&old, it, err)) == RUNG_OK) {
+        if (old->i != t->i) continue;
+        *same = old->n_bytes == t->n_bytes && old->n_steps == t->n_steps &&
+                memcmp(old->text, t->text, (size_t)t->n_bytes) == 0 &&
+                old->first_error == t->first_error &&
+                (strcmp(t->verifier, old->verifier) != 0 || old->verdict == t->verdict);
+        for (int32_t k = 0; *same && k < t->n_steps; k++) step[k].node = old->step[k].node;
+    }
     rung_iter_free(it);
     return st == RUNG_DONE ? RUNG_OK : st;
 }
 
-static void judge(rung_trace *t, const import_row *row, rung_answer *answer, char key[128]) {
-    const rung_verifier *v = rung_verifier_find(row->p.verifier);
+static const char *label_source(const importing *im, const rung_rated *r) {
+    if (r->source && *r->source) return r->source;
+    const char *own = rung_format_source(im->format);
+    return *own ? own : "given";
+}
+
+static void judge(rung_trace *t, const importing *im, const solution *z, const rung_problem *p,
+                  rung_answer *answer, char key[128]) {
+    const rung_verifier *v = rung_verifier_find(p->verifier);
     if (!v) v = rung_verifier_find("math");
     v->extract(answer, t->text, (size_t)t->n_bytes);
-    rung_verifier_key(key, v, row->p.meta, answer->text);
+    rung_verifier_key(key, v, p->meta, answer->text);
     t->answer = answer->text;
     t->answer_key = key;
     t->rule = answer->rule;
     t->reason = "";
-    if (row->verdict_by) {
-        t->verdict = row->verdict;
-        t->verifier = row->verdict_by;
+    if (z->r->outcome_given) {
+        bool own = strcmp(rung_format_name(im->format), "jsonl") == 0;
+        t->verdict = z->r->outcome;
+        t->verifier = own ? "given" : label_source(im, z->r);
         return;
     }
     rung_check c;
-    rung_verifier_check(&c, v, row->p.meta, row->p.answer ? row->p.answer : "", answer->text);
+    rung_verifier_check(&c, v, p->meta, p->answer, answer->text);
     t->verdict = c.verdict;
     t->verifier = v->name;
     t->reason = c.reason;
 }
 
-static rung_status put_trace(importing *im, const import_row *row, int32_t i, rung_step *step,
+static rung_status put_trace(importing *im, solution *z, const rung_problem *p, int32_t i,
                              rung_error *err) {
     rung_answer answer;
     char key[128];
-    RUNG_TRY(begin_run(im, err));
+    RUNG_TRY(begin_run(&im->run, im, "trace.import", im->o->labels ? NULL : im->o->name, err));
     rung_trace t = {.run = im->run.id,
-                    .problem = row->p.id,
-                    .i = row->i >= 0 ? row->i : i,
-                    .generator = row->generator ? row->generator : "",
+                    .problem = p->id,
+                    .i = i,
+                    .generator = z->r->generator ? z->r->generator : "",
                     .text = im->text.data,
                     .n_bytes = (int32_t)im->text.n,
-                    .n_steps = (int32_t)yyjson_arr_size(row->steps),
+                    .n_steps = z->n,
                     .stop = "given",
-                    .first_error = row->first_error,
-                    .first_error_source = row->first_error == RUNG_FIRST_ERROR_UNKNOWN
-                                              ? ""
-                                              : row->first_error_source};
-    judge(&t, row, &answer, key);
+                    .first_error = z->first_error,
+                    .first_error_source =
+                        z->first_error == RUNG_FIRST_ERROR_UNKNOWN ? "" : z->first_error_source};
+    judge(&t, im, z, p, &answer, key);
     bool is_new = false, same = true;
-    RUNG_TRY(rung_trace_put(im->s, &t, step, &is_new, err));
+    RUNG_TRY(rung_trace_put(im->s, &t, z->step, &is_new, err));
     im->report->n_traces += is_new;
-    if (!is_new) RUNG_TRY(same_trace(&same, im, &t, err));
-    if (!same) return reject(im, "another trace is already stored under this problem and number");
+    if (!is_new) RUNG_TRY(same_trace(&same, im, &t, z->step, err));
+    if (same) return RUNG_OK;
+    return rung_fail(err, RUNG_E_FORMAT,
+                     "another trace is already stored under this problem and number");
+}
+
+/* ---- labels ---- */
+
+/* A third mark has no column: it is the value .5 of no outcomes (docs/formats-labels.md). */
+static rung_status put_labels(importing *im, const solution *z, rung_error *err) {
+    for (int32_t k = 0; k < z->n; k++) {
+        const rung_rated_step *r = z->rated[k];
+        if (r->mark == RUNG_MARK_NONE && !isfinite(r->soft)) continue;
+        RUNG_TRY(begin_run(&im->label_run, im, "label.import", im->o->name, err));
+        rung_label l = {.run = im->label_run.id,
+                        .node = z->step[k].node,
+                        .source = label_source(im, z->r),
+                        .labeler = z->r->labeler ? z->r->labeler : "",
+                        .hard = r->mark == RUNG_MARK_RIGHT   ? 1
+                                : r->mark == RUNG_MARK_WRONG ? 0
+                                                             : -1,
+                        .soft = r->soft};
+        if (r->mark == RUNG_MARK_NEUTRAL) l.soft = .5;
+        bool is_new = false;
+        RUNG_TRY(rung_label_put(im->s, &l, &is_new, err));
+        im->report->n_labels += is_new;
+    }
     return RUNG_OK;
+}
+
+/* Labels for steps that the store has: a format without texts names problem and solution,
+ * "KEY" or "KEY#I". */
+static rung_status label_stored(importing *im, const rung_rated *r, rung_error *err) {
+    int64_t problem = 0, trace = 0;
+    int32_t i = 0;
+    const char *hash = strrchr(r->id, '#');
+    size_t n_key = hash ? (size_t)(hash - r->id) : strlen(r->id);
+    if (hash) i = (int32_t)strtol(hash + 1, NULL, 10);
+    char *key = rung_arena_strndup(im->arena, r->id, n_key);
+    if (!key) return out_of_memory(err);
+    RUNG_TRY(rung_problem_by_key(&problem, im->s, im->set, key, err));
+    rung_filter f = {.problem = problem};
+    rung_iter *it = NULL;
+    const rung_trace *t;
+    solution z = {.r = r, .n = r->n_steps};
+    z.step = rung_arena_alloc(im->arena, (size_t)z.n * sizeof *z.step);
+    z.rated = rung_arena_alloc(im->arena, (size_t)z.n * sizeof *z.rated);
+    if (!z.step || !z.rated) return out_of_memory(err);
+    rung_status st = problem ? rung_trace_iter(&it, im->s, &f, err) : RUNG_DONE;
+    while (st == RUNG_OK && (st = rung_trace_next(&t, it, err)) == RUNG_OK) {
+        if (t->i != i || t->n_steps != z.n) continue;
+        for (int32_t k = 0; k < z.n; k++) {
+            z.step[k].node = t->step[k].node;
+            z.rated[k] = &r->step[k];
+        }
+        trace = t->id;
+        break;
+    }
+    rung_iter_free(it);
+    if (st != RUNG_OK && st != RUNG_DONE) return st;
+    if (trace) return put_labels(im, &z, err);
+    return rung_fail(err, RUNG_E_FORMAT, "set %s has no solution %d of %d steps under this id",
+                     im->set, i, z.n);
 }
 
 /* ---- problems ---- */
@@ -215,152 +283,105 @@ static const char *conflict(const rung_problem *old, const rung_problem *p) {
     return NULL;
 }
 
-static rung_status fill_problem(importing *im, rung_problem *p, rung_error *err) {
-    char hash[33];
-    if (!p->set) p->set = im->set;
-    if (!p->split) p->split = im->split;
-    if (!p->answer) p->answer = "";
-    if (!p->solution) p->solution = "";
-    if (!p->world) p->world = "";
-    if (!p->meta) p->meta = "{}";
-    if (!p->verifier) p->verifier = "math";
-    if (p->key) return RUNG_OK;
-    rung_hash_hex(hash, p->question, strlen(p->question));
-    p->key = rung_arena_strndup(im->row_arena, hash, 16);
-    return p->key ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "out of memory");
+static const char *given(const char *s, const char *dflt) {
+    return s && *s ? s : dflt;
 }
 
-static rung_status put_row(importing *im, import_row *row, rung_error *err) {
-    rung_step *step = NULL;
-    rung_status st = RUNG_OK;
-    RUNG_TRY(fill_problem(im, &row->p, err));
-    int32_t i = count_key(im, row->p.key);
-    if (i < 0) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
-    if (row->steps) st = join_steps(&step, im, row, err);
-    if (row->steps && st == RUNG_OK) st = exact_first_error(im, row, step, err);
-    if (st == RUNG_E_FORMAT || st == RUNG_E_LIMIT) return reject(im, err->what);
-    if (st != RUNG_OK) return st;
+static rung_status fill_problem(rung_problem *p, importing *im, const rung_rated *r,
+                                rung_error *err) {
+    char hash[33];
+    if (!r->question || !*r->question) return rung_fail(err, RUNG_E_FORMAT, "there is no question");
+    bool own_split = (rung_format_can_carry(im->format) & RUNG_CAN_KEYS) && r->split;
+    *p = (rung_problem){.set = given(r->set, im->set),
+                        .split = own_split ? given(r->split, im->split) : im->split,
+                        .key = r->id,
+                        .question = r->question,
+                        .answer = given(r->answer, ""),
+                        .solution = given(r->solution, ""),
+                        .world = given(r->world, ""),
+                        .meta = given(r->meta, "{}"),
+                        .verifier = given(r->verifier, "math")};
+    if (!rung_verifier_find(p->verifier))
+        return rung_fail(err, RUNG_E_FORMAT, "no verifier \"%.60s\"", p->verifier);
+    if (*p->world && !rung_world_find(p->world))
+        return rung_fail(err, RUNG_E_FORMAT, "no world \"%.60s\"", p->world);
+    if (p->key) return RUNG_OK;
+    rung_hash_hex(hash, p->question, strlen(p->question));
+    p->key = rung_arena_strndup(im->arena, hash, 16);
+    return p->key ? RUNG_OK : out_of_memory(err);
+}
+
+static rung_status put_problem(importing *im, rung_problem *p, rung_error *err) {
     bool is_new = false;
-    RUNG_TRY(rung_problem_put(im->s, &row->p, &is_new, err));
+    RUNG_TRY(rung_problem_put(im->s, p, &is_new, err));
     if (is_new) {
         im->report->n_new++;
-    } else {
-        rung_problem old;
-        rung_arena_reset(im->old_arena);
-        RUNG_TRY(rung_problem_get(im->s, &old, im->old_arena, row->p.id, err));
-        const char *why = conflict(&old, &row->p);
-        if (why) return reject(im, why);
-        im->report->n_same++;
+        return RUNG_OK;
     }
-    return row->steps ? put_trace(im, row, i, step, err) : RUNG_OK;
+    rung_problem old;
+    rung_arena_reset(im->old_arena);
+    RUNG_TRY(rung_problem_get(im->s, &old, im->old_arena, p->id, err));
+    const char *why = conflict(&old, p);
+    if (why) return rung_fail(err, RUNG_E_FORMAT, "%s", why);
+    im->report->n_same++;
+    return RUNG_OK;
 }
 
 /* ---- rows ---- */
 
-/* A NUL inside a string would cut it short without a word. */
-static const char *nul_inside(yyjson_val *root) {
-    yyjson_obj_iter it = yyjson_obj_iter_with(root);
-    yyjson_val *key;
-    while ((key = yyjson_obj_iter_next(&it))) {
-        yyjson_val *v = yyjson_obj_iter_get_val(key);
-        if (yyjson_is_str(v) && memchr(yyjson_get_str(v), '\0', yyjson_get_len(v)))
-            return yyjson_get_str(key);
+/* The solution that ends in leaf; only the row's own one has its first error and outcome. */
+static rung_status put_solution(importing *im, const rung_rated *r, rung_problem *p, int32_t leaf,
+                                bool put_p, int32_t i, rung_error *err) {
+    rung_rated branch = *r;
+    solution z = {.r = &branch, .first_error = RUNG_FIRST_ERROR_UNKNOWN, .first_error_source = ""};
+    const char *source = label_source(im, r);
+    if (leaf != r->last) branch.outcome_given = false;
+    if (leaf == r->last && (strcmp(source, "human") == 0 || strcmp(source, "truth") == 0)) {
+        z.first_error = r->first_error;
+        z.first_error_source = source;
     }
-    return NULL;
+    RUNG_TRY(join_steps(&z, im, leaf, err));
+    RUNG_TRY(exact_first_error(&z, im, p, err));
+    if (put_p) RUNG_TRY(put_problem(im, p, err));
+    RUNG_TRY(put_trace(im, &z, p, i, err));
+    return im->o->labels ? put_labels(im, &z, err) : RUNG_OK;
 }
 
-static rung_status take_row(importing *im, yyjson_val *root, rung_error *err) {
-    import_row row = {.separator = "\n\n",
-                      .first_error = RUNG_FIRST_ERROR_UNKNOWN,
-                      .first_error_source = "",
-                      .i = -1};
-    char reason[200];
-    if (!yyjson_is_obj(root)) return reject(im, "not a JSON object");
-    const char *key = nul_inside(root);
-    if (key) {
-        snprintf(reason, sizeof reason, "key \"%.80s\" holds a NUL byte", key);
-        return reject(im, reason);
+static bool is_leaf(const rung_rated *r, int32_t k) {
+    for (int32_t j = k + 1; j < r->n_steps; j++)
+        if (r->step[j].parent == k) return false;
+    return true;
+}
+
+static rung_status put_row(importing *im, const rung_rated *r, rung_error *err) {
+    rung_problem p;
+    if (rung_format_can_carry(im->format) & RUNG_CAN_NO_TEXT && r->n_steps && !r->step[0].text) {
+        if (im->o->labels && r->id) return label_stored(im, r, err);
+        return rung_fail(err, RUNG_E_FORMAT, "the row has labels by number only");
     }
-    rung_arena_reset(im->row_arena);
-    rung_status st = im->row(&row, root, im->row_arena, err);
-    if (st == RUNG_E_FORMAT) return reject(im, err->what);
-    if (st != RUNG_OK) return st;
-    return put_row(im, &row, err);
+    RUNG_TRY(fill_problem(&p, im, r, err));
+    int32_t i = count_key(im, p.key);
+    if (i < 0) return out_of_memory(err);
+    if (r->i >= 0) i = r->i;
+    if (r->n_steps == 0) return put_problem(im, &p, err);
+    RUNG_TRY(put_solution(im, r, &p, r->last, true, i, err));
+    for (int32_t k = 0; im->o->labels && k < r->n_steps; k++) {
+        if (k == r->last || !is_leaf(r, k)) continue;
+        if ((i = count_key(im, p.key)) < 0) return out_of_memory(err);
+        RUNG_TRY(put_solution(im, r, &p, k, false, i, err));
+    }
+    return RUNG_OK;
 }
 
 /* Commits what is there now and then, so that a stop keeps it. */
-static rung_status after_row(importing *im, int64_t n_done, rung_error *err) {
-    if (n_done % COMMIT_EVERY == 0) {
-        RUNG_TRY(rung_store_commit(im->s, err));
-        RUNG_TRY(rung_store_begin(im->s, err));
-    }
-    return rung_progress(im->log, "rows", n_done, im->o->limit, 0, err);
-}
-
-static bool wanted(const importing *im) {
-    int64_t n = im->report->n_rows;
-    return n > im->o->skip && (im->o->limit <= 0 || n <= im->o->skip + im->o->limit);
-}
-
-static rung_status read_lines(importing *im, rung_error *err) {
-    rung_jsonl *r = NULL;
-    yyjson_val *root;
-    RUNG_TRY(rung_jsonl_open(&r, im->path, IMPORT_LINE_MAX, err));
-    rung_status st;
-    while ((st = rung_jsonl_next(&root, r, err)) != RUNG_DONE) {
-        if (st != RUNG_OK && st != RUNG_E_FORMAT && st != RUNG_E_LIMIT) break;
-        im->line = rung_jsonl_line(r);
-        im->report->n_rows++;
-        if (!wanted(im)) {
-            st = RUNG_OK;
-            if (im->report->n_rows > im->o->skip) { /* past the limit */
-                im->report->n_rows--;
-                st = RUNG_DONE;
-                break;
-            }
-            continue;
-        }
-        st = st == RUNG_OK ? take_row(im, root, err) : reject(im, err->what);
-        if (st == RUNG_OK) st = after_row(im, im->report->n_rows - im->o->skip, err);
-        if (st != RUNG_OK) break;
-    }
-    rung_jsonl_close(r);
-    return st == RUNG_DONE ? RUNG_OK : st;
-}
-
-static rung_status read_array(importing *im, rung_error *err) {
-    yyjson_doc *doc = NULL;
-    yyjson_val *root, *v;
-    size_t k, n;
-    RUNG_TRY(rung_json_load(&doc, im->path, err));
-    rung_status st = RUNG_OK;
-    root = yyjson_doc_get_root(doc);
-    yyjson_arr_foreach(root, k, n, v) {
-        if (im->o->limit > 0 && (int64_t)k >= im->o->skip + im->o->limit) break;
-        im->line = (int64_t)k + 1;
-        im->report->n_rows++;
-        if (!wanted(im)) continue;
-        st = take_row(im, v, err);
-        if (st == RUNG_OK) st = after_row(im, im->report->n_rows - im->o->skip, err);
-        if (st != RUNG_OK) break;
-    }
-    yyjson_doc_free(doc);
-    return st;
-}
-
-/* Does the file open with a '['? Standard input is always read by lines. */
-static rung_status starts_as_array(bool *out, const char *path, rung_error *err) {
-    *out = false;
-    if (strcmp(path, "-") == 0) return RUNG_OK;
-    FILE *f = fopen(path, "rb");
-    if (!f) return rung_fail_errno(err, "could not open \"%s\"", path);
-    int c;
-    do {
-        c = fgetc(f);
-    } while (c == ' ' || c == '\n' || c == '\r' || c == '\t');
-    *out = c == '[';
-    fclose(f);
-    return RUNG_OK;
+static rung_status take(void *ud, const rung_rated *r, int64_t line, rung_error *err) {
+    importing *im = ud;
+    (void)line;
+    rung_arena_reset(im->arena);
+    RUNG_TRY(put_row(im, r, err));
+    if (++im->n_taken % COMMIT_EVERY) return RUNG_OK;
+    RUNG_TRY(rung_store_commit(im->s, err));
+    return rung_store_begin(im->s, err);
 }
 
 static const char *guess_split(const char *path) {
@@ -371,39 +392,47 @@ static const char *guess_split(const char *path) {
     return "test";
 }
 
-rung_status import_rows(rung_import_report *out, rung_store *s, const char *importer,
-                        const char *set_default, import_row_fn row, const char *path,
-                        const rung_import_opts *o, const rung_log *log, rung_error *err) {
+static rung_status read_all(importing *im, const rung_log *log, rung_error *err) {
+    rung_format_report rows = {0};
+    rung_format_opts o = im->o->format ? *im->o->format : (rung_format_opts)RUNG_FORMAT_OPTS_INIT;
+    o.limit = im->o->limit;
+    o.skip = im->o->skip;
+    rung_status st = rung_format_read(&rows, im->format, im->path, &o, log, take, im, err);
+    im->report->n_rows = rows.n_in;
+    im->report->n_rejected = rows.n_rejected;
+    im->report->n_left_out = rows.n_left_out;
+    rung_format_report_clear(&rows);
+    im->report->run = im->run.id;
+    im->report->label_run = im->label_run.id;
+    if (st == RUNG_OK && im->run.id) st = rung_run_finish(im->s, im->run.id, err);
+    if (st == RUNG_OK && im->label_run.id) st = rung_run_finish(im->s, im->label_run.id, err);
+    return st;
+}
+
+rung_status rung_import(rung_import_report *out, rung_store *s, const rung_format *format,
+                        const char *path, const rung_import_opts *o, const rung_log *log,
+                        rung_error *err) {
     static const rung_import_opts dflt = RUNG_IMPORT_OPTS_INIT;
     rung_import_report ignored;
-    rung_error own = RUNG_ERROR_INIT;
-    if (!err) err = &own; /* reasons of rejected rows are read from it */
     if (!out) out = &ignored;
     memset(out, 0, sizeof *out);
     if (!o) o = &dflt;
     if (o->struct_size > sizeof *o || o->skip < 0 || o->limit < 0)
         return rung_fail(err, RUNG_E_INVAL, "import: bad options");
     importing im = {.s = s,
-                    .importer = importer,
-                    .set = o->set && *o->set ? o->set : set_default,
-                    .split = o->split && *o->split ? o->split : guess_split(path),
+                    .format = format,
+                    .set = given(o->set, rung_format_name(format)),
+                    .split = given(o->split, guess_split(path)),
                     .path = path,
-                    .row = row,
                     .o = o,
-                    .log = log,
                     .report = out};
-    rung_status st = starts_as_array(&im.is_array, path, err);
-    if (st != RUNG_OK) return st;
-    im.row_arena = rung_arena_new(0);
+    rung_status st;
+    im.arena = rung_arena_new(0);
     im.old_arena = rung_arena_new(0);
-    rung_buf_init(&im.text, 2 * (size_t)IMPORT_LINE_MAX);
-    if (!im.row_arena || !im.old_arena) {
-        st = rung_fail(err, RUNG_E_NOMEM, "out of memory");
-        goto out;
-    }
+    rung_buf_init(&im.text, TEXT_MAX);
+    if (!im.arena || !im.old_arena) RUNG_GOTO(out_of_memory(err));
     RUNG_GOTO(rung_store_begin(s, err));
-    st = im.is_array ? read_array(&im, err) : read_lines(&im, err);
-    if (st == RUNG_OK && im.run.id) st = rung_run_finish(s, im.run.id, err);
+    st = read_all(&im, log, err);
     if (st == RUNG_OK || st == RUNG_E_CANCELLED) {
         rung_status st_commit = rung_store_commit(s, st == RUNG_OK ? err : NULL);
         if (st == RUNG_OK) st = st_commit;
@@ -415,7 +444,7 @@ rung_status import_rows(rung_import_report *out, rung_store *s, const char *impo
                    RUNG_I("new", out->n_new), RUNG_I("same", out->n_same),
                    RUNG_I("rejected", out->n_rejected), RUNG_I("traces", out->n_traces));
 out:
-    rung_arena_free(im.row_arena);
+    rung_arena_free(im.arena);
     rung_arena_free(im.old_arena);
     rung_buf_clear(&im.text);
     rung_free(im.count);

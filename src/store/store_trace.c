@@ -27,6 +27,19 @@ rung_status rung_problem_put(rung_store *s, rung_problem *p, bool *is_new, rung_
     return store_unit_end(s, put_problem(s, p, is_new, err), err);
 }
 
+rung_status rung_problem_by_key(int64_t *id, rung_store *s, const char *set, const char *key,
+                                rung_error *err) {
+    *id = 0;
+    sqlite3_stmt *st = NULL;
+    RUNG_TRY(store_sql(&st, s, "SELECT id FROM problem WHERE \"set\"=? AND key=?", err));
+    sqlite3_bind_text(st, 1, set, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, key, -1, SQLITE_STATIC);
+    rung_status code = store_step(s, st, err, "find a problem");
+    if (code == RUNG_OK) *id = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return code == RUNG_DONE ? RUNG_OK : code;
+}
+
 rung_status rung_problem_get(rung_store *s, rung_problem *out, rung_arena *a, int64_t id,
                              rung_error *err) {
     memset(out, 0, sizeof *out);

@@ -12,10 +12,11 @@ target() {
     case $1 in
     extract | parse | equal) file=fuzz_math.c dict=math.dict longest=400 ;;
     rows) file=fuzz_rows.c dict=rows.dict longest=2000 ;;
+    format) file=fuzz_format.c dict=format.dict longest=3000 ;;
     *) echo "fuzz: no target $1" >&2; exit 2 ;;
     esac
 }
-[ $# -gt 0 ] || set -- extract parse equal rows
+[ $# -gt 0 ] || set -- extract parse equal rows format
 
 command -v clang >/dev/null || { echo "fuzz: no clang; hint: tools/deps.sh --ci" >&2; exit 77; }
 deps=${RUNG_DEPS_DIR:-$("$root/tools/deps.sh" --print-dir)}
@@ -23,18 +24,34 @@ out=${RUNG_FUZZ_DIR:-$(mktemp -d)}
 mkdir -p "$out/obj"
 flags=(-std=c11 -O1 -g -D_GNU_SOURCE -DRUNG_DEBUG_BUILD=1 '-DRUNG_VERSION="fuzz"' -fno-sanitize-recover=undefined
     -I"$root/include" -I"$root/src" -isystem "$deps/include")
-libs=(-lflint -lgmp -lxxhash -lseccomp -lz3 -lm -lpthread)
+libs=(-lflint -lgmp -lxxhash -lseccomp -lsqlite3 -lz3 -lm -lpthread)
 [ -e /usr/include/flint/acb.h ] || libs=(-lflint-arb "${libs[@]}")
 if [ -e "$deps/lib/libyyjson.a" ]; then libs=("$deps/lib/libyyjson.a" "${libs[@]}"); else libs+=(-lyyjson); fi
-# the names that verify takes from elsewhere: the store's, and the text of the sandbox's server
-printf '#include "verify/code/box.h"\n%s\n%s\n' \
-    'const char *rung_verdict_name(rung_verdict v) { return v == 1 ? "correct" : v == 2 ? "wrong" : "unknown"; }' \
-    'const unsigned char rung_box_py[1]; const size_t rung_box_py_n = 0;' >"$out/elsewhere.c"
+# the names that verify takes from elsewhere: the store's, and the texts of the servers beside it
+cat >"$out/elsewhere.c" <<'EOF'
+#include "verify/code/box.h"
+#include "rung/store.h"
+const char *rung_verdict_name(rung_verdict v) { return v == 1 ? "correct" : v == 2 ? "wrong" : "unknown"; }
+rung_status rung_cache_put(rung_store *s, const char *key, const char *reply, size_t n, rung_error *err) {
+    (void)s, (void)key, (void)reply, (void)n, (void)err;
+    return RUNG_OK;
+}
+rung_status rung_cache_get(rung_buf *reply, bool *found, rung_store *s, const char *key, rung_error *err) {
+    (void)reply, (void)s, (void)key, (void)err;
+    *found = false;
+    return RUNG_OK;
+}
+extern const unsigned char rung_sql_worker_exe[];
+extern const size_t rung_sql_worker_exe_n;
+const unsigned char rung_box_py[1], rung_sql_worker_exe[1];
+const size_t rung_box_py_n = 0, rung_sql_worker_exe_n = 0;
+EOF
 objects=()
 compile=()
-for source in "$root"/src/verify/*.c "$root"/src/verify/code/*.c "$root"/src/base/*.c "$out/elsewhere.c"; do
+for source in "$root"/src/{verify,verify/*,format,base}/*.c "$out/elsewhere.c"; do
     [ "$(basename "$source")" != yaml.c ] || continue
-    object=$out/obj/$(basename "$source" .c).o
+    object=${source#"$root"/}
+    object=$out/obj/$(printf %s "${object%.c}" | tr / _).o
     objects+=("$object")
     [ "$object" -nt "$source" ] ||
         compile+=("clang ${flags[*]@Q} -fsanitize=fuzzer-no-link,address,undefined -c ${source@Q} -o ${object@Q}")

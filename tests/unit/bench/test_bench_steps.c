@@ -193,7 +193,7 @@ static void published_subset(void **ud) {
     const char *data = getenv("RUNG_DATA");
     char path[1024];
     snprintf(path, sizeof path, "%s/processbench/gsm8k.json", data ? data : "");
-    const rung_importer *imp = rung_importer_find("processbench");
+    const rung_format *imp = rung_format_find("processbench");
     if (!data || !imp) {
         print_message("SKIPPED: RUNG_DATA is not set: the published subset is not read\n");
         skip();
@@ -204,7 +204,7 @@ static void published_subset(void **ud) {
     o.set = "pb-gsm8k";
     o.split = "test";
     rung_import_report rep;
-    FIX(imp->import(&rep, f.store, path, &o, NULL, err));
+    FIX(rung_import(&rep, f.store, imp, path, &o, NULL, err));
     assert_int_equal(rep.n_traces, 400);
     rung_filter filter = {.set = "pb-gsm8k"};
     for (int round = 0; round < 3; round++) { /* three models: the labels, always -1, always 0 */
