@@ -33,9 +33,15 @@ check "completes choices" grep -qx majority <(complete_line rung search run --me
 parse() {
   local line=$1
   n_checks=$((n_checks + 1))
-  line=${line%%#*}
-  line=${line%%>*}
-  line=${line%%|*}
+  line=$(awk -v q="'" '{ # up to a comment, a redirection or a pipe outside quotes
+    for (i = 1; i <= length($0); i++) {
+      c = substr($0, i, 1)
+      if (in_quotes) { if (c == in_quotes) in_quotes = ""; continue }
+      if (c == q || c == "\"") in_quotes = c
+      else if (c == "#" || c == ">" || c == "|") { print substr($0, 1, i - 1); exit }
+    }
+    print
+  }' <<<"$line")
   line=${line%%\\}
   eval "set -- $line"
   shift
