@@ -142,6 +142,9 @@ typedef struct rung_reward_import_report {
  * E_FORMAT: no safetensors, values that are not finite, a format without a head. */
 rung_status rung_reward_import(rung_reward_import_report *out, const rung_reward_import_opts *o,
                                rung_error *err);
+/* Its row in the store's model table, made when it is not there. */
+rung_status rung_reward_register(int64_t *model, const rung_reward *r, rung_store *s,
+                                 rung_error *err);
 /* Scores of every step (prm) or of the last (orm) of the traces in f into the store; only what is
  * missing. What is shared is read once. Tokens read and seconds are added to the run (run_id 0:
  * not), and the run is tied to the model, so that benches can show what scoring costs. */

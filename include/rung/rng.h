@@ -21,6 +21,7 @@ typedef enum rung_stream { /* never renumbered: stored runs depend on it */
                            RUNG_STREAM_RETRY = 9,
                            RUNG_STREAM_CORPUS = 10,
                            RUNG_STREAM_SPLIT = 11,
+                           RUNG_STREAM_SEARCH = 12,
                            RUNG_STREAM_TEST = 99
 } rung_stream;
 

@@ -243,6 +243,39 @@ rung_status rung_result_iter(rung_iter **out, rung_store *s, const char *kind,
                              rung_error *err); /* newest run first */
 rung_status rung_result_next(int64_t *run, const char **json, rung_iter *it, rung_error *err);
 
+/* search: the answer to one problem by a search, and the events that built its tree. The row and
+ * its events are put together, or not at all. */
+typedef struct rung_search_row {
+    int64_t run, problem;
+    const char *method;
+    int32_t chosen; /* trace i of (run, problem); -1 none */
+    const char *answer_key;
+    rung_verdict verdict; /* of the chosen trace; WRONG when nothing was chosen: no answer */
+    const char *outcome;  /* "correct" "wrong" "unknown" "no_answer" */
+    int32_t n_traces, n_nodes;
+    const char *ledger; /* JSON object: search.md 2.13 */
+} rung_search_row;
+typedef struct rung_search_event {
+    const char *kind;     /* "node" "score" "keep" "prune" "done" "value" "choose" */
+    int32_t node, parent; /* numbers inside the search; parent of "node" */
+    double value;         /* NaN none */
+    int32_t n;            /* of "node": 1 = scratch; of "value": visits */
+    const char *text;     /* of "node": the step */
+    int32_t n_bytes;
+} rung_search_event;
+rung_status rung_search_put(rung_store *s, const rung_search_row *row,
+                            const rung_search_event *event, int32_t n_events, bool *is_new,
+                            rung_error *err);
+/* Rows of a run by problem; problem 0: all. Borrowed until the next call of the handle. */
+rung_status rung_search_rows(rung_store *s, int64_t run, int64_t problem,
+                             rung_status (*row)(void *ud, const rung_search_row *r,
+                                                rung_error *err),
+                             void *ud, rung_error *err);
+rung_status rung_search_events(rung_store *s, int64_t run, int64_t problem,
+                               rung_status (*event)(void *ud, const rung_search_event *e,
+                                                    rung_error *err),
+                               void *ud, rung_error *err);
+
 rung_status rung_cache_put(rung_store *s, const char *key, const char *reply, size_t n,
                            rung_error *err);
 rung_status rung_cache_get(rung_buf *reply, bool *found, rung_store *s, const char *key,

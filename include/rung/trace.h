@@ -17,6 +17,12 @@ rung_status rung_split_steps(rung_step **step, int32_t *n_steps, const char *how
 rung_status rung_split_tokens(rung_step *step, int32_t n_steps, const rung_model *m,
                               const int32_t *tok, int32_t n_tok, rung_error *err);
 
+/* The same, but a step without a token of its own (a border inside a token) joins the one before:
+ * *n_steps may fall, *n_joined (NULL allowed) says by how many. */
+rung_status rung_split_align(rung_step *step, int32_t *n_steps, int32_t *n_joined,
+                             const rung_model *m, const int32_t *tok, int32_t n_tok,
+                             rung_error *err);
+
 typedef struct rung_sample_opts {
     size_t struct_size;
     int32_t n, max_tok;

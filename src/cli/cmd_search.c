@@ -1,4 +1,5 @@
-/* rung search run: one method, one pool, one answer per problem. */
+/* rung search run: one method, one pool, one answer per problem. With a policy: cmd_search_live.c.
+ */
 #include "bench/pool.h"
 #include "cli/session.h"
 #include "rung/search.h"
@@ -6,12 +7,47 @@
 #include <string.h>
 
 static const cli_opt run_opts[] = {
-    OPT_NAMES("method", "majority", cli_names_methods, CLI_KEY, "how to choose"),
-    OPT_STR("prm", "", "MODEL", CLI_KEY, "process scores of this model: its file, name or number"),
-    OPT_STR("orm", "", "MODEL", CLI_KEY, "outcome scores of this model"),
-    OPT_NAMES("aggregate", "min", cli_names_aggregates, CLI_KEY,
-              "how step scores make one score of a trace"),
-    OPT_INT("n", "0", "TRACES", 0, 100000, CLI_KEY, "choose among the first n traces, 0 = all"),
+    OPT_NAMES("method", "majority", cli_names_searches, CLI_KEY,
+              "how to choose from a pool, or what to search with --policy"),
+    OPT_STR("prm", "", "MODEL", CLI_NOTE,
+            "process scores of this model: its file, or, of a pool, its name or number"),
+    OPT_STR("orm", "", "MODEL", CLI_NOTE, "outcome scores of this model"),
+    OPT_NAMES("aggregate", "", cli_names_aggregates, CLI_KEY,
+              "how step scores make one score; empty = min, in a search last"),
+    OPT_INT(
+        "n", "0", "TRACES", 0, 100000, CLI_KEY,
+        "pool: the first n traces, 0 = all; search: samples, beams, particles, simulations, 0 = "
+        "the method's"),
+    OPT_NAMES("score", "", cli_names_scorers, CLI_KEY,
+              "search: where step scores come from; empty = the reward model if there is one"),
+    OPT_REAL("flip", "0", "CHANCE", 0, 1, CLI_KEY, "search: chance that truth is turned around"),
+    OPT_NAMES("select", "", cli_names_methods, CLI_KEY,
+              "search: who takes the answer from what is finished; empty = the method's"),
+    OPT_INT("width", "4", "CHILDREN", 1, 1000, CLI_KEY, "search: children of a state"),
+    OPT_INT("depth", "40", "STEPS", 1, 500, CLI_KEY, "search: most rounds, or steps of a trace"),
+    OPT_INT("step-tokens", "256", "TOKENS", 1, 1e6, CLI_KEY, "search: longest step"),
+    OPT_STR("split-steps", "", "HOW", CLI_KEY,
+            "search: line, blank or delimiter:TEXT; empty = line for worlds, else blank"),
+    OPT_INT("lookahead", "0", "STEPS", 0, 64, CLI_KEY,
+            "beam, dvts: greedy steps before a candidate is scored"),
+    OPT_INT("tau", "64", "TOKENS", 1, 1e6, CLI_KEY,
+            "early_rejection: tokens before the partial score"),
+    OPT_REAL("tau-share", "0", "SHARE", 0, 1, CLI_KEY,
+             "early_rejection: tau as a share of the running median step, 0 = off"),
+    OPT_BOOL("rescore", "false", CLI_KEY, "early_rejection: score finished steps once more"),
+    OPT_BOOL("replicate", "false", CLI_KEY,
+             "as the method's reference code has it, slips included"),
+    OPT_REAL("explore", "0", "C", 0, 1e6, CLI_KEY, "tree search: the rule's constant, 0 = its own"),
+    OPT_INT("budget-tokens", "0", "TOKENS", 0, 9e15, CLI_KEY,
+            "search: the round that passes this many sampled tokens is the last, 0 = no limit"),
+    OPT_REAL("sure", "0.95", "P", 0.5, 1, CLI_KEY,
+             "sc_adaptive: posterior of the leading answer at which sampling stops"),
+    OPT_REAL("threshold", "0.5", "SCORE", 0, 1, CLI_KEY, "tot_dfs: states below it are left"),
+    OPT_INT("iterations", "2", "N", 1, 1000, CLI_KEY, "particle_gibbs: iterations"),
+    OPT_INT("references", "1", "N", 1, 1000, CLI_KEY, "particle_gibbs: reference particles"),
+    OPT_BOOL("draw", "false", CLI_KEY, "particles: draw the answer by weight, not the largest"),
+    OPT_INT("at-once", "32", "PROBLEMS", 1, 4096, CLI_NOTE, "search: problems searched at once"),
+    OPT_NAME,
 };
 const cli_group cli_search_run_group = CLI_GROUP_OF("search", run_opts);
 
@@ -104,14 +140,19 @@ rung_status cli_search_run(cli_call *c, rung_error *err) {
     int64_t prm = 0, orm = 0, n_right = 0, n_none = 0;
     rung_aggregate_id agg = RUNG_AGGREGATE_MIN;
     double t0 = rung_now();
+    if (cli_str(c, "policy") || cli_str(c, "endpoint")) return cli_search_live(c, err);
     const rung_method *m = rung_method_find(cli_str(c, "method"));
-    if (!m) return rung_fail(err, RUNG_E_INVAL, "no method %s", cli_str(c, "method"));
+    if (!m) {
+        rung_fail(err, RUNG_E_INVAL, "%s samples on its own: it needs a policy",
+                  cli_str(c, "method"));
+        return rung_error_hint(err, "--policy models/tiny.gguf");
+    }
     RUNG_TRY(check_needs(c, m, err));
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
     if (cli_str(c, "prm")) RUNG_TRY(cli_model_lookup(&prm, c, s, cli_str(c, "prm"), "prm", err));
     if (cli_str(c, "orm")) RUNG_TRY(cli_model_lookup(&orm, c, s, cli_str(c, "orm"), "orm", err));
-    (void)rung_aggregate_find(&agg, cli_str(c, "aggregate"));
+    if (cli_str(c, "aggregate")) (void)rung_aggregate_find(&agg, cli_str(c, "aggregate"));
     rung_status st = rung_trace_pool_load(&pool, s, &f, prm, orm, agg, 0, err);
     if (st == RUNG_OK && pool.n_problems == 0) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no traces match");

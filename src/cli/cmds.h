@@ -22,6 +22,7 @@
     X(reward_import)                                                                               \
     X(reward_show)                                                                                 \
     X(search_run)                                                                                  \
+    X(search_show)                                                                                 \
     X(bench_answer)                                                                                \
     X(bench_processbench)                                                                          \
     X(bench_steps)                                                                                 \

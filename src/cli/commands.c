@@ -70,8 +70,12 @@ static const cli_cmd commands[] = {
         "print what a reward model file says about itself, a format, or the list of formats",
         "reward show prm.gguf", false, OWN(reward_show))
     ROW("search", "run", search_run, "",
-        "choose an answer per problem from a pool of traces",
-        "search run --run pool --method vote_prm --prm prm.gguf", true, OWN(search_run) FILTER)
+        "answer problems: choose from a pool of traces, or with --policy search for one",
+        "search run --policy models/tiny.gguf --prm prm.gguf --method beam", true,
+        OWN(search_run) FILTER DRAWS ENGINE)
+    ROW("search", "show", search_show, "",
+        "print the answers of a search run, or the tree of one problem",
+        "search show --run beam --problem 3", false, OWN(search_show) FILTER)
     ROW("bench", "answer", bench_answer, "",
         "accuracy of every method at every budget of one pool, with intervals and tests",
         "bench answer --run pool --prm prm.gguf --orm orm.gguf", true, OWN(bench_answer) FILTER)

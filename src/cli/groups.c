@@ -131,3 +131,15 @@ const char *cli_names_methods(size_t i) {
     const rung_method *m = rung_method_at(i);
     return m ? m->name : NULL;
 }
+
+const char *cli_names_searches(size_t i) {
+    rung_search_info info;
+    size_t n = 0;
+    while (rung_method_at(n)) n++;
+    if (i < n) return rung_method_at(i)->name;
+    return rung_search_at(&info, i - n) ? info.name : NULL;
+}
+
+const char *cli_names_scorers(size_t i) {
+    return i < RUNG_SEARCH_SCORER_COUNT ? rung_search_scorer_name((rung_search_scorer)i) : NULL;
+}

@@ -44,6 +44,8 @@ const char *cli_names_worlds(size_t i);
 const char *cli_names_formats(size_t i);
 const char *cli_names_verifiers(size_t i);
 const char *cli_names_aggregates(size_t i);
-const char *cli_names_methods(size_t i);
+const char *cli_names_methods(size_t i);  /* of a pool */
+const char *cli_names_searches(size_t i); /* of a pool, then the searches */
+const char *cli_names_scorers(size_t i);
 const char *cli_names_weights(size_t i);
 #endif

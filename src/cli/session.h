@@ -48,6 +48,9 @@ rung_status cli_ledger_keep(cli_call *c, const cli_engine *e, const rung_run *ru
                             rung_error *err);
 void cli_ledger_result(cli_call *c, const cli_engine *e); /* its sums, into the result object */
 
+/* search run with a policy. cmd_search_live.c */
+rung_status cli_search_live(cli_call *c, rung_error *err);
+
 /* rung_bench_answer_diffs with the options of a bench answer call. cmd_bench.c */
 rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, const char *method,
                              const char *over, rung_error *err);

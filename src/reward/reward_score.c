@@ -272,8 +272,8 @@ static rung_status score_windows(work *w, rung_error *err) {
 
 /* The ledger ----------------------------------------------------------------------------------- */
 
-static rung_status register_model(work *w, rung_error *err) {
-    rung_reward *r = w->r;
+rung_status rung_reward_register(int64_t *model, const rung_reward *r, rung_store *s,
+                                 rung_error *err) {
     const char *slash = strrchr(r->path, '/');
     rung_buf meta;
     rung_buf_init(&meta, 1u << 16);
@@ -295,9 +295,9 @@ static rung_status register_model(work *w, rung_error *err) {
                           .hash = r->hash,
                           .kind = reward_row_kind(r->kind),
                           .meta = meta.data};
-    if (st == RUNG_OK) st = rung_model_put(w->store, &row, err);
+    if (st == RUNG_OK) st = rung_model_put(s, &row, err);
     rung_buf_clear(&meta);
-    w->out.model = row.id;
+    *model = row.id;
     return st;
 }
 
@@ -351,7 +351,7 @@ rung_status rung_reward_cost(rung_score_cost *out, bool *found, rung_store *s, i
 /* ---------------------------------------------------------------------------------------------- */
 
 static rung_status score_all(work *w, const rung_filter *f, rung_error *err) {
-    RUNG_TRY(register_model(w, err));
+    RUNG_TRY(rung_reward_register(&w->out.model, w->r, w->store, err));
     RUNG_TRY(tie_run(w, err));
     RUNG_TRY(collect(w, f, err));
     rung_status st = w->r->engine ? score_windows(w, err) : score_confidence(w, err);

@@ -87,7 +87,22 @@ static const char schema_1[] =
 /* Tokens drawn before have no such value: NULL. */
 static const char schema_2[] = "ALTER TABLE trace ADD COLUMN logprob_draw BLOB;";
 
-const char *const store_migrations[] = {schema_1, schema_2};
+/* Searches and the events that built their trees. */
+static const char schema_3[] =
+    "CREATE TABLE search("
+    " run INTEGER NOT NULL REFERENCES run(id), problem INTEGER NOT NULL REFERENCES problem(id),"
+    " method TEXT NOT NULL, chosen INTEGER NOT NULL, answer_key TEXT NOT NULL,"
+    " verdict INTEGER NOT NULL CHECK(verdict BETWEEN 0 AND 2), outcome TEXT NOT NULL,"
+    " n_traces INTEGER NOT NULL, n_nodes INTEGER NOT NULL, ledger TEXT NOT NULL,"
+    " PRIMARY KEY(run, problem)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX search_problem ON search(problem);"
+    "CREATE TABLE search_event("
+    " run INTEGER NOT NULL, problem INTEGER NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " node INTEGER NOT NULL, parent INTEGER NOT NULL, value REAL, n INTEGER NOT NULL,"
+    " text TEXT NOT NULL, PRIMARY KEY(run, problem, seq),"
+    " FOREIGN KEY(run, problem) REFERENCES search(run, problem)) STRICT, WITHOUT ROWID;";
+
+const char *const store_migrations[] = {schema_1, schema_2, schema_3};
 const int store_n_migrations = (int)(sizeof store_migrations / sizeof store_migrations[0]);
 
 #define I(name)                                                                                    \
@@ -149,6 +164,29 @@ const store_table store_tables[] = {
     {"metric", "run, name, step", {I("run"), T("name"), I("step"), R("value")}},
     {"result", "id", {I("id"), I("run"), T("kind"), T("hash"), T("json")}},
     {"cache", "key", {T("key"), B("reply")}},
+    {"search",
+     "run, problem",
+     {{"run", COL_INT, 3},
+      {"problem", COL_INT, 3},
+      {"method", COL_TEXT, 3},
+      {"chosen", COL_INT, 3},
+      {"answer_key", COL_TEXT, 3},
+      {"verdict", COL_INT, 3},
+      {"outcome", COL_TEXT, 3},
+      {"n_traces", COL_INT, 3},
+      {"n_nodes", COL_INT, 3},
+      {"ledger", COL_TEXT, 3}}},
+    {"search_event",
+     "run, problem, seq",
+     {{"run", COL_INT, 3},
+      {"problem", COL_INT, 3},
+      {"seq", COL_INT, 3},
+      {"kind", COL_TEXT, 3},
+      {"node", COL_INT, 3},
+      {"parent", COL_INT, 3},
+      {"value", COL_REAL, 3},
+      {"n", COL_INT, 3},
+      {"text", COL_TEXT, 3}}},
 };
 const size_t store_n_tables = sizeof store_tables / sizeof store_tables[0];
 

@@ -66,30 +66,20 @@ static rung_status flush(sampler *w, rung_error *err) {
     return RUNG_OK;
 }
 
-/* Token spans; a step without a token of its own (a border inside a token) joins the one before. */
 static rung_status align_tokens(sampler *w, rung_step *step, int32_t *n_steps,
                                 const rung_gen_out *o, const rung_problem *p, rung_error *err) {
     const rung_model *m = rung_engine_model(w->engine);
+    int32_t n_joined = 0;
     if (!m || !o->tok || *n_steps == 0) return RUNG_OK; /* no bytes: at most control tokens */
-    for (;;) {
-        rung_error e = RUNG_ERROR_INIT;
-        rung_status st = rung_split_tokens(step, *n_steps, m, o->tok, o->n_tok, &e);
-        if (st == RUNG_E_FORMAT && e.step > 0) {
-            step[e.step - 1].byte_end = step[e.step].byte_end;
-            memmove(step + e.step, step + e.step + 1,
-                    (size_t)(*n_steps - e.step - 1) * sizeof *step);
-            --*n_steps;
-            rung_event(w->log, RUNG_DEBUG, "trace.steps_joined", RUNG_I("problem", p->id),
-                       RUNG_I("i", o->i), RUNG_I("step", e.step));
-            continue;
-        }
-        if (st != RUNG_OK && err) {
-            *err = e;
-            err->problem_id = p->id;
-            err->rollout = o->i;
-        }
-        return st;
+    rung_status st = rung_split_align(step, n_steps, &n_joined, m, o->tok, o->n_tok, err);
+    if (n_joined)
+        rung_event(w->log, RUNG_DEBUG, "trace.steps_joined", RUNG_I("problem", p->id),
+                   RUNG_I("i", o->i), RUNG_I("steps", n_joined));
+    if (st != RUNG_OK && err) {
+        err->problem_id = p->id;
+        err->rollout = o->i;
     }
+    return st;
 }
 
 static rung_status copy_sample(sampler *w, pending *row, const slot *s, const rung_gen_out *o,

@@ -190,3 +190,21 @@ rung_status rung_split_tokens(rung_step *step, int32_t n_steps, const rung_model
         }
     return RUNG_OK;
 }
+
+rung_status rung_split_align(rung_step *step, int32_t *n_steps, int32_t *n_joined,
+                             const rung_model *m, const int32_t *tok, int32_t n_tok,
+                             rung_error *err) {
+    if (n_joined) *n_joined = 0;
+    for (;;) {
+        rung_error e = RUNG_ERROR_INIT;
+        rung_status st = rung_split_tokens(step, *n_steps, m, tok, n_tok, &e);
+        if (st != RUNG_E_FORMAT || e.step <= 0) {
+            if (st != RUNG_OK && err) *err = e;
+            return st;
+        }
+        step[e.step - 1].byte_end = step[e.step].byte_end;
+        memmove(step + e.step, step + e.step + 1, (size_t)(*n_steps - e.step - 1) * sizeof *step);
+        --*n_steps;
+        if (n_joined) ++*n_joined;
+    }
+}

@@ -74,8 +74,13 @@ def named(tables):
     for m in get("metric"):
         put("metric", (run[m["run"]], m["name"], m["step"]), m, {"run"})
     for r in get("result"):
-        values = {k: v for k, v in json.loads(r["json"]).items() if k not in ("wall_s", "run")}
+        values = {k: v for k, v in json.loads(r["json"]).items() if k not in ("wall_s", "run", "prompt_tokens_computed")}
         put("result", (run[r["run"]], r["kind"]), {"values": values}, set())
+    for r in get("search"):  # what the cache held when it was asked is not the work
+        ledger = {k: v for k, v in json.loads(r["ledger"]).items() if k not in ("wall_s", "prompt_new_tok")}
+        put("search", (run[r["run"]], problem[r["problem"]]), dict(r, ledger=ledger), {"run", "problem"})
+    for e in get("search_event"):
+        put("search_event", (run[e["run"]], problem[e["problem"]], e["seq"]), e, {"run", "problem"})
     return out
 
 
@@ -95,7 +100,7 @@ def problem_of(key):
     """The problem a row belongs to, None for rows of no problem."""
     if key[0] == "problem":
         return key[1:]
-    if key[0] == "trace":
+    if key[0] in ("trace", "search", "search_event"):
         return key[2]
     if key[0] == "trace_step":
         return key[1][1]

@@ -1,4 +1,4 @@
-# kill -9 at 20 random points of trace sample, label mc and reward train, all in exact mode: running the same command again
+# kill -9 at 26 random points of trace sample, label mc, search run and reward train, all in exact mode: running the same command again
 # ends with the store that an unkilled run gives, to the last bit. Ctrl-C: exit 6, the command that goes on, and it does go on.
 . "$(dirname "$0")/../cli/lib.sh"
 command -v python3 >/dev/null || { echo "no python3: skipped" >&2; exit 77; }
@@ -19,6 +19,7 @@ stage() {
 }
 sample=(trace sample --policy ../m.gguf --n 6 --max-tokens 60 --exact --name pool)
 mc=(label mc --run pool --policy ../m.gguf --k 4 --traces-per-problem 2 --max-tokens 60 --exact --name mc)
+beam=(search run --policy ../m.gguf --method beam --score confidence --n 4 --width 2 --max-tokens 60 --at-once 6 --exact --name beam)
 train=(reward train --kind prm_head --base ../m.gguf --run pool --source mc --out prm.gguf --epochs 40 --hidden 16 --patience 40 --held-share 0.3 --exact --name prm)
 
 # Kills `stage` once after a random part of the time it takes, then lets it finish.
@@ -71,9 +72,10 @@ cp -r "$T/before" "$T/wide"
 (cd "$T/wide" && "$RUNG" "${mc[@]}" --quiet --threads 2 --sequences 12) || fail "label mc on other places"
 "$RUNG" store export "$T/got.jsonl" --store "$T/wide/rung.db" --quiet
 check "label mc with 12 sequences and 2 threads: another store" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
+round "search run" 6 "${beam[@]}"
 round "reward train" 5 "${train[@]}"
-echo "$n_kills of 20 kills hit a running command, $n_mid with some of its rows written" >&2
-check "most kills hit" test "$n_kills" -ge 10
+echo "$n_kills of 26 kills hit a running command, $n_mid with some of its rows written" >&2
+check "most kills hit" test "$n_kills" -ge 13
 check "kills in mid-batch" test "$n_mid" -ge 3
 
 # Ctrl-C

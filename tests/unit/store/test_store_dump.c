@@ -66,6 +66,74 @@ static rung_store *second_store(void) {
     return fx_open(path, RUNG_STORE_CREATE);
 }
 
+/* A search of problem p with three events, one of them not UTF-8 and with a NUL. */
+static void put_search(rung_store *s, int64_t run, int64_t p) {
+    rung_search_row r = {.run = run,
+                         .problem = p,
+                         .method = "beam",
+                         .chosen = 1,
+                         .answer_key = "q:5/1",
+                         .verdict = RUNG_VERDICT_CORRECT,
+                         .outcome = "correct",
+                         .n_traces = 2,
+                         .n_nodes = 3,
+                         .ledger = "{}"};
+    const rung_search_event event[] = {{"node", 1, 0, 0.5, 1, "a\0\xff", 3},
+                                       {"score", 1, 0, 1.0 / 3.0, 0, NULL, 0},
+                                       {"choose", 1, 0, NAN, 0, NULL, 0}};
+    bool is_new = false;
+    fx_ok(rung_search_put(s, &r, event, 3, &is_new, e));
+    assert_true(is_new);
+    r.chosen = 0; /* the first stays, its events are not doubled */
+    fx_ok(rung_search_put(s, &r, event, 3, &is_new, e));
+    assert_false(is_new);
+    r.verdict = (rung_verdict)3;
+    assert_int_equal(rung_search_put(s, &r, event, 3, &is_new, NULL), RUNG_E_INVAL);
+}
+
+static rung_status see_event(void *ud, const rung_search_event *v, rung_error *err) {
+    (void)err;
+    int *n = ud;
+    if (*n == 0)
+        assert_true(v->n_bytes == 3 && memcmp(v->text, "a\0\xff", 3) == 0 && v->value == 0.5);
+    if (*n == 2) assert_true(isnan(v->value) && strcmp(v->kind, "choose") == 0);
+    ++*n;
+    return RUNG_OK;
+}
+
+static rung_status see_row(void *ud, const rung_search_row *r, rung_error *err) {
+    (void)err;
+    assert_int_equal(r->chosen, 1);
+    assert_string_equal(r->answer_key, "q:5/1");
+    ++*(int *)ud;
+    return RUNG_OK;
+}
+
+static void searches(void **state) {
+    (void)state;
+    rung_store *s = fx_open(fx_db, RUNG_STORE_CREATE);
+    int64_t run = fx_run(s, "search.run"), p = fx_problem(s, "a", "test", 1);
+    int n = 0;
+    put_search(s, run, p);
+    fx_ok(rung_search_events(s, run, p, see_event, &n, e));
+    assert_int_equal(n, 3);
+    n = 0;
+    fx_ok(rung_search_rows(s, run, 0, see_row, &n, e));
+    fx_ok(rung_search_rows(s, run, p, see_row, &n, e));
+    fx_ok(rung_search_rows(s, run, p + 1, see_row, &n, e));
+    assert_int_equal(n, 2);
+    fx_check_ok(s);
+    rung_store *t = second_store();
+    char *a = fx_export(s);
+    fx_ok(rung_store_import(NULL, t, dump_to_file(a), e));
+    char *b = fx_export(t);
+    assert_string_equal(a, b);
+    rung_free(a);
+    rung_free(b);
+    rung_store_close(s);
+    rung_store_close(t);
+}
+
 static void round_trip(void **state) {
     (void)state;
     rung_store *s = full_store(), *t = second_store();
@@ -106,7 +174,7 @@ static void older_exports_come_in(void **state) {
     assert_null(strstr(old, "logprob_draw"));
     assert_int_equal(rung_store_import(NULL, t, dump_to_file(old), &err), RUNG_E_FORMAT);
     assert_non_null(strstr(err.what, "missing key \"logprob_draw\""));
-    at = strstr(old, "\"schema\":2");
+    at = strstr(old, "\"schema\":3");
     assert_non_null(at);
     at[9] = '1';
     fx_ok(rung_store_import(NULL, t, dump_to_file(old), e));
@@ -147,7 +215,7 @@ static void unequal_stores_are_refused_untouched(void **state) {
 static void bad_dumps_name_their_line(void **state) {
     (void)state;
     static const char ok[] =
-        "{\"table\":\"store\",\"v\":1,\"schema\":2}\n"
+        "{\"table\":\"store\",\"v\":1,\"schema\":3}\n"
         "{\"table\":\"problem\",\"id\":1,\"set\":\"a\",\"split\":\"\",\"key\":\"k\",\"question\":"
         "\"q\","
         "\"answer\":\"\",\"solution\":\"\",\"world\":\"\",\"meta\":\"\",\"verifier\":\"\"}\n";
@@ -187,7 +255,7 @@ static void bad_dumps_name_their_line(void **state) {
     assert_int_equal(rung_store_import(NULL, s, dump_to_file(text), &err), RUNG_E_FORMAT);
     assert_int_equal(rung_store_import(NULL, s, "/tmp/rung/none", &err), RUNG_E_NOT_FOUND);
     char *all = fx_export(s); /* nothing of any of them stayed */
-    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":2}\n");
+    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":3}\n");
     rung_free(all);
     rung_store_close(s);
 }
@@ -238,6 +306,7 @@ static void base64_vectors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(searches, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(round_trip, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(older_exports_come_in, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(unequal_stores_are_refused_untouched, fx_setup,
