@@ -34,6 +34,7 @@ rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *scor
     X(PRM_HEAD, "prm_head", "prm", "small head on the frozen base at each step end")               \
     X(ORM_HEAD, "orm_head", "orm", "small head on the frozen base at the last step end")           \
     X(PRM_TOKEN, "prm_token", "prm", "the whole model trained to say + or - after each step")      \
+    X(PRM_IMPLICIT, "prm_implicit", "prm", "the whole model trained on outcomes by its log-ratio") \
     X(CONFIDENCE, "confidence", "prm", "the policy's least token probability in a step; no file")  \
     X(PRM_FORMAT, "prm_format", "prm", "somebody else's model, read as its format says")
 typedef enum rung_reward_kind {
@@ -73,6 +74,8 @@ typedef struct rung_reward_train_opts {
     const char *loss; /* heads: bce (also NULL), mse, bradley_terry, margin, omega_pairwise. The
                          last three compare steps with the same steps before them, an ORM's traces
                          of one problem: their scores rank, they are no probabilities */
+    double beta;      /* prm_implicit: of the log-ratio; 0 = 0.05 */
+    int32_t balance;  /* prm_implicit: rung_loss_balance of rung/loss.h */
     const char *tensorboard; /* curves also as event files in this directory; NULL not */
     bool drop_too_long; /* leave out traces longer than the base's context (event reward.too_long),
                            else they stop the training; never cut */

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "cli/session.h"
 #include "model/gguf_file.h"
+#include "rung/loss.h"
 #include "rung/reward.h"
 #include <math.h>
 #include <stdio.h>
@@ -40,6 +41,9 @@ static const cli_opt train_opts[] = {
     OPT_CHOICE("loss", "bce", "bce|mse|bradley_terry|margin|omega_pairwise", CLI_KEY,
                "heads: the last three compare steps after the same steps, an ORM's traces of a "
                "problem; their scores rank"),
+    OPT_REAL("beta", "0.05", "B", 0, 1000, CLI_KEY, "prm_implicit: of the log-ratio"),
+    OPT_CHOICE("balance", "none", "none|dataset|instruction", CLI_KEY,
+               "prm_implicit: right and wrong traces weigh the same, in all or in each problem"),
     OPT_INT("epochs", "0", "N", 0, 100000, CLI_KEY, "at most this many epochs, 0 = the kind's"),
     OPT_INT("batch", "0", "N", 0, 1e6, CLI_KEY, "steps (or traces) of a batch, 0 = the kind's"),
     OPT_REAL("lr", "0", "LR", 0, 10, CLI_KEY, "learning rate, 0 = the kind's"),
@@ -107,6 +111,11 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0;
     o->tensorboard = cli_str(c, "tensorboard");
     o->loss = cli_str(c, "loss");
+    o->beta = cli_real(c, "beta");
+    const char *balance = cli_str(c, "balance");
+    o->balance = strcmp(balance, "dataset") == 0       ? RUNG_BALANCE_DATASET
+                 : strcmp(balance, "instruction") == 0 ? RUNG_BALANCE_INSTRUCTION
+                                                       : RUNG_BALANCE_NONE;
     return RUNG_OK;
 }
 
@@ -164,7 +173,7 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
     RUNG_TRY(train_options(&o, c, s, err));
     RUNG_TRY(rung_hash_file(base_hash, o.base_path, err));
     RUNG_TRY(rung_model_try(o.base_path, &c->app->log, err));
-    if (o.kind != RUNG_REWARD_PRM_TOKEN) {
+    if (o.kind != RUNG_REWARD_PRM_TOKEN && o.kind != RUNG_REWARD_PRM_IMPLICIT) {
         RUNG_TRY(cli_weights(&o.weights, c, o.base_path, 0, err));
     }
     RUNG_TRY(cli_run_begin(&run, c, base_hash, err));

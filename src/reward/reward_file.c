@@ -41,6 +41,28 @@ void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) {
     va_end(ap);
 }
 
+/* How a log-ratio is read: a format, as somebody else's would be. */
+static rung_status put_log_ratio(reward_keys *k, const rung_reward_train_opts *o, rung_error *err) {
+    static const char *const balance[] = {"none", "dataset", "instruction"};
+    reward_format f = {.name = "rung-implicit",
+                       .system = o->system,
+                       .suffix = o->suffix,
+                       .score = REWARD_READOUT_LOG_RATIO,
+                       .beta = o->beta > 0 ? o->beta : 0.05,
+                       .aggregate = (int32_t)o->aggregate};
+    rung_buf b;
+    rung_buf_init(&b, 1u << 20);
+    reward_format_print(&b, &f, false);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK && b.n >= sizeof k->value[0])
+        st = rung_fail(err, RUNG_E_LIMIT, "a format of %zu bytes is too long", b.n);
+    if (st == RUNG_OK) reward_key_put(k, "rung.reward.format", "%s", b.data);
+    if (st == RUNG_OK)
+        reward_key_put(k, "rung.reward.balance", "%s", balance[(unsigned)o->balance % 3]);
+    rung_buf_clear(&b);
+    return st;
+}
+
 rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                              const rung_model_info *base, const reward_set *set, rung_error *err) {
     const char *text[3] = {o->system, o->suffix, o->tag};
@@ -64,7 +86,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
         k, "rung.reward.aggregate", "%s",
         rung_aggregate_name(o->kind == RUNG_REWARD_ORM_HEAD ? RUNG_AGGREGATE_LAST : o->aggregate));
     reward_key_put(k, "rung.reward.label_source", "%s",
-                   o->kind == RUNG_REWARD_ORM_HEAD ? "verdict" : o->label_source);
+                   reward_reads_outcome(o->kind) ? "verdict" : o->label_source);
     reward_key_put(k, "rung.reward.label_run", "%lld", (long long)o->label_run);
     reward_key_put(k, "rung.reward.target", "%s", o->soft ? "soft" : "hard");
     reward_key_put(k, "rung.reward.masked", "%s",
@@ -80,7 +102,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                    "\"patience\":%d,\"held_share\":%g}",
                    (unsigned long long)o->seed, o->n_hidden, d.epochs, d.batch, d.lr, d.patience,
                    d.held_share);
-    return RUNG_OK;
+    return o->kind == RUNG_REWARD_PRM_IMPLICIT ? put_log_ratio(k, o, err) : RUNG_OK;
 }
 
 void reward_keys_measure(reward_keys *k, const rung_reward_report *r) {
@@ -318,6 +340,18 @@ static rung_status open_foreign(rung_reward *r, const rung_reward_open_opts *o, 
     return hash_foreign(r, err);
 }
 
+/* The same, trained here: its reference is the base that it began as. */
+static rung_status open_implicit(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
+    RUNG_TRY(open_foreign(r, o, err));
+    const char *want = rung_gguf_str(r->file, "rung.reward.base_hash", "");
+    rung_model_info info;
+    rung_model_get_info(&info, r->reference);
+    if (strcmp(info.hash, want) == 0) return RUNG_OK;
+    rung_fail(err, RUNG_E_MISMATCH, "\"%s\" began as model %s, the reference is %s", r->path, want,
+              info.hash);
+    return rung_error_hint(err, "--reference: the base that it was trained from");
+}
+
 /* The keys of a file that rung trained, as a format. */
 static void trained_format(rung_reward *r) {
     const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
@@ -353,6 +387,7 @@ static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, run
     if (o->format)
         return rung_fail(err, RUNG_E_INVAL, "\"%s\" says itself how it is read: no format",
                          r->path);
+    if (r->kind == RUNG_REWARD_PRM_IMPLICIT) return open_implicit(r, o, err);
     RUNG_TRY(rung_hash_file(r->hash, r->path, err));
     if (r->kind == RUNG_REWARD_PRM_FORMAT) {
         RUNG_TRY(stored_format(r, err));
@@ -413,7 +448,8 @@ rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err)
     if (!strcmp(path, kinds[RUNG_REWARD_CONFIDENCE].name)) return RUNG_OK;
     RUNG_TRY(rung_gguf_open(&g, path, err));
     const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
-    *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0;
+    *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0 &&
+           strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0;
     rung_gguf_free(g);
     return RUNG_OK;
 }

@@ -118,6 +118,9 @@ typedef struct reward_defaults {
     double lr, held_share;
 } reward_defaults;
 reward_defaults reward_defaults_of(const rung_reward_train_opts *o);
+/* Does the whole model train, does the outcome of a trace label it? */
+bool reward_trains_model(rung_reward_kind k);
+bool reward_reads_outcome(rung_reward_kind k);
 rung_status reward_train_token(rung_reward_report *out, reward_keys *keys, rung_store *s,
                                const reward_set *set, const reward_format *f, const rung_model *m,
                                const rung_reward_train_opts *o, const rung_log *log,

@@ -108,8 +108,8 @@ static rung_status read_traces(reward_set *set, rung_store *s, const rung_reward
     reward_ids groups = {0};
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
         int64_t first = set->n_rows;
-        st = o->kind == RUNG_REWARD_ORM_HEAD ? read_outcome(set, &groups, t, err)
-                                             : read_steps(set, &groups, s, t, o, err);
+        st = reward_reads_outcome(o->kind) ? read_outcome(set, &groups, t, err)
+                                           : read_steps(set, &groups, s, t, o, err);
         if (st == RUNG_OK && set->n_rows > first) st = push_example(set, t, first, err);
         if (st != RUNG_OK) break;
     }
@@ -301,7 +301,7 @@ rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_tr
     rung_status st = read_traces(out, s, o, err);
     if (st == RUNG_OK && out->n_rows == 0) {
         st = rung_fail(err, RUNG_E_NOT_FOUND, "no %s of the chosen traces to train on",
-                       o->kind == RUNG_REWARD_ORM_HEAD ? "verdicts" : "labels");
+                       reward_reads_outcome(o->kind) ? "verdicts" : "labels");
         rung_error_hint(err, "run label first; this source was asked for: %s", o->label_source);
     }
     if (st == RUNG_OK && out->n_rows > INT32_MAX)

@@ -1,10 +1,13 @@
 /* The +/- token PRM (labels.md 3, Math-Shepherd): the whole base goes on training to say + or - at
  * each read-out; cross entropy on these two tokens only; score = P(+) / (P(+) + P(-)).
+ * The implicit PRM (rewards.md 1): the whole base trains on outcomes, cross entropy of sigma(beta x
+ * the log-ratio of the steps' tokens to the base that it began as), read once before training.
  *
  * Resumes bit-equal: documents are shuffled by address (seed, epoch), packed in that order; the
  * checkpoint beside the result holds weights, moments and the position; the best epoch's weights
  * lie in a second one. */
 #include "reward/reward_impl.h"
+#include "rung/loss.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +21,18 @@ static const double LR_MIN_SHARE = 0.1; /* of lr, at the end of the cosine */
 typedef struct token_doc {
     reward_layout l;
     int64_t example;
+    double *ref; /* implicit: logprob of each token under the base */
+    size_t at;   /* implicit: where it begins in the batch that holds it */
 } token_doc;
+
+/* What the implicit loss reads beside the batch: [B*T] each, label and weight [documents]. */
+typedef struct ratio_batch {
+    int32_t *next, *sample;
+    double *mask, *ref, *logprob, *label, *weight;
+    double *balance; /* [examples] weights of the training side */
+    token_doc **doc; /* of each sample */
+    int32_t n;
+} ratio_batch;
 
 typedef struct token_state { /* in the checkpoint */
     int32_t epoch, best_epoch;
@@ -40,6 +54,9 @@ typedef struct tuner {
     uint32_t *order; /* the documents in hand, in order */
     double *p;       /* [set->n_rows] */
     int64_t n_tok_train;
+    bool implicit;
+    ratio_batch r;
+    double beta;
     char *checkpoint, *best;
     token_state state;
 } tuner;
@@ -77,11 +94,35 @@ static rung_status lay_out(tuner *w, rung_store *s, const rung_model *m, const r
     return RUNG_OK;
 }
 
-static void put_doc(tuner *w, size_t at, int32_t number, const token_doc *d) {
+/* The tokens of the steps are counted, each at the position before it, as scoring does. */
+static void put_ratio(tuner *w, size_t at, token_doc *d) {
+    const reward_example *e = &w->set->example[d->example];
+    ratio_batch *r = &w->r;
+    for (int32_t k = 0; k < d->l.n_at; k++) {
+        for (int32_t p = d->l.begin[k]; p < d->l.end[k] && p < d->l.n_tok; p++) {
+            if (p == 0) continue;
+            size_t i = at + (size_t)p - 1;
+            r->next[i] = d->l.tok[p];
+            r->mask[i] = 1;
+            r->sample[i] = r->n;
+            r->ref[i] = d->ref[p];
+        }
+    }
+    d->at = at;
+    r->label[r->n] = (double)w->set->target[e->first];
+    r->weight[r->n] = r->balance[d->example];
+    r->doc[r->n++] = d;
+}
+
+static void put_doc(tuner *w, size_t at, int32_t number, token_doc *d) {
     const reward_example *e = &w->set->example[d->example];
     for (int32_t i = 0; i < d->l.n_tok; i++) {
         w->tok[at + (size_t)i] = d->l.tok[i];
         w->which[at + (size_t)i] = number;
+    }
+    if (w->implicit) {
+        put_ratio(w, at, d);
+        return;
     }
     for (int32_t r = e->first; r < e->first + e->n; r++) {
         size_t i = at + (size_t)d->l.at[w->set->step[r]];
@@ -98,10 +139,12 @@ static rung_batch pack(tuner *w, int64_t *next, int64_t n_docs) {
     memset(w->weight, 0, n * sizeof *w->weight);
     memset(w->target, 0, n * sizeof *w->target);
     for (size_t i = 0; i < n; i++) w->which[i] = w->row_of[i] = -1;
+    for (size_t i = 0; w->implicit && i < n; i++) w->r.sample[i] = -1, w->r.mask[i] = 0;
+    w->r.n = 0;
     size_t row = 0, used = 0;
     int32_t number = 0;
     for (; *next < n_docs; ++*next) {
-        const token_doc *d = &w->doc[w->order[*next]];
+        token_doc *d = &w->doc[w->order[*next]];
         if (used + (size_t)d->l.n_tok > T) row++, used = 0, number = 0;
         if (row == B) break;
         put_doc(w, row * T + used, number++, d);
@@ -118,6 +161,47 @@ static int64_t list_docs(tuner *w, bool train, bool held) {
     return n;
 }
 
+/* Logprobs of the batch's steps' tokens under the net as it is. */
+static rung_status read_logprobs(tuner *w, const float *logits, rung_error *err) {
+    return rung_loss_logprobs(w->r.logprob, logits, w->r.next, w->r.mask,
+                              (int64_t)w->d.batch * w->n_row_tok,
+                              rung_net_get_shape(w->net)->n_vocab, 1, err);
+}
+
+/* The base's own logprobs of every document, before the first step of training. */
+static rung_status read_reference(tuner *w, rung_error *err) {
+    int64_t n = list_docs(w, true, true), next = 0;
+    while (next < n) {
+        rung_batch b = pack(w, &next, n);
+        const float *logits;
+        RUNG_TRY(rung_net_forward(&logits, NULL, w->net, &b, err));
+        RUNG_TRY(read_logprobs(w, logits, err));
+        for (int32_t k = 0; k < w->r.n; k++) {
+            token_doc *d = w->r.doc[k];
+            for (int32_t p = 1; p < d->l.n_tok; p++) {
+                size_t i = d->at + (size_t)p - 1;
+                d->ref[p] = w->r.mask[i] > 0 ? w->r.logprob[i] : 0;
+            }
+        }
+    }
+    return RUNG_OK;
+}
+
+/* P(right) of each trace of the batch: sigma(beta x log-ratio). */
+static rung_status predict_ratio(tuner *w, const float *logits, rung_error *err) {
+    RUNG_TRY(read_logprobs(w, logits, err));
+    for (int32_t k = 0; k < w->r.n; k++) {
+        const token_doc *d = w->r.doc[k];
+        double z = 0;
+        for (int32_t p = 1; p < d->l.n_tok; p++) {
+            size_t i = d->at + (size_t)p - 1;
+            if (w->r.mask[i] > 0) z += w->r.logprob[i] - w->r.ref[i];
+        }
+        w->p[w->set->example[d->example].first] = 1 / (1 + exp(-w->beta * z));
+    }
+    return RUNG_OK;
+}
+
 /* p of every row of the listed documents. */
 static rung_status predict(tuner *w, bool train, bool held, rung_error *err) {
     int64_t n = list_docs(w, train, held), next = 0;
@@ -126,6 +210,10 @@ static rung_status predict(tuner *w, bool train, bool held, rung_error *err) {
         rung_batch b = pack(w, &next, n);
         const float *logits;
         RUNG_TRY(rung_net_forward(&logits, NULL, w->net, &b, err));
+        if (w->implicit) {
+            RUNG_TRY(predict_ratio(w, logits, err));
+            continue;
+        }
         size_t n_pos = (size_t)w->d.batch * (size_t)w->n_row_tok;
         for (size_t i = 0; i < n_pos; i++) {
             if (w->row_of[i] < 0) continue;
@@ -171,6 +259,20 @@ static rung_status tell_step(const tuner *w, int64_t n, double loss, double norm
     return rung_error_hint(err, "run the same command to go on");
 }
 
+static rung_loss_on_net ratio_loss(const tuner *w) {
+    const ratio_batch *r = &w->r;
+    rung_loss_on_net l = {.id = RUNG_LOSS_IMPLICIT_CE, .opts = RUNG_LOSS_OPTS_INIT, .tok = r->next};
+    l.opts.beta = w->beta;
+    l.data = (rung_loss_data){.n = (int64_t)w->d.batch * w->n_row_tok,
+                              .mask = r->mask,
+                              .sample = r->sample,
+                              .ref = r->ref,
+                              .n_samples = r->n,
+                              .label = r->label,
+                              .weight = r->weight};
+    return l;
+}
+
 static rung_status train_epoch(tuner *w, rung_error *err) {
     token_state *t = &w->state;
     int64_t n = list_docs(w, true, false);
@@ -182,7 +284,9 @@ static rung_status train_epoch(tuner *w, rung_error *err) {
     while (t->next < n) {
         rung_batch b = pack(w, &t->next, n);
         rung_loss_pair pair = {w->plus, w->minus, w->target, w->weight};
-        rung_loss loss = {rung_loss_pair_fn, &pair};
+        rung_loss_on_net ratio = ratio_loss(w);
+        rung_loss loss = w->implicit ? (rung_loss){rung_loss_on_net_fn, &ratio}
+                                     : (rung_loss){rung_loss_pair_fn, &pair};
         double value, norm, began = rung_now();
         int64_t n_terms;
         RUNG_TRY(rung_net_grad(&value, &n_terms, w->net, &b, &loss, 1.0, err));
@@ -191,6 +295,7 @@ static rung_status train_epoch(tuner *w, rung_error *err) {
         opt.lr = rung_lr_at(RUNG_SCHEDULE_COSINE, w->d.lr, w->d.lr * LR_MIN_SHARE,
                             rung_net_steps(w->net), WARMUP_STEPS, total);
         RUNG_TRY(rung_net_step(&norm, w->net, &opt, err));
+        if (w->implicit) n_terms = w->r.n; /* a trace is one term */
         t->sum += value * (double)n_terms;
         t->n_terms += n_terms;
         int64_t n_tok = count_tokens(w);
@@ -250,11 +355,60 @@ static rung_status reserve(tuner *w, rung_error *err) {
     return RUNG_OK;
 }
 
+/* Weights of the training side's traces: plain, or both outcomes equally often. */
+static rung_status balance_traces(tuner *w, rung_error *err) {
+    int64_t n = w->set->n_examples;
+    double *label = rung_alloc((size_t)n * sizeof *label);
+    int32_t *group = rung_alloc((size_t)n * sizeof *group);
+    rung_status st = RUNG_OK;
+    if (!label || !group) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to weigh traces"));
+    for (int64_t i = 0; i < n; i++) {
+        const reward_example *e = &w->set->example[i];
+        label[i] = (double)w->set->target[e->first];
+        group[i] = e->held ? -1 : w->set->group[e->first]; /* of its problem */
+    }
+    RUNG_GOTO(
+        rung_loss_weights(w->r.balance, (rung_loss_balance)w->o->balance, label, group, n, err));
+out:
+    rung_free(label);
+    rung_free(group);
+    return st;
+}
+
+static rung_status reserve_ratio(tuner *w, rung_error *err) {
+    size_t n = (size_t)w->d.batch * (size_t)w->n_row_tok, n_docs = (size_t)w->set->n_examples;
+    ratio_batch *r = &w->r;
+    r->next = rung_calloc(n, sizeof *r->next);
+    r->sample = rung_calloc(n, sizeof *r->sample);
+    r->mask = rung_calloc(n, sizeof *r->mask);
+    r->ref = rung_calloc(n, sizeof *r->ref);
+    r->logprob = rung_calloc(n, sizeof *r->logprob);
+    r->label = rung_calloc(n_docs, sizeof *r->label);
+    r->weight = rung_calloc(n_docs, sizeof *r->weight);
+    r->balance = rung_calloc(n_docs, sizeof *r->balance);
+    r->doc = rung_calloc(n_docs, sizeof *r->doc);
+    bool ok = r->next && r->sample && r->mask && r->ref && r->logprob && r->label && r->weight &&
+              r->balance && r->doc;
+    for (size_t i = 0; i < n_docs && ok; i++) {
+        w->doc[i].ref = rung_calloc((size_t)w->doc[i].l.n_tok + 1, sizeof *w->doc[i].ref);
+        ok = w->doc[i].ref != NULL;
+    }
+    if (!ok) return rung_fail(err, RUNG_E_NOMEM, "no memory for log-ratios of %zu traces", n_docs);
+    RUNG_TRY(balance_traces(w, err));
+    return read_reference(w, err);
+}
+
+static void clear_ratio(tuner *w) {
+    void *all[] = {w->r.next,  w->r.sample, w->r.mask,    w->r.ref, w->r.logprob,
+                   w->r.label, w->r.weight, w->r.balance, w->r.doc};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) rung_free(all[i]);
+}
+
 static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, rung_store *s,
                         const reward_format *f, const rung_model *m, rung_error *err) {
     w->plus = rung_model_token(m, REWARD_PLUS);
     w->minus = rung_model_token(m, REWARD_MINUS);
-    if (w->plus < 0 || w->minus < 0) {
+    if (!w->implicit && (w->plus < 0 || w->minus < 0)) {
         rung_fail(err, RUNG_E_MISMATCH, "\"%s\" has no tokens %s and %s", w->o->base_path,
                   REWARD_PLUS, REWARD_MINUS);
         return rung_error_hint(err, "train a head on it instead: --kind prm_head");
@@ -262,6 +416,7 @@ static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, ru
     RUNG_TRY(rung_net_load(&w->net, w->o->base_path, err));
     RUNG_TRY(lay_out(w, s, m, f, err));
     RUNG_TRY(reserve(w, err));
+    if (w->implicit) RUNG_TRY(reserve_ratio(w, err));
     RUNG_TRY(load_state(w, err));
     RUNG_TRY(train_all(w, err));
     RUNG_TRY(predict(w, true, true, err));
@@ -281,6 +436,8 @@ rung_status reward_train_token(rung_reward_report *out, reward_keys *keys, rung_
                                const rung_reward_train_opts *o, const rung_log *log,
                                rung_error *err) {
     tuner w = {.set = set, .o = o, .d = reward_defaults_of(o), .log = log};
+    w.implicit = o->kind == RUNG_REWARD_PRM_IMPLICIT;
+    w.beta = o->beta > 0 ? o->beta : 0.05;
     w.doc = rung_calloc((size_t)set->n_examples, sizeof *w.doc);
     char key[33];
     reward_keys_hash(key, keys);
@@ -289,7 +446,11 @@ rung_status reward_train_token(rung_reward_report *out, reward_keys *keys, rung_
     rung_status st = w.doc && w.checkpoint && w.best
                          ? tune(&w, out, keys, s, f, m, err)
                          : rung_fail(err, RUNG_E_NOMEM, "no memory to train");
-    for (int64_t i = 0; w.doc && i < set->n_examples; i++) reward_layout_clear(&w.doc[i].l);
+    for (int64_t i = 0; w.doc && i < set->n_examples; i++) {
+        reward_layout_clear(&w.doc[i].l);
+        rung_free(w.doc[i].ref);
+    }
+    clear_ratio(&w);
     rung_free(w.doc);
     rung_free(w.tok);
     rung_free(w.which);

@@ -11,8 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
+bool reward_trains_model(rung_reward_kind k) {
+    return k == RUNG_REWARD_PRM_TOKEN || k == RUNG_REWARD_PRM_IMPLICIT;
+}
+bool reward_reads_outcome(rung_reward_kind k) {
+    return k == RUNG_REWARD_ORM_HEAD || k == RUNG_REWARD_PRM_IMPLICIT;
+}
+
 reward_defaults reward_defaults_of(const rung_reward_train_opts *o) {
-    bool token = o->kind == RUNG_REWARD_PRM_TOKEN;
+    bool token = reward_trains_model(o->kind);
     return (reward_defaults){.epochs = o->epochs > 0 ? o->epochs
                                        : token       ? 10
                                                      : 100,
@@ -189,7 +196,7 @@ static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *
                         const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
                         rung_error *err) {
     reward_format f = format_of(o);
-    if (o->kind == RUNG_REWARD_PRM_TOKEN)
+    if (reward_trains_model(o->kind))
         return reward_train_token(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;
     rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
@@ -206,7 +213,7 @@ static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) 
     if ((unsigned)o->kind >= RUNG_REWARD_CONFIDENCE) { /* the rows before it are trained */
         rung_fail(err, RUNG_E_INVAL, "there is nothing to train for kind \"%s\"",
                   rung_reward_kind_name(o->kind));
-        return rung_error_hint(err, "prm_head, orm_head or prm_token");
+        return rung_error_hint(err, "prm_head, orm_head, prm_token or prm_implicit");
     }
     if (!o->base_path || !o->out_path)
         return rung_fail(err, RUNG_E_INVAL, "a base model and a path for the result are needed");
@@ -215,8 +222,12 @@ static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) 
     rung_loss_id id = RUNG_LOSS_BCE;
     if (o->loss && o->loss[0] && !rung_loss_find(&id, o->loss))
         return rung_fail(err, RUNG_E_INVAL, "no loss \"%s\"", o->loss);
-    if (o->kind == RUNG_REWARD_PRM_TOKEN && id != RUNG_LOSS_BCE)
-        return rung_fail(err, RUNG_E_INVAL, "prm_token trains by bce, not by %s", o->loss);
+    if (reward_trains_model(o->kind) && id != RUNG_LOSS_BCE)
+        return rung_fail(err, RUNG_E_INVAL, "%s trains by cross entropy, not by %s",
+                         rung_reward_kind_name(o->kind), o->loss);
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT && ((o->tag && o->tag[0]) || !(o->beta >= 0)))
+        return rung_fail(err, RUNG_E_INVAL,
+                         "prm_implicit reads the steps' own tokens: no tag, beta above 0");
     if (o->n_hidden < 0 || o->n_hidden > 65536)
         return rung_fail(err, RUNG_E_INVAL, "n_hidden %d is not in 0..65536", o->n_hidden);
     return RUNG_OK;
@@ -234,7 +245,7 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
     rung_status st = RUNG_OK;
     if (!keys) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to train"));
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
-    mo.vocab_only = o->kind == RUNG_REWARD_PRM_TOKEN;
+    mo.vocab_only = reward_trains_model(o->kind);
     mo.weights = o->weights;
     mo.log = log;
     mo.chat_template = o->chat_template;
@@ -242,6 +253,8 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
     RUNG_GOTO(reward_set_read(&set, s, o, err));
     rung_model_info info;
     rung_model_get_info(&info, m);
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT) /* its reference is told by hash */
+        RUNG_GOTO(rung_hash_file(info.hash, o->base_path, err));
     reward_format f = format_of(o);
     RUNG_GOTO(reward_set_fit(&set, s, m, &f, info.n_ctx_train, o->drop_too_long, log, err));
     RUNG_GOTO(reward_keys_fill(keys, o, &info, &set, err));

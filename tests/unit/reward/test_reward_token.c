@@ -1,16 +1,22 @@
 /* The +/- token PRM: learns, resumes bit-equal after kill -9, scores what the trainer sees. */
 #include "fixture_reward.h"
+#include "rung/loss.h"
 #include <math.h>
 
 #include <cmocka.h>
+
+static rung_reward_kind kind = RUNG_REWARD_PRM_TOKEN;
 
 static rung_status train_into(rung_reward_report *r, const char *store, const char *out,
                               const rung_log *log) {
     rung_store *s;
     OK(rung_store_open(&s, store, 0, err));
-    rung_reward_train_opts o = train_opts(RUNG_REWARD_PRM_TOKEN, out);
-    o.tag = "<?>";
-    o.epochs = 20;
+    rung_reward_train_opts o = train_opts(kind, out);
+    bool token = kind == RUNG_REWARD_PRM_TOKEN;
+    if (token) o.tag = "<?>";
+    o.beta = 0.5;
+    o.balance = RUNG_BALANCE_INSTRUCTION;
+    o.epochs = token ? 20 : 6;
     o.patience = 20;
     o.batch = 2;
     o.lr = 3e-3;
@@ -67,6 +73,63 @@ static int cancel_third(void *ud, rung_level level, const char *name, const rung
     (void)f;
     if (!strcmp(name, "reward.epoch")) ++*(int *)ud;
     return level == RUNG_PROGRESS && *(int *)ud >= 1;
+}
+
+/* The implicit PRM (rewards.md 1): trained on outcomes alone by its log-ratio to the base, stopped
+ * and gone on from to the same bytes, scored against that base and no other. */
+static void implicit(void **state) {
+    (void)state;
+    char path[400], out[400], stopped[400], cmd[900];
+    rung_reward_report r, again;
+    kind = RUNG_REWARD_PRM_IMPLICIT;
+    pool_copy(path, "implicit.db");
+    assert_int_equal(train_into(&r, path, coin_path(out, "implicit.gguf"), NULL), RUNG_OK);
+    printf("implicit: %d epochs, held loss %.4f, auc %.4f on %lld\n", r.epochs, r.loss_held,
+           r.auc_held, (long long)r.n_held);
+    assert_true(r.auc_held > .7);
+    int n = 0;
+    rung_log log = {cancel_third, &n};
+    coin_path(stopped, "stopped.gguf");
+    assert_int_equal(train_into(NULL, path, stopped, &log), RUNG_E_CANCELLED);
+    assert_int_equal(train_into(&again, path, stopped, NULL), RUNG_OK);
+    kind = RUNG_REWARD_PRM_TOKEN;
+    assert_memory_equal(&r, &again, sizeof r);
+    snprintf(cmd, sizeof cmd, "cmp -s %s %s", out, stopped);
+    assert_int_equal(system(cmd), 0);
+
+    rung_store *s;
+    rung_reward *m;
+    rung_reward_open_opts oo = RUNG_REWARD_OPEN_OPTS_INIT;
+    rung_error e = RUNG_ERROR_INIT;
+    bool base;
+    OK(rung_reward_needs_base(&base, out, err));
+    assert_false(base);
+    assert_int_equal(rung_reward_open_as(&m, out, &oo, &e), RUNG_E_INVAL); /* no reference */
+    oo.reference = made;
+    assert_int_equal(rung_reward_open_as(&m, out, &oo, &e), RUNG_E_MISMATCH);
+    oo.reference = base_path;
+    OK(rung_store_open(&s, path, 0, err));
+    if (rung_reward_open_as(&m, out, &oo, &e) != RUNG_OK) fail_msg("%s; %s", e.what, e.detail);
+    assert_string_equal(rung_reward_key(m, "label_source", ""), "verdict");
+    int64_t model = score_with(m, s, &(rung_filter){0});
+    rung_iter *it;
+    const rung_trace *t;
+    double sum[2] = {0}, count[2] = {0}, v;
+    OK(rung_trace_iter(&it, s, &(rung_filter){0}, err));
+    while (rung_trace_next(&t, it, NULL) == RUNG_OK) {
+        bool found;
+        if (t->n_steps == 0 || t->verdict == RUNG_VERDICT_UNKNOWN) continue;
+        OK(rung_score_get(&v, &found, s, t->step[t->n_steps - 1].node, model, err));
+        assert_true(found);
+        sum[t->verdict == RUNG_VERDICT_CORRECT] += v;
+        count[t->verdict == RUNG_VERDICT_CORRECT]++;
+    }
+    printf("mean score of right traces %.3f, of wrong ones %.3f\n", sum[1] / count[1],
+           sum[0] / count[0]);
+    assert_true(sum[1] / count[1] > sum[0] / count[0] + .02);
+    rung_iter_free(it);
+    rung_reward_free(m);
+    rung_store_close(s);
 }
 
 static void work(char *path) {
@@ -127,6 +190,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns),
         cmocka_unit_test(scores),
+        cmocka_unit_test(implicit),
         cmocka_unit_test(killed_and_resumed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
