@@ -168,6 +168,12 @@ typedef struct rung_sft_opts {
     void *metric_ud;    /* NULL none */
     bool drop_too_long; /* leave out documents longer than a row (event train.too_long), else they
                            stop the run */
+    int32_t accumulate; /* batches a step: their losses are summed, then divided by all their
+                           weights, as one batch would be; 0 = 1 */
+    int32_t keep_last;  /* checkpoints kept: FILE, FILE.1 the one before, ...; 0 = 1 */
+    /* Loss on held-out documents, asked for before each checkpoint (NULL: never): eval/loss. The
+     * least so far is also kept as FILE.best. */
+    rung_status (*held)(void *ud, double *loss, rung_net *net, rung_error *err);
 } rung_sft_opts;
 rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log *log,
                            rung_error *err);

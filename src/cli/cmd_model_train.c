@@ -1,7 +1,10 @@
-/* rung model train: a small policy from nothing, on the worlds' solving and checking text. */
+/* rung model train: a small policy from nothing, on the worlds' solving and checking text; or any
+ * llama or qwen2 file further, whole or through adapters, on pairs of prompt and reply (--data). */
 #include "cli/session.h"
+#include "cli/train_data.h"
 #include "cli/train_text.h"
 #include "rung/curve.h"
+#include "rung/stat.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +15,24 @@ static const cli_opt train_opts[] = {
     OPT_PATH("out", "", CLI_NOTE, "the GGUF file to write"),
     OPT_PATH("from", "", CLI_NOTE,
              "go on from this file's weights (its shape wins), empty = from nothing"),
+    OPT_PATH(
+        "data", "", CLI_NOTE,
+        "JSON lines of prompt and completion (or question, answer), for --from; empty = worlds"),
+    OPT_INT("documents", "0", "N", 0, 1e9, CLI_KEY,
+            "rows of --data to train on, the held-out ones come after; 0 = all but --held"),
+    OPT_INT("lora-rank", "0", "RANK", 0, 4096, CLI_KEY,
+            "train adapters of this rank on the file's weights as they are, 0 = all weights"),
+    OPT_REAL("lora-alpha", "0", "ALPHA", 0, 1e6, CLI_KEY, "scale is ALPHA / RANK, 0 = 2 RANK"),
+    OPT_REAL("lora-dropout", "0", "P", 0, 0.99, CLI_KEY, "dropout before the adapters"),
+    OPT_STR("lora-targets", "attn_q,attn_v", "LIST", CLI_KEY,
+            "tensors with adapters, as GGUF names them, or all"),
+    OPT_PATH("lora-out", "", CLI_NOTE, "also write the adapters alone, for libllama's --lora"),
+    OPT_CHOICE("precision", "auto", "auto|f32|bf16", CLI_KEY,
+               "of matrix products; bf16 needs a CPU that has it"),
+    OPT_INT("memory-mib", "0", "MIB", 0, 1e9, CLI_FREE,
+            "budget for activations, layers beyond it are run twice; 0 = keep all"),
+    OPT_INT("accumulate", "1", "N", 1, 65536, CLI_KEY, "batches a step"),
+    OPT_REAL("ema", "0", "DECAY", 0, 1, CLI_KEY, "save the moving average of weights, 0 = off"),
     OPT_INT("embd", "192", "D", 8, 8192, CLI_KEY, "width"),
     OPT_INT("layers", "4", "L", 1, 128, CLI_KEY, "layers"),
     OPT_INT("heads", "2", "H", 1, 128, CLI_KEY, "attention heads; few and wide sample faster"),
@@ -50,13 +71,16 @@ static const cli_opt train_opts[] = {
     OPT_CHOICE("too-long", "refuse", "refuse|drop", CLI_KEY,
                "documents longer than a row: stop, or leave out and tell"),
     OPT_PATH("tensorboard", "", CLI_FREE, "curves also as TensorBoard event files in this folder"),
-    OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "number format of the file"),
+    OPT_INT("keep-last", "1", "N", 1, 1000, CLI_FREE, "checkpoints kept"),
+    OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0|keep", CLI_KEY,
+               "number format of the file; keep: what has no adapters stays as it was"),
     OPT_STR("model-name", "rung-tiny", "NAME", CLI_KEY, "general.name of the file"),
     OPT_BOOL("force", "false", CLI_FREE, "train again though the file is there"),
     OPT_NAME,
 };
 const cli_group cli_model_train_group = CLI_GROUP_OF("training", train_opts);
 
+enum { BOOT = 10000 };
 static const uint64_t held_first = 1ull << 40; /* documents that no training run reaches */
 
 typedef struct job {
@@ -68,8 +92,15 @@ typedef struct job {
     rung_net *net;
     rung_model *vocab;
     train_text text;
+    train_data data;
+    double *before, *after, loss_before, loss_after; /* of held-out documents */
     rung_curve *curve;
 } job;
+
+static bool has(const cli_call *c, const char *opt) {
+    const char *s = cli_str(c, opt);
+    return s && s[0];
+}
 
 static void on_metric(void *ud, int64_t step, const char *name, double value) {
     job *j = ud;
@@ -98,7 +129,20 @@ static bool already_there(const job *j, const char *out) {
     return same;
 }
 
-static rung_status make_net(job *j, const char *config, rung_error *err) {
+static rung_status load_net(job *j, const char *from, rung_error *err) {
+    cli_call *c = j->c;
+    if (cli_int(c, "lora-rank") == 0) return rung_net_load(&j->net, from, err);
+    rung_lora_opts o = RUNG_LORA_OPTS_INIT;
+    o.rank = (int32_t)cli_int(c, "lora-rank");
+    o.alpha = cli_real(c, "lora-alpha");
+    o.dropout = cli_real(c, "lora-dropout");
+    o.targets = cli_str(c, "lora-targets");
+    o.seed = (uint64_t)cli_int(c, "seed");
+    RUNG_TRY(rung_net_load_frozen(&j->net, from, err));
+    return rung_net_add_lora(j->net, &o, err);
+}
+
+static rung_status world_net(job *j, rung_error *err) {
     cli_call *c = j->c;
     rung_vocab *v = NULL;
     RUNG_TRY(rung_corpus_vocab(&v, err));
@@ -114,17 +158,41 @@ static rung_status make_net(job *j, const char *config, rung_error *err) {
         .rms_eps = 1e-5f,
         .tied = cli_flag(c, "tied"),
     };
-    const char *from = cli_str(c, "from");
-    rung_status st = from && from[0]
-                         ? rung_net_load(&j->net, from, err)
+    rung_status st = has(c, "from")
+                         ? load_net(j, cli_str(c, "from"), err)
                          : rung_net_new(&j->net, &shape, (uint64_t)cli_int(c, "seed"), err);
     if (st == RUNG_OK) st = train_text_set_vocab(j->net, v, err);
     rung_vocab_free(v);
-    if (st != RUNG_OK) return st;
-    rung_net_set_meta(j->net, "general.name", cli_str(c, "model-name"));
+    if (st == RUNG_OK) rung_net_set_meta(j->net, "general.name", cli_str(c, "model-name"));
+    return st;
+}
+
+static rung_status make_net(job *j, const char *config, rung_error *err) {
+    cli_call *c = j->c;
+    RUNG_TRY(has(c, "data") ? load_net(j, cli_str(c, "from"), err) : world_net(j, err));
     rung_net_set_meta(j->net, "rung.train.config", config);
     rung_net_set_meta(j->net, "rung.train.hash", j->hash);
-    return RUNG_OK;
+    rung_net_set_memory(j->net, cli_int(c, "memory-mib") << 20);
+    RUNG_TRY(rung_net_set_ema(j->net, cli_real(c, "ema"), err));
+    return rung_net_set_precision(j->net, cli_str(c, "precision"), err);
+}
+
+/* The base's own vocabulary and chat template. */
+static rung_status open_data(job *j, rung_error *err) {
+    cli_call *c = j->c;
+    rung_model_opts o = RUNG_MODEL_OPTS_INIT;
+    o.vocab_only = true;
+    RUNG_TRY(rung_model_load(&j->vocab, cli_str(c, "from"), &o, err));
+    j->data.seed = (uint64_t)cli_int(c, "seed");
+    j->data.rows = (int32_t)cli_int(c, "rows");
+    j->data.row_tok = (int32_t)cli_int(c, "tokens");
+    RUNG_TRY(train_data_read(&j->data, j->vocab, cli_str(c, "data"),
+                             (int32_t)cli_int(c, "documents"), (int32_t)cli_int(c, "held"), err));
+    size_t n = (size_t)(j->data.n_docs - j->data.n_train);
+    j->before = rung_calloc(n + 1, sizeof *j->before);
+    j->after = rung_calloc(n + 1, sizeof *j->after);
+    if (!j->before || !j->after) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    return n ? train_data_losses(j->before, &j->loss_before, &j->data, j->net, err) : RUNG_OK;
 }
 
 /* Tokens come from the exported vocabulary itself, so that training reads what sampling will read.
@@ -186,8 +254,11 @@ static rung_status train(job *j, rung_error *err) {
         .seed = (uint64_t)cli_int(c, "seed"),
         .checkpoint = j->checkpoint,
         .checkpoint_every = cli_int(c, "checkpoint-every"),
-        .doc = train_text_doc,
-        .ud = &j->text,
+        .doc = has(c, "data") ? train_data_doc : train_text_doc,
+        .ud = has(c, "data") ? (void *)&j->data : (void *)&j->text,
+        .accumulate = (int32_t)cli_int(c, "accumulate"),
+        .keep_last = (int32_t)cli_int(c, "keep-last"),
+        .held = has(c, "data") && cli_int(c, "held") > 0 ? train_data_held : NULL,
         .on_metric = on_metric,
         .metric_ud = j,
         .drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0,
@@ -201,8 +272,44 @@ static rung_status train(job *j, rung_error *err) {
     return st;
 }
 
+static rung_status report_data(job *j, const char *out, double t0, rung_error *err) {
+    cli_call *c = j->c;
+    int64_t n = j->data.n_docs - j->data.n_train;
+    rung_interval ci = {0};
+    double mean = 0;
+    if (n > 0) {
+        RUNG_TRY(train_data_losses(j->after, &j->loss_after, &j->data, j->net, err));
+        for (int64_t i = 0; i < n; i++) {
+            j->after[i] -= j->before[i];
+            mean += j->after[i] / (double)n;
+        }
+        ci = rung_bootstrap_mean(j->after, n, BOOT, 0.95, (uint64_t)cli_int(c, "seed"));
+    }
+    rung_buf_printf(&c->summary,
+                    "%s: %.2f M parameters, %.3f M trained; loss on %lld held-out replies %.4f "
+                    "before, %.4f after; change a reply %.4f [%.4f, %.4f]; %.0f s",
+                    out, (double)rung_net_n_params(j->net) / 1e6,
+                    (double)rung_net_n_trained(j->net) / 1e6, (long long)n, j->loss_before,
+                    j->loss_after, mean, ci.lo, ci.hi, rung_now() - t0);
+    cli_result_open(c, j->store ? &j->run : NULL);
+    cli_result_str(c, "out", out);
+    cli_result_int(c, "n_params", rung_net_n_params(j->net));
+    cli_result_int(c, "n_trained", rung_net_n_trained(j->net));
+    cli_result_int(c, "steps", cli_int(c, "steps"));
+    cli_result_int(c, "n_held", n);
+    cli_result_real(c, "held_loss_before", j->loss_before);
+    cli_result_real(c, "held_loss", j->loss_after);
+    cli_result_real(c, "change", mean);
+    cli_result_real(c, "change_lo", ci.lo);
+    cli_result_real(c, "change_hi", ci.hi);
+    cli_result_close(c, t0);
+    return RUNG_OK;
+}
+
 static rung_status report(job *j, const char *out, double t0, rung_error *err) {
     cli_call *c = j->c;
+    c->tokens = cli_int(c, "steps") * cli_int(c, "rows") * cli_int(c, "tokens");
+    if (has(c, "data")) return report_data(j, out, t0, err);
     train_held h = {
         .loss_solve = (double)NAN, .loss_check = (double)NAN, .check_accuracy = (double)NAN};
     if (cli_int(c, "held") > 0) {
@@ -210,7 +317,6 @@ static rung_status report(job *j, const char *out, double t0, rung_error *err) {
                                  (int32_t)cli_int(c, "rows"), (int32_t)cli_int(c, "tokens"),
                                  &c->app->log, err));
     }
-    c->tokens = cli_int(c, "steps") * cli_int(c, "rows") * cli_int(c, "tokens");
     rung_buf_printf(&c->summary,
                     "%s: %.2f M parameters; held-out loss %.4f on solutions (%lld tokens), %.4f on "
                     "verdicts (%lld, %.1f%% right); %.0f s",
@@ -228,14 +334,54 @@ static rung_status report(job *j, const char *out, double t0, rung_error *err) {
     return RUNG_OK;
 }
 
+static rung_status check_options(const cli_call *c, rung_error *err) {
+    if (!has(c, "from") && (has(c, "data") || cli_int(c, "lora-rank") > 0)) {
+        rung_fail(err, RUNG_E_INVAL, "%s needs --from, the model to go on from",
+                  has(c, "data") ? "--data" : "--lora-rank");
+        return rung_error_hint(err, "such as --from base.gguf");
+    }
+    if (has(c, "lora-out") && cli_int(c, "lora-rank") == 0)
+        return rung_fail(err, RUNG_E_INVAL,
+                         "--lora-out needs --lora-rank: all weights are trained");
+    return RUNG_OK;
+}
+
+/* Of a training that is done; a named checkpoint stays. */
+static void drop_checkpoints(const job *j) {
+    char path[4200];
+    if (cli_str(j->c, "checkpoint")) return;
+    (void)unlink(j->checkpoint);
+    snprintf(path, sizeof path, "%s.best", j->checkpoint);
+    (void)unlink(path);
+    for (int64_t i = 1; i < cli_int(j->c, "keep-last"); i++) {
+        snprintf(path, sizeof path, "%s.%lld", j->checkpoint, (long long)i);
+        (void)unlink(path);
+    }
+}
+
+static rung_status save_all(job *j, const char *out, rung_error *err) {
+    cli_call *c = j->c;
+    if (has(c, "lora-out"))
+        RUNG_TRY(rung_net_save_lora(j->net, cli_str(c, "lora-out"), "f32", err));
+    return rung_net_save(j->net, out, cli_str(c, "type"), err);
+}
+
 static rung_status prepare(job *j, const char *out, const char **config, rung_error *err) {
     cli_call *c = j->c;
     rung_buf text;
     rung_buf_init(&text, 1u << 20);
     char from_hash[33] = "";
     const char *from = cli_str(c, "from");
+    char both[66] = "";
     if (from && from[0]) RUNG_TRY(rung_hash_file(from_hash, from, err));
-    j->extra = from_hash[0] ? rung_arena_strndup(c->app->arena, from_hash, 32) : NULL;
+    if (has(c, "data")) { /* the data's content is part of what the file is made from */
+        char data_hash[33];
+        RUNG_TRY(rung_hash_file(data_hash, cli_str(c, "data"), err));
+        snprintf(both, sizeof both, "%s.%s", from_hash, data_hash);
+    } else {
+        snprintf(both, sizeof both, "%s", from_hash);
+    }
+    j->extra = both[0] ? rung_arena_strndup(c->app->arena, both, strlen(both)) : NULL;
     rung_status st = cli_config_text(&text, j->hash, c, j->extra, err);
     *config = st == RUNG_OK ? rung_arena_strndup(c->app->arena, text.data, text.n) : NULL;
     rung_buf_clear(&text);
@@ -262,7 +408,8 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
     memset(&j, 0, sizeof j);
     j.c = c;
     train_text_init(&j.text);
-    rung_status st = cli_can_write(out, err);
+    rung_status st = check_options(c, err);
+    if (st == RUNG_OK) st = cli_can_write(out, err);
     if (st == RUNG_OK) st = prepare(&j, out, &config, err);
     if (st == RUNG_OK && !cli_flag(c, "force") && already_there(&j, out)) {
         rung_buf_printf(&c->summary, "%s is there, from this very training; --force trains again",
@@ -271,22 +418,26 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
         cli_result_str(c, "out", out);
         cli_result_close(c, 0);
         /* killed between the file and this line the last time */
-        if (!cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
+        drop_checkpoints(&j);
         goto out;
     }
     if (st == RUNG_OK) st = make_net(&j, config, err);
-    if (st == RUNG_OK) st = open_vocab(&j, err);
+    if (st == RUNG_OK) st = has(c, "data") ? open_data(&j, err) : open_vocab(&j, err);
     if (st == RUNG_OK) {
-        fill_text(&j);
+        if (!has(c, "data")) fill_text(&j);
         st = train(&j, err);
     }
-    if (st == RUNG_OK) st = rung_net_save(j.net, out, cli_str(c, "type"), err);
+    if (st == RUNG_OK) rung_net_swap_ema(j.net); /* nothing happens without one */
+    if (st == RUNG_OK) st = save_all(&j, out, err);
     if (st == RUNG_OK) st = report(&j, out, t0, err);
-    if (st == RUNG_OK && !cli_str(c, "checkpoint")) (void)unlink(j.checkpoint);
+    if (st == RUNG_OK) drop_checkpoints(&j);
     if (st == RUNG_OK && j.store) st = cli_run_end(c, &j.run, "model.train", t0, err);
 out:
     rung_net_free(j.net);
     rung_model_free(j.vocab);
     train_text_clear(&j.text);
+    train_data_clear(&j.data);
+    rung_free(j.before);
+    rung_free(j.after);
     return st;
 }

@@ -16,7 +16,8 @@ typedef struct sft_state {
     uint64_t seed;
     int64_t n_tok_seen; /* of documents, in all steps so far */
     int64_t n_dropped;  /* documents that were too long */
-    int32_t rows, n_tok;
+    double best;        /* least held-out loss; HUGE_VAL: none yet */
+    int32_t rows, n_tok, accumulate, unused;
 } sft_state;
 
 typedef struct packer {
@@ -58,7 +59,12 @@ static void packer_clear(packer *p) {
 
 static rung_status packer_init(packer *p, const rung_sft_opts *o, rung_error *err) {
     size_t n = (size_t)o->rows * (size_t)o->n_tok;
-    *p = (packer){.o = o, .at = {.seed = o->seed, .rows = o->rows, .n_tok = o->n_tok}};
+    *p = (packer){.o = o,
+                  .at = {.seed = o->seed,
+                         .best = HUGE_VAL,
+                         .rows = o->rows,
+                         .n_tok = o->n_tok,
+                         .accumulate = o->accumulate > 0 ? o->accumulate : 1}};
     p->tok = rung_alloc(n * sizeof *p->tok);
     p->doc = rung_alloc(n * sizeof *p->doc);
     p->target = rung_alloc(n * sizeof *p->target);
@@ -119,9 +125,38 @@ static rung_status pack(packer *p, int64_t *n_tok, rung_error *err) {
     }
 }
 
-static rung_status save(const rung_net *net, const packer *p, rung_error *err) {
+/* FILE becomes FILE.1, that FILE.2, ... A link first: there is never a moment without FILE. */
+static void rotate_files(const char *file, int32_t keep_last) {
+    char from[4200], to[4200];
+    for (int32_t i = keep_last - 1; i >= 1; i--) {
+        snprintf(to, sizeof to, "%s.%d", file, i);
+        if (i > 1) {
+            snprintf(from, sizeof from, "%s.%d", file, i - 1);
+            (void)rename(from, to);
+        } else {
+            (void)unlink(to);
+            if (link(file, to) != 0) return; /* none yet, or no links here: only FILE is kept */
+        }
+    }
+}
+
+static rung_status save_best(rung_net *net, packer *p, rung_error *err) {
+    double loss;
+    char best[4200];
+    if (!p->o->held) return RUNG_OK;
+    RUNG_TRY(p->o->held(p->o->ud, &loss, net, err));
+    if (p->o->on_metric) p->o->on_metric(p->o->metric_ud, net->steps, "eval/loss", loss);
+    if (!(loss < p->at.best)) return RUNG_OK;
+    p->at.best = loss;
+    snprintf(best, sizeof best, "%s.best", p->o->checkpoint);
+    return rung_net_checkpoint(net, best, &p->at, sizeof p->at, err);
+}
+
+static rung_status save(rung_net *net, packer *p, rung_error *err) {
     if (!p->o->checkpoint) return RUNG_OK;
+    RUNG_TRY(save_best(net, p, err));
     if (p->o->on_metric) p->o->on_metric(p->o->metric_ud, net->steps, NULL, 0);
+    rotate_files(p->o->checkpoint, p->o->keep_last);
     return rung_net_checkpoint(net, p->o->checkpoint, &p->at, sizeof p->at, err);
 }
 
@@ -131,10 +166,11 @@ static rung_status load(rung_net *net, packer *p, rung_error *err) {
     if (!o->checkpoint || access(o->checkpoint, F_OK) != 0) return RUNG_OK;
     sft_state s;
     RUNG_TRY(rung_net_resume(net, o->checkpoint, &s, sizeof s, err));
-    if (s.seed != o->seed || s.rows != o->rows || s.n_tok != o->n_tok) {
+    if (s.seed != o->seed || s.rows != o->rows || s.n_tok != o->n_tok ||
+        s.accumulate != p->at.accumulate) {
         rung_fail(err, RUNG_E_MISMATCH,
-                  "checkpoint \"%s\" was made with seed %llu and %d x %d tokens a step",
-                  o->checkpoint, (unsigned long long)s.seed, s.rows, s.n_tok);
+                  "checkpoint \"%s\" was made with seed %llu and %d x %d x %d tokens a step",
+                  o->checkpoint, (unsigned long long)s.seed, s.accumulate, s.rows, s.n_tok);
         return rung_error_hint(err, "use the same settings, or delete it to start again");
     }
     p->at = s;
@@ -173,22 +209,41 @@ static bool tell_event(clock_state *k, const rung_sft_opts *o, const rung_log *l
                       RUNG_D("eta_s", eta)) != 0;
 }
 
-static rung_status run_steps(rung_net *net, packer *p, const rung_log *log, rung_error *err) {
+/* One optimiser step over `accumulate` batches: gradients of sum(w l), divided by all weights at
+ * the step. One batch is divided where it is made. */
+static rung_status one_step(double *value, double *grad_norm, int64_t *n_tok, rung_net *net,
+                            packer *p, const rung_adamw *adamw, rung_error *err) {
     const rung_sft_opts *o = p->o;
     rung_loss_ce ce = {p->target, p->weight};
-    rung_loss loss = {rung_loss_ce_fn, &ce};
     rung_batch batch = {o->rows, o->n_tok, p->tok, p->doc};
+    bool alone = p->at.accumulate == 1;
+    double sum = 0, weights = 0;
+    *n_tok = 0;
+    for (int32_t k = 0; k < p->at.accumulate; k++) {
+        int64_t n;
+        double part;
+        RUNG_TRY(pack(p, &n, err));
+        RUNG_TRY(rung_net_grad_ce(&part, net, &batch, &ce, alone ? 0 : 1, 1, err));
+        sum += part;
+        *n_tok += n;
+        for (int64_t i = 0; i < (int64_t)o->rows * o->n_tok; i++) weights += (double)p->weight[i];
+    }
+    double div = alone || weights <= 0 ? 1 : weights;
+    *value = sum / div;
+    return rung_net_step_div(grad_norm, net, adamw, div, err);
+}
+
+static rung_status run_steps(rung_net *net, packer *p, const rung_log *log, rung_error *err) {
+    const rung_sft_opts *o = p->o;
     clock_state k = {.start = rung_now(), .first_step = net->steps};
     k.last_step = k.start;
     while (net->steps < o->steps) {
         uint64_t first_doc = p->at.next_doc;
-        int64_t n_tok, n_terms;
+        int64_t n_tok;
         double value, grad_norm;
         rung_adamw adamw = o->adamw;
         adamw.lr = rung_lr_at(o->schedule, o->adamw.lr, o->lr_min, net->steps, o->warmup, o->steps);
-        RUNG_TRY(pack(p, &n_tok, err));
-        rung_status st = rung_net_grad(&value, &n_terms, net, &batch, &loss, 1.0, err);
-        if (st == RUNG_OK) st = rung_net_step(&grad_norm, net, &adamw, err);
+        rung_status st = one_step(&value, &grad_norm, &n_tok, net, p, &adamw, err);
         if (st != RUNG_OK) {
             rung_error_detail(err, "documents %llu to %llu; last checkpoint: %s",
                               (unsigned long long)first_doc, (unsigned long long)p->at.next_doc - 1,

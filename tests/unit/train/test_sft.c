@@ -23,6 +23,8 @@ static char path[] = "/tmp/rung_sft_XXXXXX";
 typedef struct corpus {
     int32_t tok[40], target[40];
     float weight[40];
+    bool whole;       /* every document fills a row */
+    int32_t n_held;   /* times the held-out loss was asked for */
     int32_t long_doc; /* this document is too long; -1 none */
     uint64_t seen[512];
     size_t n_seen;
@@ -35,6 +37,7 @@ static rung_status doc(void *ud, uint64_t i, const int32_t **tok, const int32_t 
     rung_rng r = rung_rng_at(3, RUNG_STREAM_TEST, i, 0);
     *n = (int32_t)rung_rng_between(&r, 3, 14);
     if ((int64_t)i == c->long_doc) *n = 33;
+    if (c->whole) *n = 32;
     int32_t start = (int32_t)rung_rng_below(&r, 16);
     for (int32_t k = 0; k < *n; k++) {
         c->tok[k] = (start + k) % 16;
@@ -256,11 +259,81 @@ static void test_packing(void **state) {
     rung_net_free(net);
 }
 
+/* Two batches of two rows a step = one of four, up to the order of sums. */
+static void test_accumulate(void **state) {
+    (void)state;
+    float *w[2];
+    size_t n = 0;
+    for (int k = 0; k < 2; k++) {
+        corpus c;
+        rung_net *net;
+        rung_sft_opts o = options(&c, NULL, 5);
+        c.whole = true;
+        o.rows = k == 0 ? 4 : 2;
+        o.accumulate = k == 0 ? 1 : 2;
+        assert_int_equal(rung_net_new(&net, &SHAPE, 1, &err), RUNG_OK);
+        assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_OK);
+        n = (size_t)net->core->n_params;
+        w[k] = malloc(n * sizeof(float));
+        memcpy(w[k], net->core->w, n * sizeof(float));
+        rung_net_free(net);
+    }
+    for (size_t i = 0; i < n; i++) assert_float_equal((double)w[0][i], (double)w[1][i], 2e-5);
+    free(w[0]);
+    free(w[1]);
+}
+
+/* Held-out losses 3, 1, 2, 2 at steps 2, 4, 6, 8: the best is that of step 4. */
+static rung_status held(void *ud, double *loss, rung_net *net, rung_error *e) {
+    static const double losses[] = {3, 1, 2, 2};
+    corpus *c = ud;
+    (void)net;
+    (void)e;
+    *loss = losses[c->n_held++];
+    return RUNG_OK;
+}
+
+static void test_last_and_best(void **state) {
+    (void)state;
+    static const struct {
+        const char *suffix;
+        int64_t step; /* -1: no such file */
+    } want[] = {{"", 8}, {".1", 6}, {".2", 4}, {".3", -1}, {".best", 4}};
+    corpus c;
+    rung_net *net;
+    unlink(path);
+    rung_sft_opts o = options(&c, path, 8);
+    o.checkpoint_every = 2;
+    o.keep_last = 3;
+    o.held = held;
+    assert_int_equal(rung_net_new(&net, &SHAPE, 1, &err), RUNG_OK);
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_OK);
+    assert_int_equal(c.n_held, 4);
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        char file[80], state_bytes[96];
+        snprintf(file, sizeof file, "%s%s", path, want[i].suffix);
+        if (want[i].step < 0) {
+            assert_int_not_equal(access(file, F_OK), 0);
+            continue;
+        }
+        rung_status st = RUNG_E_MISMATCH;
+        for (size_t n = 8; n <= sizeof state_bytes && st == RUNG_E_MISMATCH; n += 8)
+            st = rung_net_resume(net, file, state_bytes, n, &err);
+        assert_int_equal(st, RUNG_OK);
+        assert_int_equal(rung_net_steps(net), want[i].step);
+        unlink(file);
+    }
+    rung_net_free(net);
+}
+
 int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "--child") == 0) return child(argv[2], atoll(argv[3]));
     self = argv[0];
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_tells),
-                                       cmocka_unit_test(test_resume), cmocka_unit_test(test_kill),
-                                       cmocka_unit_test(test_packing)};
+                                       cmocka_unit_test(test_resume),
+                                       cmocka_unit_test(test_kill),
+                                       cmocka_unit_test(test_packing),
+                                       cmocka_unit_test(test_accumulate),
+                                       cmocka_unit_test(test_last_and_best)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
