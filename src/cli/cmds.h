@@ -48,6 +48,7 @@
     X(model_perplexity)                                                                            \
     X(verify)                                                                                      \
     X(verify_sql)                                                                                  \
+    X(verify_retrieve)                                                                             \
     X(verify_math)                                                                                 \
     X(verify_bench)                                                                                \
     X(config_show)                                                                                 \

@@ -167,6 +167,10 @@ static const cli_cmd commands[] = {
         "proofs, each step decided by Z3: FLD's logic, or assume / have .. from",
         "verify logic --question 'int n' --proof 'have: n * n >= 0'", true,
         OWN(verify_logic) FILTER)
+    ROW("verify", "retrieve", verify_retrieve, "",
+        "documents searched by words or vectors, recall, and answers by exact match and F1",
+        "verify retrieve --docs docs.jsonl --query 'who founded Veltro' --k 3", false,
+        OWN(verify_retrieve) FILTER)
     ROW("config", "show", config_show, "command?",
         "the resolved options and where each comes from, as a config file",
         "config show 'trace sample'", false, OWN(config_show))
