@@ -124,6 +124,12 @@ rung_status rung_import(rung_import_report *out, rung_store *s, const rung_forma
                         const char *path, const rung_import_opts *o, const rung_log *log,
                         rung_error *err);
 
+/* Spider's questions (a JSON array of {db_id, question, query}); the databases lie beside the file
+ * as database/NAME/NAME.sqlite. Verifier "sql". A row whose database is missing or whose query does
+ * not run is rejected. */
+rung_status rung_spider_import(rung_import_report *out, rung_store *s, const char *path,
+                               const rung_import_opts *o, const rung_log *log, rung_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -185,6 +185,11 @@ rung_status rung_sql_exact_match(rung_sql_exact *out, rung_sql *s, const rung_sq
 rung_status rung_sql_db_from_meta(rung_sql_db *out, rung_arena *a, const char *meta,
                                   rung_error *err);
 
+/* Runs fn on the database that a problem's meta names, with the one rung_sql that all of a process
+ * share (default limits), under its lock: workers and results outlive the call. */
+typedef rung_status (*rung_sql_fn)(void *ud, rung_sql *s, const rung_sql_db *db, rung_error *err);
+rung_status rung_sql_with_meta(const char *meta, rung_sql_fn fn, void *ud, rung_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 /* The table of worlds. */
 #include "problem/world.h"
+#include "problem/world_docs.h"
 #include <string.h>
 
 static const world_impl *const impls[] = {&world_total, &world_word};
@@ -59,6 +60,10 @@ static const rung_world worlds[] = {
 #define X(w, help_text) {#w, help_text, w##_make, w##_first_error, "math"},
     CHAINS(X)
 #undef X
+        {"sql", "questions over a generated database of three tables; the answer is a query",
+         sql_make, sql_first_error, "sql"},
+    {"lookup", "questions over a few generated documents, 2 to 4 facts deep", lookup_make,
+     lookup_first_error, "qa"},
 };
 enum { N_WORLDS = sizeof worlds / sizeof *worlds };
 

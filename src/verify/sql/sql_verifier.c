@@ -148,24 +148,30 @@ static const char *why_not(rung_status st) {
     }
 }
 
-typedef rung_status (*with_db)(void *ud, rung_sql *s, const rung_sql_db *db, rung_error *err);
+rung_status rung_sql_with_meta(const char *meta, rung_sql_fn fn, void *ud, rung_error *err) {
+    rung_sql_db db;
+    rung_arena *a = rung_arena_new(0);
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    rung_status st = rung_sql_db_from_meta(&db, a, meta, err);
+    if (st == RUNG_OK) {
+        pthread_mutex_lock(&shared_lock);
+        if (!shared) st = rung_sql_new(&shared, NULL, err);
+        if (st == RUNG_OK) st = fn(ud, shared, &db, err);
+        pthread_mutex_unlock(&shared_lock);
+    }
+    rung_arena_free(a);
+    return st;
+}
 
-static rung_status on_database(const char *meta, with_db fn, void *ud) {
+/* A meta without a database is no error of a query: E_NOT_FOUND. */
+static rung_status on_database(const char *meta, rung_sql_fn fn, void *ud) {
     rung_error err = RUNG_ERROR_INIT;
     rung_sql_db db;
     rung_arena *a = rung_arena_new(0);
     if (!a) return RUNG_E_NOMEM;
     rung_status st = rung_sql_db_from_meta(&db, a, meta, &err);
-    if (st == RUNG_OK) {
-        pthread_mutex_lock(&shared_lock);
-        if (!shared) st = rung_sql_new(&shared, NULL, &err);
-        if (st == RUNG_OK) st = fn(ud, shared, &db, &err);
-        pthread_mutex_unlock(&shared_lock);
-    } else if (st == RUNG_E_FORMAT) {
-        st = RUNG_E_NOT_FOUND;
-    }
     rung_arena_free(a);
-    return st;
+    return st == RUNG_OK ? rung_sql_with_meta(meta, fn, ud, &err) : RUNG_E_NOT_FOUND;
 }
 
 typedef struct ask {
