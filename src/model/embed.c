@@ -55,7 +55,7 @@ static rung_status make_context(rung_embedder *e, int32_t threads, rung_error *e
     e->ctx = llama_init_from_model(e->m->llama, p);
     if (e->ctx) return RUNG_OK;
     rung_fail(err, RUNG_E_MODEL, "libllama could not make a context of %d tokens", e->n_tok_max);
-    return rung_error_detail(err, "%s", rung_llama_last_error());
+    return rung_error_detail(err, "%s", rung_llama_error());
 }
 
 rung_status rung_embedder_new(rung_embedder **out, const rung_model *m,
@@ -119,7 +119,7 @@ static rung_status run(rung_embedder *e, int32_t *tok, int32_t n, rung_error *er
     llama_batch_free(b);
     if (rc == 0) return RUNG_OK;
     rung_fail(err, RUNG_E_MODEL, "the model could not read %d tokens (%d)", n, rc);
-    return rung_error_detail(err, "%s", rung_llama_last_error());
+    return rung_error_detail(err, "%s", rung_llama_error());
 }
 
 /* Sums in f64; the vector's length becomes 1. */

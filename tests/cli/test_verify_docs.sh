@@ -8,6 +8,11 @@ cat >geo.sql <<'SQL'
 CREATE TABLE city(id INTEGER PRIMARY KEY, name TEXT, people INT);
 INSERT INTO city VALUES(1,'Oslo',700),(2,'Bergen',290),(3,'Vik',29),(4,'Moss',29);
 SQL
+cat >docs.jsonl <<'DOCS'
+{"id":"d1","title":"Oslo","text":"Oslo is a harbour town with trams."}
+{"id":"d2","title":"Bergen","text":"Rain falls on Bergen and its harbour."}
+{"id":"d3","title":"Vik","text":"Vik has a stave church."}
+DOCS
 failed=0 n=0 command='' want=''
 run() {
     [ -n "$command" ] || return 0

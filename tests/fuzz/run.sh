@@ -13,10 +13,11 @@ target() {
     extract | parse | equal) file=fuzz_math.c dict=math.dict longest=400 ;;
     rows) file=fuzz_rows.c dict=rows.dict longest=2000 ;;
     format) file=fuzz_format.c dict=format.dict longest=3000 ;;
+    sql | sqltext) file=fuzz_sql.c dict=sql.dict longest=600 ;;
     *) echo "fuzz: no target $1" >&2; exit 2 ;;
     esac
 }
-[ $# -gt 0 ] || set -- extract parse equal rows format
+[ $# -gt 0 ] || set -- extract parse equal rows format sql sqltext
 
 command -v clang >/dev/null || { echo "fuzz: no clang; hint: tools/deps.sh --ci" >&2; exit 77; }
 deps=${RUNG_DEPS_DIR:-$("$root/tools/deps.sh" --print-dir)}

@@ -125,7 +125,7 @@ static void as_the_engine_sees(void **state) {
     int32_t n = rung_embedder_dim(mean);
     seen s = {calloc((size_t)n, sizeof(double)), calloc((size_t)n, sizeof(double)), n};
     float *v = calloc((size_t)n, sizeof *v);
-    if (rung_engine_open_local(&en, model, &o, NULL, &err) != RUNG_OK) fail_msg("%s", err.what);
+    if (rung_engine_open(&en, model, &o, NULL, &err) != RUNG_OK) fail_msg("%s", err.what);
     assert_int_equal(
         rung_model_tokenize(&tok, &n_tok, model, texts[0], strlen(texts[0]), true, false, &err),
         RUNG_OK);

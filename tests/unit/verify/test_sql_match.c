@@ -2,6 +2,7 @@
 #include "rung/verify.h"
 #include "sql_fixture.h"
 #include "verify/sql/sql_lex.h"
+#include <pthread.h>
 
 static rung_sql_check match(rung_sql *s, const char *gold, const char *answer, bool in_order) {
     rung_error err = RUNG_ERROR_INIT;
@@ -462,13 +463,43 @@ static void hostile_text(void **state) {
     rung_sql_free(s);
 }
 
+/* The row of the table from several threads: one set of workers, the same verdicts. */
+static void *judge_many(void *ud) {
+    const rung_verifier *v = rung_verifier_find("sql");
+    rung_buf meta;
+    int *bad = ud;
+    rung_buf_init(&meta, 0);
+    rung_buf_str(&meta, "{\"db\":{\"script\":");
+    rung_buf_json_str(&meta, SCRIPT, strlen(SCRIPT));
+    rung_buf_str(&meta, "}}");
+    for (int i = 0; i < 40; i++) {
+        char sql[64];
+        rung_check c;
+        snprintf(sql, sizeof sql, "SELECT name FROM city WHERE id <= %d", i % 7);
+        rung_verifier_check(&c, v, meta.data, "SELECT name FROM city", sql);
+        *bad += c.verdict != (i % 7 >= 4 ? RUNG_VERDICT_CORRECT : RUNG_VERDICT_WRONG);
+    }
+    rung_buf_clear(&meta);
+    return NULL;
+}
+
+static void threads(void **state) {
+    (void)state;
+    pthread_t t[4];
+    int bad[4] = {0};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, judge_many, &bad[i]), 0);
+    for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    for (int i = 0; i < 4; i++) assert_int_equal(bad[i], 0);
+}
+
 int main(void) {
     const struct CMUnitTest t[] = {
         cmocka_unit_test(execution),      cmocka_unit_test(many_columns),
         cmocka_unit_test(keys_and_cache), cmocka_unit_test(store_cache),
         cmocka_unit_test(normal),         cmocka_unit_test(sessions),
         cmocka_unit_test(extraction),     cmocka_unit_test(exact_set),
-        cmocka_unit_test(hostile_text),
+        cmocka_unit_test(hostile_text),   cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(t, NULL, NULL);
 }
