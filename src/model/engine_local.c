@@ -197,12 +197,12 @@ rung_status rung_engine_open(rung_engine **out, rung_model *m, const rung_engine
     if (!e) return rung_fail(err, RUNG_E_NOMEM, "no memory for an engine");
     e->base.ops = &local_ops;
     e->base.model = m;
-    int64_t left = rung_memory_left(o.memory);
-    if (left < INT64_MAX && (o.max_bytes <= 0 || left < o.max_bytes)) o.max_bytes = left;
     e->o = o;
     e->gens.tail = &e->gens.head;
     e->evals.tail = &e->evals.head;
     rung_engine_set_log(&e->base, log);
+    int64_t left = rung_memory_left(o.memory); /* sizes are chosen for what is left now */
+    if (left < INT64_MAX && (o.max_bytes <= 0 || left < o.max_bytes)) o.max_bytes = left;
     rung_kv_choose(&e->kv, m, &o);
     e->live = rung_calloc((size_t)e->kv.n_seq, sizeof *e->live);
     e->draw = rung_calloc((size_t)e->kv.n_seq, sizeof *e->draw);

@@ -34,6 +34,13 @@ done
 expect 3 'nowhere.gguf' -- "$RUNG" trace sample $S --policy "$T/nowhere.gguf" --set total
 sound "bad models"
 
+# a memory budget: refused before anything is taken, with both numbers; a larger one is enough
+expect 3 'the budget leaves 1' -- "$RUNG" trace sample $S --policy "$MODEL" --set total --n 1 --memory 1
+expect 3 'sequences of .* MiB, the budget leaves' -- "$RUNG" trace sample $S --policy "$MODEL" --set total --n 1 --memory 6 --sequences 64 --ctx 65536
+expect 0 '' -- "$RUNG" trace sample $S --policy "$MODEL" --set total --n 1 --max-tokens 20 --memory 2000 --name budget
+expect 3 'the budget leaves' -- "$RUNG" reward score "$MODEL" --format rung-token $S --memory 1
+sound "a budget that is too small"
+
 # not a store; a read-only store; an unwritable report
 cp "$T/noise" "$T/noise.db"
 expect 4 'noise.db' -- "$RUNG" problem show --store "$T/noise.db"

@@ -481,6 +481,48 @@ static void memory_is_refused_before_it_is_taken(void **state) {
     assert_int_equal(rung_engine_open(&e, model, &o, NULL, &err), RUNG_E_INVAL);
 }
 
+/* A model and two engines out of one budget: what one holds the other cannot have; closing gives it
+ * back, to the last byte. */
+static void one_budget_for_several(void **state) {
+    (void)state;
+    rung_memory memory = {.max_bytes = 1 << 10};
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    rung_engine_opts o = RUNG_ENGINE_OPTS_INIT;
+    rung_model *m = NULL;
+    rung_engine *a = NULL, *b = NULL;
+    rung_error err = RUNG_ERROR_INIT;
+    mo.memory = &memory;
+    assert_int_equal(rung_model_load(&m, rm_path("m.gguf"), &mo, &err), RUNG_E_LIMIT);
+    assert_non_null(strstr(err.what, "the budget leaves 0"));
+    assert_int_equal(memory.used, 0);
+    memory.max_bytes = 24 << 20;
+    assert_ok(rung_model_load(&m, rm_path("m.gguf"), &mo, &terr));
+    int64_t weights = memory.used;
+    assert_in_range(weights, 400000, 500000); /* 108,352 f32 */
+    o.memory = &memory;
+    o.n_seq = 16;
+    o.n_ctx = 24 * 512;
+    assert_ok(rung_engine_open(&a, m, &o, NULL, &terr));
+    assert_int_equal(memory.used, weights); /* contexts are made when they are needed */
+    rung_gen g = gen_of(questions[0], NULL, 1, 1.0, 0);
+    assert_ok(rung_engine_gen(a, &g, &terr));
+    assert_true(memory.used > weights + (6 << 20)); /* 24 x 512 cells of 512 bytes */
+    assert_ok(rung_engine_open(&b, m, &o, NULL, &terr));
+    o.n_ctx = 2 * o.n_ctx;
+    rung_engine_close(b);
+    assert_ok(rung_engine_open(&b, m, &o, NULL, &terr));
+    assert_int_equal(rung_engine_gen(b, &g, &err), RUNG_E_LIMIT);
+    run(a);
+    assert_int_equal(n_results, 1);
+    rung_engine_close(a);
+    assert_int_equal(memory.used, weights);
+    assert_ok(rung_engine_gen(b, &g, &terr)); /* now there is room */
+    run(b);
+    rung_engine_close(b);
+    rung_model_free(m);
+    assert_int_equal(memory.used, 0);
+}
+
 /* Reading -------------------------------------------------------------------------------------- */
 
 typedef struct seen {
@@ -770,6 +812,7 @@ int main(void) {
         cmocka_unit_test(stops_by_token_and_by_the_callers_rule),
         cmocka_unit_test(a_chain_of_prompts_is_one_prefill),
         cmocka_unit_test(memory_is_refused_before_it_is_taken),
+        cmocka_unit_test(one_budget_for_several),
         cmocka_unit_test(logprobs_of_samples_and_texts_agree),
         cmocka_unit_test(logprobs_of_a_text_that_grows),
         cmocka_unit_test(hidden_states_from_the_cache_are_fresh_ones),
