@@ -15,6 +15,9 @@
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #define T_ARGMAX 1e-6 /* no colder: logits in f32 differ by more than that or not at all */
 
@@ -493,13 +496,37 @@ void rung_draw_one(rung_draw *d, void *scratch) {
     draw_row(d, &r, &p->s);
 }
 
+/* ThreadSanitizer does not see how OpenMP's threads begin and end: it is told. */
+static void hand_over(void *p) {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_release(p);
+#else
+    (void)p;
+#endif
+}
+
+static void take_over(void *p) {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_acquire(p);
+#else
+    (void)p;
+#endif
+}
+
 void rung_draw_many(rung_draw *d, int32_t n, int32_t n_vocab, int32_t n_threads, void *scratch) {
     size_t each = rung_sample_scratch(n_vocab);
 #if defined(_OPENMP)
     if (n_threads > n) n_threads = n;
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic) if (n_threads > 1)
-    for (int32_t i = 0; i < n; i++)
-        rung_draw_one(&d[i], (char *)scratch + (size_t)omp_get_thread_num() * each);
+    hand_over(d);
+#pragma omp parallel num_threads(n_threads) if (n_threads > 1) default(shared)
+    {
+        take_over(d);
+#pragma omp for schedule(dynamic)
+        for (int32_t i = 0; i < n; i++)
+            rung_draw_one(&d[i], (char *)scratch + (size_t)omp_get_thread_num() * each);
+        hand_over(scratch);
+    }
+    take_over(scratch);
 #else
     (void)n_threads, (void)each;
     for (int32_t i = 0; i < n; i++) rung_draw_one(&d[i], scratch);

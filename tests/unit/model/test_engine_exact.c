@@ -235,7 +235,8 @@ static void check_rounds(int rounds) {
     for (int r = 0; r < rounds; r++) {
         /* cells for few or many: 256 a stream */
         int n_seq = 4 * (1 + below(4));
-        engine = open_engine(n_seq, below(2) ? 256 * (n_seq + 2) : 0, 1 + (r % 8 == 0));
+        int n_threads = r % 8 == 0 ? 2 : 1;
+        engine = open_engine(n_seq, below(2) ? 256 * (n_seq + 2) : 0, n_threads);
         for (int pass = 0; pass < 3; pass++) {
             n_left = 30;
             for (int i = 10 + below(10); i > 0; i--) submit_any();
