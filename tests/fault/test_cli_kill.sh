@@ -31,17 +31,11 @@ killed() { # killed DIR SECONDS COMMAND...
   sleep "$(awk -v r=$RANDOM -v w="$whole" 'BEGIN{print w * r / 32768}')"
   kill -9 $pid 2>/dev/null && n_kills=$((n_kills + 1))
   wait $pid 2>/dev/null
-  local n
-  n=$(rows "$dir/rung.db")
-  [ "$n" -gt "$n_before" ] && [ "$n" -lt "$n_want" ] && n_mid=$((n_mid + 1)) # some of a batch written, some lost
   check "the store is sound after kill -9 of $1 $2" "$RUNG" store check --store "$dir/rung.db" --json >/dev/null
   stage "$dir" "$@" || fail "$1 $2 does not go on after kill -9"
 }
 
-rows() { "$RUNG" store export - --store "$1" --quiet | wc -l; }
-
 n_kills=0
-n_mid=0
 round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkilled result
   local name=$1 times=$2 t0 t1 whole i
   shift 2
@@ -52,8 +46,6 @@ round() { # round NAME TIMES COMMAND...: from $T/base, which becomes the unkille
   t1=$(date +%s.%N)
   whole=$(awk -v a="$t0" -v b="$t1" 'BEGIN{print b - a}')
   "$RUNG" store export "$T/want.jsonl" --store "$T/base/rung.db" --quiet
-  n_before=$(($(rows "$T/before/rung.db") + 1)) # and the run's own row
-  n_want=$(wc -l <"$T/want.jsonl")
   for i in $(seq "$times"); do
     rm -rf "$T/try"
     cp -r "$T/before" "$T/try"
@@ -74,9 +66,29 @@ cp -r "$T/before" "$T/wide"
 check "label mc with 12 sequences and 2 threads: another store" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
 round "search run" 6 "${beam[@]}"
 round "reward train" 5 "${train[@]}"
-echo "$n_kills of 26 kills hit a running command, $n_mid with some of its rows written" >&2
+echo "$n_kills of 26 kills hit a running command" >&2
 check "most kills hit" test "$n_kills" -ge 13
-check "kills in mid-batch" test "$n_mid" -ge 3
+
+# In mid-batch: killed as soon as some traces are there and others are being written.
+many=(trace sample --policy ../m.gguf --n 24 --max-tokens 60 --exact --name many)
+traces() { "$RUNG" trace show --run many --store "$1" --json 2>/dev/null | wc -l; }
+rm -rf "$T/try" "$T/whole"
+cp -r "$T/before" "$T/whole"
+cp -r "$T/before" "$T/try"
+stage "$T/whole" "${many[@]}" || fail "trace sample of many fails"
+(cd "$T/try" && exec "$RUNG" "${many[@]}" --quiet --threads 1) 2>/dev/null &
+pid=$!
+while kill -0 $pid 2>/dev/null; do
+  [ "$(traces "$T/try/rung.db")" -gt 0 ] && kill -9 $pid 2>/dev/null
+done
+wait $pid 2>/dev/null
+n=$(traces "$T/try/rung.db")
+echo "killed with $n of $(traces "$T/whole/rung.db") traces written" >&2
+[ "$n" -gt 0 ] && [ "$n" -lt 576 ] || echo "the kill came too late to be in mid-batch" >&2
+stage "$T/try" "${many[@]}" || fail "trace sample does not go on after kill -9 in mid-batch"
+"$RUNG" store export "$T/want.jsonl" --store "$T/whole/rung.db" --quiet
+"$RUNG" store export "$T/got.jsonl" --store "$T/try/rung.db" --quiet
+check "a kill in mid-batch: another store" python3 "$SRC/tests/fault/compare_exports.py" --exact "$T/want.jsonl" "$T/got.jsonl"
 
 # Ctrl-C
 rm -rf "$T/try"
