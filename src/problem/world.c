@@ -1,6 +1,7 @@
 /* The table of worlds. */
 #include "problem/world.h"
 #include "problem/world_docs.h"
+#include "problem/world_logic.h"
 #include <string.h>
 
 static const world_impl *const impls[] = {&world_total, &world_word};
@@ -64,6 +65,7 @@ static const rung_world worlds[] = {
          sql_make, sql_first_error, "sql"},
     {"lookup", "questions over a few generated documents, 2 to 4 facts deep", lookup_make,
      lookup_first_error, "qa"},
+    {"logic", "deductions from facts, in FLD's notation", logic_make, logic_first_error, "exact"},
 };
 enum { N_WORLDS = sizeof worlds / sizeof *worlds };
 
