@@ -398,6 +398,7 @@ rung_status cli_verify_step(cli_call *c, rung_error *err) {
     work w = {.c = c, .v = rung_step_verifier_find("step"), .strict = cli_flag(c, "strict")};
     rung_step_task task = RUNG_STEP_TASK_INIT;
     task.given = cli_str(c, "given");
+    RUNG_TRY(rung_solver_new(&w.solver, NULL, err));
     return verify(&w, &task, cli_str(c, "step"), err);
 }
 

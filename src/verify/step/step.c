@@ -1,5 +1,6 @@
 /* The table of verifiers of steps; its row `step`: the claims of each step. */
 #include "verify/step/step.h"
+#include "verify/step/algebra.h"
 #include <string.h>
 
 void step_set(rung_step_verdict *v, rung_verdict verdict, const char *rule, const char *reason) {
@@ -9,46 +10,68 @@ void step_set(rung_step_verdict *v, rung_verdict verdict, const char *rule, cons
 }
 
 /* Wrong when a claim is wrong (the first one is named); right when one is right and none wrong. */
-static void sum_up(rung_step_verdict *v, const rung_step_claim *c, size_t n) {
-    const rung_step_claim *wrong = NULL, *right = NULL, *open = NULL;
-    for (size_t i = 0; i < n; i++) {
-        v->n_wrong += c[i].verdict == RUNG_VERDICT_WRONG;
-        v->n_unknown += c[i].verdict == RUNG_VERDICT_UNKNOWN;
-        if (c[i].verdict == RUNG_VERDICT_WRONG && !wrong) wrong = &c[i];
-        if (c[i].verdict == RUNG_VERDICT_CORRECT && !right) right = &c[i];
-        if (c[i].verdict == RUNG_VERDICT_UNKNOWN && !open) open = &c[i];
+static void sum_up(rung_step_verdict *v, const rung_step_claim *c, const char *const *note,
+                   size_t n) {
+    size_t first[3] = {n, n, n};
+    for (size_t i = n; i > 0; i--) {
+        v->n_wrong += c[i - 1].verdict == RUNG_VERDICT_WRONG;
+        v->n_unknown += c[i - 1].verdict == RUNG_VERDICT_UNKNOWN;
+        first[c[i - 1].verdict] = i - 1;
     }
-    const rung_step_claim *by = wrong ? wrong : right ? right : open;
-    if (!by) {
+    size_t by = first[RUNG_VERDICT_WRONG];
+    if (by == n) by = first[RUNG_VERDICT_CORRECT];
+    if (by == n) by = first[RUNG_VERDICT_UNKNOWN];
+    if (by == n) {
         step_set(v, RUNG_VERDICT_UNKNOWN, "", "no claim");
         return;
     }
-    step_set(v, by->verdict, by->verdict == RUNG_VERDICT_UNKNOWN ? "" : by->rule, by->reason);
-    v->begin = by->begin;
-    v->end = by->end;
+    step_set(v, c[by].verdict, c[by].verdict == RUNG_VERDICT_UNKNOWN ? "" : c[by].rule,
+             c[by].reason);
+    v->begin = c[by].begin;
+    v->end = c[by].end;
+    v->note = note[by];
+}
+
+typedef struct step_work {
+    rung_step_claim c[STEP_CLAIMS_MAX];
+    const char *note[STEP_CLAIMS_MAX];
+    algebra a;
+} step_work;
+
+static rung_status one_step(rung_step_verdict *v, step_work *w, const char *text, size_t n,
+                            const rung_claim_opts *o, rung_error *err) {
+    size_t n_claims = rung_step_claims(w->c, STEP_CLAIMS_MAX, text, n, o);
+    v->n_claims = (int32_t)n_claims;
+    if (n_claims > STEP_CLAIMS_MAX) n_claims = STEP_CLAIMS_MAX;
+    for (size_t i = 0; i < n_claims; i++) {
+        w->note[i] = "";
+        if (w->c[i].kind == RUNG_CLAIM_ALGEBRA)
+            RUNG_TRY(algebra_decide(&w->c[i], &w->note[i], &w->a, text, n, err));
+    }
+    sum_up(v, w->c, w->note, n_claims);
+    return RUNG_OK;
 }
 
 rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_task *task,
                        rung_solver *solver, rung_error *err) {
     rung_claim_opts o = RUNG_CLAIM_OPTS_INIT;
-    rung_step_claim *c = rung_alloc(STEP_CLAIMS_MAX * sizeof *c);
-    if (!c) return rung_fail(err, RUNG_E_NOMEM, "no memory for the claims of a step");
-    (void)a, (void)solver;
+    step_work *w = rung_alloc(sizeof *w);
+    if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory for the claims of a step");
     o.strict = task->strict;
-    for (int32_t i = 0; i < task->n_steps; i++) {
+    rung_status st = algebra_init(&w->a, task->given, solver, a, err);
+    for (int32_t i = 0; i < task->n_steps && st == RUNG_OK; i++) {
         memset(&out[i], 0, sizeof out[i]);
         out[i].note = "";
-        size_t n = rung_step_claims(c, STEP_CLAIMS_MAX, task->step[i],
-                                    task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0, &o);
-        out[i].n_claims = (int32_t)n;
-        sum_up(&out[i], c, n < STEP_CLAIMS_MAX ? n : STEP_CLAIMS_MAX);
+        st = one_step(&out[i], w, task->step[i],
+                      task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0, &o, err);
     }
-    rung_free(c);
-    return RUNG_OK;
+    algebra_clear(&w->a);
+    rung_free(w);
+    return st;
 }
 
 #define VERIFIERS(X)                                                                               \
-    X("step", "arithmetic that a step states", "step-1", "tool", step_check)                       \
+    X("step", "what a step states: arithmetic, algebra", "step-2", "tool", step_check)             \
     X("logic", "proofs: FLD's logic, and assume / have .. from over arithmetic", "logic-1",        \
       "formal", logic_check)
 static const rung_step_verifier verifiers[] = {
