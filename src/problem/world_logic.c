@@ -14,8 +14,8 @@ enum {
     FACTS_MAX = 64,
     TEXT_MAX = 160,
     REFS_MAX = 3,
-    COLUMN_LOGIC = 2,    /* of the world's draws; 0 and 1 are total and word */
-    COLUMN_PLANTED = 64, /* + j */
+    COLUMN_LOGIC = 102,    /* of the draws: worlds that are no chains begin at 100 */
+    COLUMN_PLANTED = 1000, /* + j */
     PLANT_TRIES = 40
 };
 #define NOT_SIGN "\xc2\xac"
