@@ -193,6 +193,10 @@ rung_status rung_label_put(rung_store *s, const rung_label *l, bool *is_new,
 rung_status rung_label_get(rung_label *out, bool *found, rung_store *s, int64_t run, int64_t node,
                            const char *source, rung_error *err);
 
+/* All labels of a run, of one source or (NULL) of all, by node; strings in a. */
+rung_status rung_label_list(rung_label **out, int64_t *n, rung_arena *a, rung_store *s, int64_t run,
+                            const char *source, rung_error *err);
+
 /* What a judge wrote about a trace, and the first error that it names: -1 none, RUNG_FIRST_ERROR_
  * UNKNOWN: no verdict could be read. UNIQUE(run, trace, i): vote i. */
 typedef struct rung_critique {

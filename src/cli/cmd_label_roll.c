@@ -1,4 +1,4 @@
-/* rung label mc: the labelers that rest on rollouts, and their options. */
+/* rung label mc | binary | relative: the labelers that rest on rollouts, and their options. */
 #include "cli/label_common.h"
 #include <stdio.h>
 #include <string.h>
@@ -151,4 +151,85 @@ rung_status cli_label_mc(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) st = cli_rollouts_of(&o.rollouts, c, &e, err);
     if (st == RUNG_OK) st = rung_label_mc(s, e.engine, run.id, &o, &c->app->log, err);
     return cli_label_end(c, &e, &run, &o.traces, "mc", t0, st, err);
+}
+
+/* ---- binary */
+
+static const cli_opt binary_opts[] = {
+    OPT_REAL("alpha", "0.5", "0..1", 1e-9, 1, CLI_KEY, "weight of a prefix that is likely right"),
+    OPT_REAL("beta", "0.9", "0..1", 1e-9, 1, CLI_KEY, "weight of a short rollout"),
+    OPT_REAL("length", "500", "TOKENS", 1e-3, 1e9, CLI_KEY, "a rollout this long weighs beta"),
+    OPT_REAL("c-puct", "0.125", "C", 0, 1e6, CLI_KEY, "weight of prefixes that were searched less"),
+    OPT_INT("searches", "100", "N", 1, CLI_INT_MAX, CLI_KEY, "at most this many per problem"),
+    OPT_STR("units", "line", "HOW", CLI_KEY,
+            "what a search tells apart: a splitting of steps (line, blank, step, ...) or words:N"),
+    OPT_NAME,
+};
+const cli_group cli_label_binary_group = CLI_GROUP_OF("the tree", binary_opts);
+
+rung_status cli_label_binary(cli_call *c, rung_error *err) {
+    rung_binary_opts o = RUNG_BINARY_OPTS_INIT;
+    rung_binary_report z = {0};
+    rung_store *s;
+    cli_engine e = {0};
+    rung_run run = {0};
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    rung_status st = cli_rollout_opts(&o.roll, &e, c, s, err);
+    o.alpha = cli_real(c, "alpha");
+    o.beta = cli_real(c, "beta");
+    o.len = cli_real(c, "length");
+    o.c_puct = cli_real(c, "c-puct");
+    o.limit = (int32_t)cli_int(c, "searches");
+    o.units = cli_str(c, "units");
+    if (st == RUNG_OK) st = cli_run_begin(&run, c, e.hash, err);
+    if (st == RUNG_OK) st = cli_rollouts_of(&o.roll.rollouts, c, &e, err);
+    if (st == RUNG_OK) st = rung_label_binary(&z, s, e.engine, run.id, &o, &c->app->log, err);
+    if (st == RUNG_OK)
+        cli_say(
+            c->app,
+            "%lld problems, %lld left out (all right or all wrong); %lld searches, %lld prefixes "
+            "estimated, %lld found in the tree, %lld searches nobody could decide",
+            (long long)z.n_problems, (long long)z.n_skipped, (long long)z.n_searches,
+            (long long)z.n_probes, (long long)z.n_reused, (long long)z.n_abandoned);
+    rung_filter mine = {.run = run.id};
+    return cli_label_end(c, &e, &run, &mine, "binary", t0, st, err);
+}
+
+/* ---- relative */
+
+static const cli_opt relative_opts[] = {
+    OPT_BOOL("difference", "false", CLI_KEY, "compare by difference, not by ratio"),
+    OPT_REAL("eps", "0", "EPS", 0, 2, CLI_KEY,
+             "right from this ratio on, or down to this loss; 0 = 0.8, or 0.3 with --difference"),
+    OPT_INT("k-hard", "128", "ROLLOUTS", 1, 100000, CLI_KEY, "K where the pass rate is below 0.1"),
+    OPT_INT("k-mid", "64", "ROLLOUTS", 1, 100000, CLI_KEY, "K where it is below 0.9"),
+    OPT_INT("k-easy", "32", "ROLLOUTS", 1, 100000, CLI_KEY, "K above that"),
+    OPT_BOOL("stop-at-zero", "false", CLI_KEY, "no rollouts after the first step that is wrong"),
+    OPT_NAME,
+};
+const cli_group cli_label_relative_group = CLI_GROUP_OF("progress", relative_opts);
+
+rung_status cli_label_relative(cli_call *c, rung_error *err) {
+    rung_relative_opts o = RUNG_RELATIVE_OPTS_INIT;
+    rung_relative_report z = {0};
+    rung_store *s;
+    cli_engine e = {0};
+    rung_run run = {0};
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    rung_status st = cli_rollout_opts(&o.roll, &e, c, s, err);
+    o.difference = cli_flag(c, "difference");
+    o.eps = cli_real(c, "eps");
+    o.k_hard = (int32_t)cli_int(c, "k-hard");
+    o.k_mid = (int32_t)cli_int(c, "k-mid");
+    o.k_easy = (int32_t)cli_int(c, "k-easy");
+    o.roll.stop_at_zero = cli_flag(c, "stop-at-zero");
+    if (st == RUNG_OK) st = cli_run_begin(&run, c, e.hash, err);
+    if (st == RUNG_OK) st = cli_rollouts_of(&o.roll.rollouts, c, &e, err);
+    if (st == RUNG_OK) st = rung_label_relative(&z, s, e.engine, run.id, &o, &c->app->log, err);
+    if (st == RUNG_OK)
+        cli_say(c->app, "%lld problems, %lld of them never solved", (long long)z.n_problems,
+                (long long)z.n_hopeless);
+    return cli_label_end(c, &e, &run, &o.roll.traces, "relative", t0, st, err);
 }

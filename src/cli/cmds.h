@@ -12,6 +12,13 @@
     X(trace_import)                                                                                \
     X(trace_show)                                                                                  \
     X(label_mc)                                                                                    \
+    X(label_binary)                                                                                \
+    X(label_relative)                                                                              \
+    X(label_judge)                                                                                 \
+    X(label_human)                                                                                 \
+    X(label_fuse)                                                                                  \
+    X(label_curate)                                                                                \
+    X(label_audit)                                                                                 \
     X(label_truth)                                                                                 \
     X(label_import)                                                                                \
     X(label_export)                                                                                \

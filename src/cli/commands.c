@@ -40,6 +40,31 @@ static const cli_cmd commands[] = {
         "label steps by Monte-Carlo rollouts from each prefix (Math-Shepherd)",
         "label mc --run pool --policy models/tiny.gguf --k 8 --name mc", true,
         OWN(label_mc) ROLLOUTS FILTER DRAWS ENGINE)
+    ROW("label", "binary", label_binary, "",
+        "label prefixes by binary search for first errors in a tree of rollouts (OmegaPRM)",
+        "label binary --run pool --policy models/tiny.gguf --k 8 --name tree", true,
+        OWN(label_binary) ROLLOUTS FILTER DRAWS ENGINE)
+    ROW("label", "relative", label_relative, "",
+        "label steps by whether the chance of success falls (GenPRM)",
+        "label relative --run pool --policy models/tiny.gguf --stopping confidence", true,
+        OWN(label_relative) ROLLOUTS FILTER DRAWS ENGINE)
+    ROW("label", "judge", label_judge, "",
+        "label steps by what a model says when it reads the whole solution",
+        "label judge --run pool --policy http://127.0.0.1:8080/v1 --temperature 0 --name judge",
+        true, OWN(label_judge) FILTER DRAWS ENGINE)
+    ROW("label", "human", label_human, "file",
+        "label steps by marks of people, from JSON lines",
+        "label human marks.jsonl --run pool", false, OWN(label_human) FILTER)
+    ROW("label", "fuse", label_fuse, "",
+        "one label from several labelers; how far they agree",
+        "label fuse --labels mc@mc --labels judge@judge --name fused", true, OWN(label_fuse))
+    ROW("label", "curate", label_curate, "",
+        "filter labelled traces for training; says what was dropped and why",
+        "label curate --run pool --labels mc@mc --filters truncate,balance --name clean", true,
+        OWN(label_curate) FILTER)
+    ROW("label", "audit", label_audit, "",
+        "where a labeler puts the first error, against the truth, by self-confidence",
+        "label audit --run pool --labels mc@mc", true, OWN(label_audit) FILTER)
     ROW("label", "truth", label_truth, "",
         "label steps from the first error that the world or a person gave",
         "label truth --run pool", false, OWN(label_truth) FILTER)

@@ -53,6 +53,7 @@ void roll_job_init(roll_job *j, int64_t node, int64_t problem, int32_t cap, bool
 }
 
 static rung_status make_room(roll_job *j, rung_error *err) {
+    if (j->verdict) return RUNG_OK;
     size_t n = (size_t)j->cap;
     j->verdict = rung_alloc(n + 1);
     j->n_tok = rung_calloc(n + 1, sizeof *j->n_tok);
@@ -71,6 +72,17 @@ void roll_job_clear(roll_job *j) {
     j->text = NULL;
     j->verdict = NULL;
     j->n_tok = NULL;
+}
+
+rung_status roll_job_know(roll_job *j, rung_verdict verdict, int32_t n_tok, rung_error *err) {
+    RUNG_TRY(make_room(j, err));
+    for (int32_t i = 0; i < j->cap; i++) {
+        if (j->verdict[i] != ROLL_MISSING) continue;
+        j->verdict[i] = (uint8_t)verdict;
+        j->n_tok[i] = n_tok;
+        break;
+    }
+    return RUNG_OK;
 }
 
 /* ---- rows */
@@ -131,11 +143,12 @@ static rung_status read_stored(roller *r, roll_job *j, rung_error *err) {
     rung_rollout *row;
     int32_t n;
     RUNG_TRY(make_room(j, err));
+    j->is_read = true;
     rung_arena_reset(r->read);
     RUNG_TRY(rung_rollout_list(&row, &n, r->read, r->a.store, r->rollouts_of, j->node, err));
     for (int32_t k = 0; k < n; k++) {
         int32_t i = row[k].i;
-        if (i < 0 || i >= j->cap) continue;
+        if (i < 0 || i >= j->cap || j->verdict[i] != ROLL_MISSING) continue;
         j->verdict[i] = (uint8_t)row[k].verdict;
         j->n_tok[i] = row[k].n_tok;
         r->stats.n_found++;
@@ -220,7 +233,7 @@ static rung_status submit(roller *r, roll_slot *s, rung_error *err) {
 
 /* A job from the heap: ready at once, sampled in slot s, put off, or given up. */
 static rung_status begin(roller *r, roll_slot *s, roll_job *j, rung_error *err) {
-    if (!j->verdict) RUNG_TRY(read_stored(r, j, err));
+    if (!j->is_read) RUNG_TRY(read_stored(r, j, err));
     RUNG_TRY(take_outcomes(r, j, err));
     if (j->have == j->want) return tell(r, j, err);
     if (over_budget(r, j)) {

@@ -22,7 +22,7 @@ typedef struct roll_job { /* the labeler's memory; filled by roller_job */
     double key;
     int64_t order; /* between equal keys */
     struct roll_job *next;
-    bool with_text;
+    bool with_text, is_read;
     roll_state state;
     int64_t owner; /* the labeler's index */
 } roll_job;
@@ -51,6 +51,9 @@ rung_status roller_new(roller **out, const roller_opts *o, rung_error *err);
 void roller_free(roller *r);
 /* A job; with_text: continuations are kept until roll_job_clear. */
 void roll_job_init(roll_job *j, int64_t node, int64_t problem, int32_t cap, bool with_text);
+/* An outcome that is known from elsewhere (a trace of the same model is a rollout from the bare
+ * problem): the first that is missing. Before it is asked for. */
+rung_status roll_job_know(roll_job *j, rung_verdict verdict, int32_t n_tok, rung_error *err);
 void roll_job_clear(roll_job *j);
 /* Make outcomes i < want known, then call ready. */
 rung_status roller_ask(roller *r, roll_job *j, int32_t want, double key, rung_error *err);

@@ -164,6 +164,43 @@ rung_status rung_label_get(rung_label *out, bool *found, rung_store *s, int64_t 
     return RUNG_OK;
 }
 
+rung_status rung_label_list(rung_label **out, int64_t *n, rung_arena *a, rung_store *s, int64_t run,
+                            const char *source, rung_error *err) {
+    int64_t n_rows = 0;
+    bool found;
+    *n = 0;
+    RUNG_TRY(store_get_i64(&n_rows, &found, s, err, "count labels",
+                           "SELECT count(*) FROM label WHERE run=?1 AND (?2='' OR source=?2)", "it",
+                           run, source));
+    *out = rung_arena_alloc(a, ((size_t)n_rows + 1) * sizeof **out);
+    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for labels");
+    sqlite3_stmt *st = NULL;
+    RUNG_TRY(store_sql(&st, s,
+                       "SELECT node, source, labeler, hard, soft, n, c, n_unknown FROM label"
+                       " WHERE run=?1 AND (?2='' OR source=?2) ORDER BY node, source",
+                       err));
+    store_bind(st, "it", run, source);
+    rung_status code;
+    while ((code = store_step(s, st, err, "read labels")) == RUNG_OK && *n < n_rows) {
+        rung_label *l = &(*out)[(*n)++];
+        *l = (rung_label){.run = run,
+                          .node = sqlite3_column_int64(st, 0),
+                          .source = store_text(a, st, 1),
+                          .labeler = store_text(a, st, 2),
+                          .hard = sqlite3_column_int(st, 3),
+                          .soft = sqlite3_column_type(st, 4) == SQLITE_NULL
+                                      ? (double)NAN
+                                      : sqlite3_column_double(st, 4),
+                          .n = sqlite3_column_int(st, 5),
+                          .c = sqlite3_column_int(st, 6),
+                          .n_unknown = sqlite3_column_int(st, 7)};
+        if (!l->source || !l->labeler) code = rung_fail(err, RUNG_E_NOMEM, "no memory for a label");
+        if (code != RUNG_OK) break;
+    }
+    sqlite3_reset(st);
+    return code == RUNG_DONE ? RUNG_OK : code;
+}
+
 /* --- score ------------------------------------------------------------------------------------ */
 
 rung_status rung_score_put(rung_store *s, int64_t node, int64_t model, double value,
