@@ -139,6 +139,16 @@ rung_status rung_label_judge(rung_judge_report *out, rung_store *s, rung_engine 
  * tie; unparsed ones do not vote. */
 int32_t rung_judge_vote(const rung_critique *c, int32_t n);
 
+/* A verifier of steps (rung/step.h) labels each step up to the first wrong one; where it decides
+ * nothing the step has a row without a label (n_unknown 1). Source: the verifier's ("tool",
+ * "formal"). */
+typedef struct rung_tool_report {
+    int64_t n_traces, n_right, n_wrong, n_unknown, n_new;
+} rung_tool_report;
+rung_status rung_label_tool(rung_tool_report *out, rung_store *s, int64_t run_id,
+                            const char *verifier, bool strict, const rung_filter *traces,
+                            const rung_log *log, rung_error *err);
+
 /* Marks of people from JSON lines: {"trace":ID} or {"set","key","i"} of a trace in the filter, and
  * "first_error" (or "label") or "labels":[1,0,null,...]. Every refused line is an event
  * "label.reject" with line and reason. */
@@ -184,6 +194,15 @@ typedef struct rung_fuse_report {
 rung_status rung_label_fuse(rung_fuse_report *out, rung_store *s, int64_t run_id,
                             const rung_label_source *in, int32_t n_in,
                             const rung_label_source *gold, rung_fusion how, rung_error *err);
+
+/* Labelled prefixes as training examples, JSON lines. pointwise: an edge from a labelled prefix to
+ * the next one below it, with its text and label; pairwise: two edges from one prefix whose soft
+ * labels differ; tree: a problem's prefixes, each with its text and MC. from->run is needed. */
+const char *rung_example_kind_at(size_t i); /* NULL past the end */
+rung_status rung_label_examples(int64_t *n, rung_store *s, const rung_label_source *from,
+                                const char *kind,
+                                int (*write)(void *ud, const char *line, size_t n), void *ud,
+                                rung_error *err);
 
 /* The first error that a labeler claims of a trace: of a judge, by its critiques; else the first
  * step whose label is 0. -1: every step is right. RUNG_FIRST_ERROR_UNKNOWN: not labelled so far. */

@@ -1,4 +1,4 @@
-/* rung label fuse | curate | audit: what comes between labelers and a trainer. */
+/* rung label fuse | curate | audit | examples: what comes between labelers and a trainer. */
 #include "cli/label_common.h"
 #include "rung/stat.h"
 #include <math.h>
@@ -304,4 +304,38 @@ rung_status cli_label_audit(cli_call *c, rung_error *err) {
         return RUNG_OK;
     }
     return cli_table_print(&t, c->app, err);
+}
+
+/* ---- examples */
+
+static const cli_opt examples_opts[] = {
+    OPT_STR("labels", "", "SOURCE@RUN", CLI_FREE, "the labels, such as binary@tree"),
+    OPT_NAMES("kind", "pointwise", rung_example_kind_at, CLI_FREE,
+              "pointwise: edges with their label; pairwise: two edges from one prefix; tree: a "
+              "problem a line"),
+};
+const cli_group cli_label_examples_group = CLI_GROUP_OF("examples", examples_opts);
+
+typedef struct out_lines {
+    cli_app *app;
+    rung_error *err;
+} out_lines;
+
+static int out_line(void *ud, const char *line, size_t n) {
+    out_lines *o = ud;
+    return cli_out(o->app, line, n, o->err) != RUNG_OK;
+}
+
+rung_status cli_label_examples(cli_call *c, rung_error *err) {
+    rung_store *s;
+    rung_label_source from;
+    int64_t n = 0;
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_need(c, "labels", "--labels binary@tree", err));
+    RUNG_TRY(source_of(&from, c, s, cli_str(c, "labels"), err));
+    if (from.run == 0) return rung_fail(err, RUNG_E_INVAL, "of which run? SOURCE@RUN");
+    out_lines o = {c->app, err};
+    RUNG_TRY(rung_label_examples(&n, s, &from, cli_str(c, "kind"), out_line, &o, err));
+    rung_buf_printf(&c->summary, "%lld lines", (long long)n);
+    return cli_out_end(c->app, err);
 }

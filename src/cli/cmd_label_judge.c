@@ -1,5 +1,6 @@
-/* rung label judge | human */
+/* rung label judge | human | tool */
 #include "cli/label_common.h"
+#include "rung/step.h"
 #include <string.h>
 
 static const char *prompt_at(size_t i) {
@@ -78,6 +79,44 @@ rung_status cli_label_human(cli_call *c, rung_error *err) {
     cli_result_int(c, "n_rejected", z.n_rejected);
     cli_result_int(c, "n_traces", z.n_traces);
     cli_result_int(c, "n_labels", z.n_labels);
+    cli_result_close(c, t0);
+    return RUNG_OK;
+}
+
+static const char *verifier_at(size_t i) {
+    const rung_step_verifier *v = rung_step_verifier_at(i);
+    return v ? v->name : NULL;
+}
+
+static const cli_opt tool_opts[] = {
+    OPT_NAMES("verifier", "step", verifier_at, CLI_KEY, "who checks the steps"),
+    OPT_BOOL("strict", "false", CLI_KEY, "= means equal: what only holds rounded is wrong"),
+    OPT_NAME,
+};
+const cli_group cli_label_tool_group = CLI_GROUP_OF("the tool", tool_opts);
+
+rung_status cli_label_tool(cli_call *c, rung_error *err) {
+    rung_store *s;
+    rung_run run;
+    rung_filter f;
+    rung_tool_report z;
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    RUNG_TRY(cli_filter(&f, c, s, err));
+    const rung_step_verifier *v = rung_step_verifier_find(cli_str(c, "verifier"));
+    RUNG_TRY(cli_run_begin(&run, c, v ? v->version : NULL, err));
+    RUNG_TRY(rung_label_tool(&z, s, run.id, cli_str(c, "verifier"), cli_flag(c, "strict"), &f,
+                             &c->app->log, err));
+    RUNG_TRY(cli_run_end(c, &run, NULL, t0, err));
+    rung_buf_printf(&c->summary, "%lld traces: %lld steps right, %lld wrong, %lld undecided",
+                    (long long)z.n_traces, (long long)z.n_right, (long long)z.n_wrong,
+                    (long long)z.n_unknown);
+    cli_result_open(c, &run);
+    cli_result_str(c, "source", v ? v->source : "");
+    cli_result_int(c, "n_traces", z.n_traces);
+    cli_result_int(c, "n_hard_1", z.n_right);
+    cli_result_int(c, "n_hard_0", z.n_wrong);
+    cli_result_int(c, "n_unknown", z.n_unknown);
     cli_result_close(c, t0);
     return RUNG_OK;
 }

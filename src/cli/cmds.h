@@ -15,9 +15,11 @@
     X(label_binary)                                                                                \
     X(label_relative)                                                                              \
     X(label_judge)                                                                                 \
+    X(label_tool)                                                                                  \
     X(label_human)                                                                                 \
     X(label_fuse)                                                                                  \
     X(label_curate)                                                                                \
+    X(label_examples)                                                                              \
     X(label_audit)                                                                                 \
     X(label_truth)                                                                                 \
     X(label_import)                                                                                \

@@ -52,6 +52,9 @@ static const cli_cmd commands[] = {
         "label steps by what a model says when it reads the whole solution",
         "label judge --run pool --policy http://127.0.0.1:8080/v1 --temperature 0 --name judge",
         true, OWN(label_judge) FILTER DRAWS ENGINE)
+    ROW("label", "tool", label_tool, "",
+        "label steps by a verifier of steps: arithmetic recomputed, or a solver",
+        "label tool --run pool --verifier step", false, OWN(label_tool) FILTER)
     ROW("label", "human", label_human, "file",
         "label steps by marks of people, from JSON lines",
         "label human marks.jsonl --run pool", false, OWN(label_human) FILTER)
@@ -65,6 +68,9 @@ static const cli_cmd commands[] = {
     ROW("label", "audit", label_audit, "",
         "where a labeler puts the first error, against the truth, by self-confidence",
         "label audit --run pool --labels mc@mc", true, OWN(label_audit) FILTER)
+    ROW("label", "examples", label_examples, "",
+        "labelled prefixes as training examples: edges, pairs of edges, trees",
+        "label examples --labels binary@tree --kind pairwise", false, OWN(label_examples))
     ROW("label", "truth", label_truth, "",
         "label steps from the first error that the world or a person gave",
         "label truth --run pool", false, OWN(label_truth) FILTER)

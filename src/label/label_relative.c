@@ -4,7 +4,6 @@
  * label, so what is said of a step depends on the draws alone. */
 #include "label/label_plan.h"
 #include "label/roller.h"
-#include "rung/stat.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,7 +34,7 @@ typedef struct relative {
     rel_root *root;
     int32_t n_roots;
     int32_t k_hard, k_mid, k_easy, k_max;
-    double eps, level;
+    progress_rule rule;
     rung_relative_report report;
 } relative;
 
@@ -58,36 +57,8 @@ static roll_counts counts_at(const relative *w, const rel_node *v, int32_t index
                          .unknown = x == RUNG_VERDICT_UNKNOWN};
 }
 
-static double share(const roll_counts *k) {
-    return (double)k->c / (double)(k->c + k->wrong);
-}
-
-/* 1, 0, or -1: not known; *soft beside it. */
-static int32_t verdict_of(const relative *w, const roll_counts *child, const roll_counts *parent,
-                          double *soft) {
-    *soft = (double)NAN;
-    if (child->c + child->wrong == 0 || parent->c + parent->wrong == 0) return -1;
-    double p = share(child), q = share(parent);
-    double x = w->o->difference ? 1.0 + p - q : q > 0.0 ? p / q : p > 0.0;
-    *soft = fmin(1.0, fmax(0.0, x));
-    return w->o->difference ? p - q >= -w->eps : q > 0.0 && p >= w->eps * q;
-}
-
-/* Do the bounds of both decide it? Each at half of what may go wrong. */
-static bool is_settled(const relative *w, const roll_counts *child, const roll_counts *parent,
-                       bool child_is_sure) {
-    double level = 1.0 - 0.5 * (1.0 - w->level);
-    rung_interval c = {share(child), share(child)};
-    if (!child_is_sure) c = rung_confseq_bernoulli(child->c, child->c + child->wrong, level);
-    rung_interval p = rung_confseq_bernoulli(parent->c, parent->c + parent->wrong, level);
-    if (w->o->difference) return c.lo - p.hi >= -w->eps || c.hi - p.lo < -w->eps;
-    return c.lo >= w->eps * p.hi || c.hi < w->eps * p.lo;
-}
-
-static int32_t next_look(const relative *w, int32_t m, int32_t k) {
-    if (w->o->roll.stopping == RUNG_STOPPING_FIXED) return k;
-    int32_t next = m == 0 ? 4 : 2 * m; /* a ratio of less says nothing */
-    return next < k ? next : k;
+static progress_counts of(const roll_counts *k, bool is_sure) {
+    return (progress_counts){k->c, k->wrong, is_sure};
 }
 
 static rung_status want(relative *w, rel_node *v, int32_t m, double key, rung_error *err) {
@@ -147,11 +118,11 @@ static rung_status look(relative *w, int32_t index, rung_error *err) {
         roll_counts a = counts_at(w, v, index, v->look);
         roll_counts b = roll_job_counts(&p->job, v->look);
         double soft;
-        int32_t hard = verdict_of(w, &a, &b, &soft);
+        int32_t hard = progress_hard(&soft, &w->rule, of(&a, v->fixed), of(&b, false));
         bool last = v->look >= k;
-        if (last || (hard >= 0 && is_settled(w, &a, &b, v->fixed)))
+        if (last || (hard >= 0 && progress_settled(&w->rule, of(&a, v->fixed), of(&b, false))))
             return finish(w, index, &a, hard, soft, err);
-        v->look = next_look(w, v->look, k);
+        v->look = progress_next(&w->rule, v->look, k);
     }
     return RUNG_OK;
 }
@@ -163,7 +134,7 @@ static rung_status begin_children(relative *w, int32_t first, rung_error *err) {
         if (v->begun) continue;
         v->begun = true;
         v->fixed = !rung_plan_samples(n);
-        v->look = next_look(w, 0, k_of(w, i));
+        v->look = progress_next(&w->rule, 0, k_of(w, i));
         roll_job_init(&v->job, n->id, n->problem, w->k_max, false);
         v->job.owner = i;
         RUNG_TRY(look(w, i, err));
@@ -186,7 +157,7 @@ static rung_status root_ready(relative *w, int32_t index, rung_error *err) {
     rel_root *z = &w->root[index];
     if (z->k == 0) {
         roll_counts k = roll_job_counts(&z->v.job, z->v.job.have);
-        double rate = k.c + k.wrong ? share(&k) : 0.0;
+        double rate = k.c + k.wrong ? (double)k.c / (k.c + k.wrong) : 0.0;
         z->k = rate < 0.1 ? w->k_hard : rate < 0.9 ? w->k_mid : w->k_easy;
         if (z->v.job.have < z->k && (k.c == 0 || w->o->roll.stopping == RUNG_STOPPING_FIXED))
             return want(w, &z->v, z->k, -1.0, err);
@@ -275,7 +246,7 @@ static rung_status drive(relative *w, const rung_log *log, rung_error *err) {
     RUNG_TRY(know_traces(w, err));
     w->report.n_problems = w->n_roots;
     rung_event(log, RUNG_INFO, "label.relative", RUNG_I("problems", w->n_roots),
-               RUNG_I("prefixes", w->plan.n), RUNG_D("eps", w->eps));
+               RUNG_I("prefixes", w->plan.n), RUNG_D("eps", w->rule.eps));
     for (int32_t i = 0; i < w->n_roots; i++) {
         w->root[i].v.pending = w->k_easy;
         RUNG_TRY(roller_ask(w->r, &w->root[i].v.job, w->k_easy, -1.0, err));
@@ -291,9 +262,13 @@ static rung_status check(relative *w, const rung_relative_opts *o, rung_error *e
     w->k_easy = o->k_easy ? o->k_easy : 32;
     w->k_max = w->k_hard > w->k_mid ? w->k_hard : w->k_mid;
     w->k_max = w->k_max > w->k_easy ? w->k_max : w->k_easy;
-    w->eps = o->eps > 0.0 ? o->eps : o->difference ? 0.3 : 0.8;
-    w->level = o->roll.level > 0.0 ? o->roll.level : 0.95;
-    if (w->k_hard < 1 || w->k_mid < 1 || w->k_easy < 1 || !(w->eps <= 2.0))
+    w->rule = (progress_rule){.stopping = o->roll.stopping,
+                              .difference = o->difference,
+                              .eps = o->eps > 0.0    ? o->eps
+                                     : o->difference ? 0.3
+                                                     : 0.8,
+                              .level = o->roll.level > 0.0 ? o->roll.level : 0.95};
+    if (w->k_hard < 1 || w->k_mid < 1 || w->k_easy < 1 || !(w->rule.eps <= 2.0))
         return rung_fail(err, RUNG_E_INVAL, "k from 1 on, eps up to 2");
     return RUNG_OK;
 }

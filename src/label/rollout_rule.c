@@ -1,6 +1,7 @@
 #include "label/rollout_rule.h"
 #include "rung/stat.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct {
@@ -73,4 +74,34 @@ double rollout_rule_doubt(const rollout_rule *r, int32_t m, int32_t c, int32_t w
     int64_t least = bar < 0.0 ? 0 : (int64_t)bar + 1;
     double right = rung_urn_above(c, known, left, least);
     return right < 0.5 ? right : 1.0 - right;
+}
+
+int32_t progress_next(const progress_rule *r, int32_t m, int32_t k) {
+    if (r->stopping == RUNG_STOPPING_FIXED) return k;
+    int32_t next = m == 0 ? 4 : 2 * m; /* a ratio of less says nothing */
+    return next < k ? next : k;
+}
+
+static double share(progress_counts k) {
+    return (double)k.c / (double)(k.c + k.wrong);
+}
+
+int32_t progress_hard(double *soft, const progress_rule *r, progress_counts step,
+                      progress_counts before) {
+    *soft = (double)NAN;
+    if (step.c + step.wrong == 0 || before.c + before.wrong == 0) return -1;
+    double p = share(step), q = share(before);
+    double x = r->difference ? 1.0 + p - q : q > 0.0 ? p / q : p > 0.0;
+    *soft = fmin(1.0, fmax(0.0, x));
+    return r->difference ? p - q >= -r->eps : q > 0.0 && p >= r->eps * q;
+}
+
+/* Each bound at half of what may go wrong. */
+bool progress_settled(const progress_rule *r, progress_counts step, progress_counts before) {
+    double level = 1.0 - 0.5 * (1.0 - r->level), sure = share(step);
+    rung_interval c = {sure, sure};
+    if (!step.is_sure) c = rung_confseq_bernoulli(step.c, step.c + step.wrong, level);
+    rung_interval p = rung_confseq_bernoulli(before.c, before.c + before.wrong, level);
+    if (r->difference) return c.lo - p.hi >= -r->eps || c.hi - p.lo < -r->eps;
+    return c.lo >= r->eps * p.hi || c.hi < r->eps * p.lo;
 }

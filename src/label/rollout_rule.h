@@ -22,4 +22,21 @@ int32_t rollout_rule_hard(const rollout_rule *r, int32_t c, int32_t wrong);
 /* Chance that the rest of the K rollouts turns the label that is likelier now: what the next one is
  * worth. */
 double rollout_rule_doubt(const rollout_rule *r, int32_t m, int32_t c, int32_t wrong);
+
+/* GenPRM's progress: a step against the prefix before it, both by as many outcomes. */
+typedef struct progress_rule {
+    rung_stopping stopping;
+    bool difference;
+    double eps, level;
+} progress_rule;
+typedef struct progress_counts {
+    int32_t c, wrong;
+    bool is_sure; /* a verdict: no rollouts stand behind it */
+} progress_counts;
+int32_t progress_next(const progress_rule *r, int32_t m, int32_t k);
+/* 1, 0, or -1: nothing is known. *soft: the ratio, or 1 + the difference, cut to [0, 1]. */
+int32_t progress_hard(double *soft, const progress_rule *r, progress_counts step,
+                      progress_counts before);
+/* Do the two bounds decide it? */
+bool progress_settled(const progress_rule *r, progress_counts step, progress_counts before);
 #endif

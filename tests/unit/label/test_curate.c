@@ -197,6 +197,36 @@ static void votes(void **state) {
     rung_store_close(s);
 }
 
+/* ---- tools */
+
+static void arithmetic(void **state) {
+    (void)state;
+    open_store("tool.db", 1);
+    int64_t a = put(1, 0, "2 * 3 = 6\nso it is\n6 + 1 = 8\n8 - 1 = 7\n", RUNG_VERDICT_WRONG, -2);
+    int64_t run = coin_run(s, "label.tool", "{}");
+    rung_tool_report z;
+    OK(rung_label_tool(&z, s, run, "step", false, &(rung_filter){.run = pool}, NULL, err));
+    assert_true(z.n_traces == 1 && z.n_right == 1 && z.n_unknown == 1 && z.n_wrong == 1);
+    assert_int_equal(z.n_new, 3); /* nothing after the first wrong step */
+    rung_iter *it;
+    const rung_trace *t = get(&it, a);
+    const int want[] = {1, -1, 0};
+    for (int k = 0; k < 4; k++) {
+        rung_label l;
+        bool found;
+        OK(rung_label_get(&l, &found, s, run, t->step[k].node, "tool", err));
+        assert_int_equal(found, k < 3);
+        if (found) assert_true(l.hard == want[k] && l.n_unknown == (want[k] < 0));
+    }
+    rung_iter_free(it);
+    OK(rung_label_tool(&z, s, run, "step", false, &(rung_filter){.run = pool}, NULL, err));
+    assert_int_equal(z.n_new, 0);
+    rung_error e = RUNG_ERROR_INIT;
+    assert_int_equal(rung_label_tool(&z, s, run, "no", false, &(rung_filter){0}, NULL, &e),
+                     RUNG_E_NOT_FOUND);
+    rung_store_close(s);
+}
+
 /* ---- people */
 
 static int n_rejects;
@@ -549,10 +579,10 @@ static void no_work(char *path) {
 int main(int argc, char **argv) {
     if (coin_is_work(argc, argv, nothing, no_work)) return 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replies), cmocka_unit_test(votes),    cmocka_unit_test(people),
-        cmocka_unit_test(fusion),  cmocka_unit_test(filters),  cmocka_unit_test(consensus),
-        cmocka_unit_test(merging), cmocka_unit_test(choosing), cmocka_unit_test(audit),
-        cmocka_unit_test(tables),
+        cmocka_unit_test(replies),    cmocka_unit_test(votes),   cmocka_unit_test(people),
+        cmocka_unit_test(arithmetic), cmocka_unit_test(fusion),  cmocka_unit_test(filters),
+        cmocka_unit_test(consensus),  cmocka_unit_test(merging), cmocka_unit_test(choosing),
+        cmocka_unit_test(audit),      cmocka_unit_test(tables),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

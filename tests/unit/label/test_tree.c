@@ -1,6 +1,7 @@
 /* OmegaPRM and relative progress on a real engine and store: labels recounted from the rollouts,
  * nothing made twice, kill -9. */
 #include "../trace/fixture_coin.h"
+#include "base/json.h"
 #include "rung/label.h"
 #include <math.h>
 
@@ -98,6 +99,59 @@ static void tree(void **state) {
     binary(s, "again", &again);
     assert_int_equal(tokens_of(s, "again"), 0);
     assert_int_equal(again.n_searches, z.n_searches);
+    rung_store_close(s);
+}
+
+typedef struct counted {
+    int64_t n;
+    double last;
+} counted;
+
+/* prefix + step is the text of a labelled node; of pairs the chosen one is better. */
+static int read_example(void *ud, const char *line, size_t n) {
+    counted *z = ud;
+    yyjson_doc *doc = yyjson_read(line, n - 1, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_non_null(root);
+    assert_true(line[n - 1] == '\n');
+    if (yyjson_obj_get(root, "chosen")) {
+        assert_true(yyjson_get_num(yyjson_obj_get(root, "soft_chosen")) >
+                    yyjson_get_num(yyjson_obj_get(root, "soft_rejected")));
+        assert_true(strcmp(yyjson_get_str(yyjson_obj_get(root, "chosen")),
+                           yyjson_get_str(yyjson_obj_get(root, "rejected"))) != 0);
+    } else if (yyjson_obj_get(root, "step")) {
+        double soft = yyjson_get_num(yyjson_obj_get(root, "soft"));
+        assert_true(yyjson_get_len(yyjson_obj_get(root, "step")) > 0);
+        assert_int_equal(yyjson_get_int(yyjson_obj_get(root, "hard")), soft > 0);
+        z->last = soft;
+    } else {
+        assert_true(yyjson_arr_size(yyjson_obj_get(root, "children")) > 0);
+    }
+    yyjson_doc_free(doc);
+    z->n++;
+    return 0;
+}
+
+static void examples(void **state) {
+    (void)state;
+    rung_store *s = fresh("examples.db");
+    rung_binary_report z;
+    rung_label_source from = {binary(s, "binary", &z), "binary", 0};
+    rung_arena *a = rung_arena_new(0);
+    rung_label *l;
+    int64_t n, n_out;
+    OK(rung_label_list(&l, &n, a, s, from.run, "binary", err));
+    rung_arena_free(a);
+    counted edges = {0}, pairs = {0}, trees = {0};
+    OK(rung_label_examples(&n_out, s, &from, "pointwise", read_example, &edges, err));
+    assert_true(edges.n == n && n_out == n);
+    OK(rung_label_examples(&n_out, s, &from, "pairwise", read_example, &pairs, err));
+    assert_true(pairs.n > 0 && n_out == pairs.n);
+    OK(rung_label_examples(&n_out, s, &from, "tree", read_example, &trees, err));
+    assert_int_equal(trees.n, z.n_problems - z.n_skipped);
+    rung_error e = RUNG_ERROR_INIT;
+    assert_int_equal(rung_label_examples(&n_out, s, &from, "no", read_example, &trees, &e),
+                     RUNG_E_NOT_FOUND);
     rung_store_close(s);
 }
 
@@ -325,11 +379,9 @@ int main(int argc, char **argv) {
     pool_run = 1; /* of a process that is killed: the first run of the store */
     if (coin_is_work(argc, argv, model_path, work)) return 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tree),
-        cmocka_unit_test(shares_with_mc),
-        cmocka_unit_test(relative_progress),
-        cmocka_unit_test(relative_stops),
-        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(tree),           cmocka_unit_test(examples),
+        cmocka_unit_test(shares_with_mc), cmocka_unit_test(relative_progress),
+        cmocka_unit_test(relative_stops), cmocka_unit_test(killed_and_resumed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
