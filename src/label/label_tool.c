@@ -1,5 +1,5 @@
-/* Labels from verifiers of steps (rung/step.h): arithmetic that is recomputed. What needs a solver
- * stays unknown here. */
+/* Labels from verifiers of steps (rung/step.h): arithmetic that is recomputed, proofs by a solver.
+ */
 #include "rung/label.h"
 #include "rung/step.h"
 
@@ -8,6 +8,7 @@
 
 typedef struct tool {
     const rung_step_verifier *v;
+    rung_solver *solver; /* NULL: what needs it stays unknown */
     rung_store *store;
     int64_t run;
     bool strict;
@@ -34,7 +35,7 @@ static rung_status check_steps(rung_step_verdict **out, tool *w, const rung_trac
     task.n_bytes = n_bytes;
     task.n_steps = t->n_steps;
     task.strict = w->strict;
-    return w->v->check(*out, w->arena, &task, NULL, err);
+    return w->v->check(*out, w->arena, &task, w->solver, err);
 }
 
 static rung_status label_trace(tool *w, const rung_trace *t, rung_error *err) {
@@ -101,7 +102,11 @@ rung_status rung_label_tool(rung_tool_report *out, rung_store *s, int64_t run_id
                          verifier ? verifier : "");
     w.arena = rung_arena_new(0);
     if (!w.arena) return rung_fail(err, RUNG_E_NOMEM, "no memory to label");
+    rung_error e = RUNG_ERROR_INIT;
+    if (strcmp(w.v->source, "formal") == 0 && rung_solver_new(&w.solver, NULL, &e) != RUNG_OK)
+        rung_event(log, RUNG_WARN, "label.solver", RUNG_S("why", e.what));
     rung_status st = all_traces(&w, traces, log, err);
+    rung_solver_free(w.solver);
     rung_arena_free(w.arena);
     if (out) *out = w.report;
     return st;
