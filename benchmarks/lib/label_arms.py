@@ -10,22 +10,21 @@ import sys
 
 
 def first_errors(db, run, source):
-    """{trace: (problem, truth, predicted or None)} of the traces that the run labels at all."""
+    """{trace: (problem, truth, predicted)} of the sampling run's traces that the labels say something of."""
     label = dict(db.execute("SELECT node, hard FROM label WHERE run=? AND source=?", (run, source)))
     out = {}
     rows = db.execute(
         "SELECT t.id, t.problem, t.first_error, s.node FROM trace t JOIN trace_step s ON s.trace=t.id "
-        "WHERE t.first_error<>-2 ORDER BY t.id, s.k")
+        "WHERE t.first_error<>-2 AND t.run=(SELECT min(run) FROM trace) ORDER BY t.id, s.k")
     steps = {}
     for trace, problem, truth, node in rows:
         steps.setdefault((trace, problem, truth), []).append(node)
     for (trace, problem, truth), nodes in steps.items():
         hard = [label.get(n) for n in nodes]
-        if all(h is None for h in hard):
-            continue
         zero = next((k for k, h in enumerate(hard) if h == 0), None)
-        done = all(h is not None for h in hard[: zero + 1 if zero is not None else None])
-        out[trace] = (problem, truth, zero if zero is not None else -1 if done else None)
+        if any(h is None for h in hard[:zero]):  # nothing is claimed of this trace
+            continue
+        out[trace] = (problem, truth, -1 if zero is None else zero)
     return out
 
 
