@@ -121,6 +121,27 @@ typedef struct rung_decode_opts {
     }
 rung_status rung_bench_decode(rung_buf *json, rung_engine *e, const rung_decode_opts *o,
                               rung_error *err);
+/* Search runs on the problems they share. in: name, run; the rest is filled. diff, p: against the
+ * baseline, paired; Holm over the others. opt (NULL: not wanted): the compute-optimal choice among
+ * the runs, by the pass rate of the pilot's traces. */
+typedef struct rung_search_arm {
+    const char *name;
+    int64_t run, n_correct, n_unknown, n_no_answer;
+    double acc, diff, p, p_holm;
+    rung_interval ci, diff_ci;
+    rung_search_ledger cost;
+} rung_search_arm;
+typedef struct rung_bench_searches_opts {
+    size_t struct_size;
+    int32_t baseline; /* index of an arm */
+    int64_t pilot_run;
+    int n_bins; /* as in rung_compute_optimal */
+    int n_boot;
+    uint64_t seed;
+} rung_bench_searches_opts;
+rung_status rung_bench_searches(rung_search_arm *arm, int32_t n_arms, int64_t *n_problems,
+                                rung_optimal *opt, rung_store *s, const rung_bench_searches_opts *o,
+                                rung_error *err);
 /* One self-contained HTML file from what the store holds: results of kind "answer", "steps",
  * "processbench" (newest of each), traces, scores, labels, metrics, runs. `command`: what the
  * reader types to make it again. E_NOT_FOUND when there is no "answer" result. */

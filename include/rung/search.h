@@ -68,6 +68,7 @@ typedef struct rung_search_ledger {
     double tool_s, wall_s;
 } rung_search_ledger;
 void rung_search_ledger_add(rung_search_ledger *sum, const rung_search_ledger *x);
+rung_status rung_search_ledger_read(rung_search_ledger *out, const char *json, rung_error *err);
 /* A model as the ledger sees it: non-embedding parameters, layers, attention width. */
 typedef struct rung_flops_model {
     double n_params, n_layer, width;
@@ -109,7 +110,9 @@ typedef struct rung_search_opts {
     const char *system, *suffix, *stop;
     const char *split; /* how text is cut into steps; NULL = "line" for worlds, "blank" */
     rung_filter problems;
-    int32_t at_once; /* problems searched at once; 0 = 32 */
+    int64_t reuse_run; /* whole traces of this sampling run stand for the same draws (same policy,
+                          sampling, length and seed: then exactly); 0 = none */
+    int32_t at_once;   /* problems searched at once; 0 = 32 */
     const char *generator;
 } rung_search_opts;
 #define RUNG_SEARCH_OPTS_INIT                                                                      \

@@ -195,6 +195,22 @@ rung_prmbench_score rung_prmbench_get(const rung_prmbench *z);
 double rung_prmbench_similarity(const double *modified, const double *original, int64_t n);
 int32_t rung_first_below(const double *score, int32_t n,
                          double tau); /* smallest t with score < tau (strict), else -1 */
+/* Compute-optimal choice (search.md 2.9). correct[n_strategies][n]; value[n]: how easy a problem is
+ * (pass rate of a pilot, or mean reward); n_bins quantile bins, bin 0 the easiest; 0 = three
+ * absolute ones
+ * ([.5,1], [.1,.5), [0,.1)). Bins are cut in two folds; what is best on one answers the other.
+ * single: the best strategy for all bins, chosen in the same way: what the bins are to beat. */
+enum { RUNG_OPTIMAL_BINS = 16 };
+typedef struct rung_optimal {
+    double acc, single_acc, diff;
+    rung_interval ci, diff_ci;                               /* bootstrap over problems, paired */
+    int32_t n_bins, single[2], choice[2][RUNG_OPTIMAL_BINS]; /* [fold that it answers][bin] */
+    int64_t n_bin[RUNG_OPTIMAL_BINS];
+    double bin_acc[RUNG_OPTIMAL_BINS];
+} rung_optimal;
+rung_status rung_compute_optimal(rung_optimal *out, const double *correct, int32_t n_strategies,
+                                 const double *value, int64_t n, int n_bins, int n_boot,
+                                 uint64_t seed, rung_error *err);
 #ifdef __cplusplus
 }
 #endif

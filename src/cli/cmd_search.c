@@ -46,6 +46,10 @@ static const cli_opt run_opts[] = {
     OPT_INT("iterations", "2", "N", 1, 1000, CLI_KEY, "particle_gibbs: iterations"),
     OPT_INT("references", "1", "N", 1, 1000, CLI_KEY, "particle_gibbs: reference particles"),
     OPT_BOOL("draw", "false", CLI_KEY, "particles: draw the answer by weight, not the largest"),
+    OPT_STR(
+        "reuse", "", "RUN", CLI_NOTE,
+        "search: take whole traces from this sampling run, which had the same policy, sampling, "
+        "length and seed"),
     OPT_INT("at-once", "32", "PROBLEMS", 1, 4096, CLI_NOTE, "search: problems searched at once"),
     OPT_NAME,
 };

@@ -116,36 +116,16 @@ typedef struct tally {
     rung_search_ledger sum;
 } tally;
 
-static double number_of(const char *json, const char *key) {
-    char want[64];
-    snprintf(want, sizeof want, "\"%s\":", key);
-    const char *at = strstr(json, want);
-    double v = 0.0;
-    if (at) (void)sscanf(at + strlen(want), "%lf", &v);
-    return v;
-}
-
 static rung_status count(void *ud, const rung_search_row *r, rung_error *err) {
     tally *t = ud;
-    (void)err;
     t->n++;
     t->n_correct += strcmp(r->outcome, "correct") == 0;
     t->n_unknown += strcmp(r->outcome, "unknown") == 0;
     t->n_none += strcmp(r->outcome, "no_answer") == 0;
     t->n_nodes += r->n_nodes;
     t->n_traces += r->n_traces;
-    rung_search_ledger x = {.n_gen = (int64_t)number_of(r->ledger, "n_gen"),
-                            .prompt_tok = (int64_t)number_of(r->ledger, "prompt_tok"),
-                            .prompt_new_tok = (int64_t)number_of(r->ledger, "prompt_new_tok"),
-                            .gen_tok = (int64_t)number_of(r->ledger, "gen_tok"),
-                            .scored_tok = (int64_t)number_of(r->ledger, "scored_tok"),
-                            .scored_new_tok = (int64_t)number_of(r->ledger, "scored_new_tok"),
-                            .judge_in_tok = (int64_t)number_of(r->ledger, "judge_in_tok"),
-                            .judge_out_tok = (int64_t)number_of(r->ledger, "judge_out_tok"),
-                            .flops_cached = number_of(r->ledger, "flops_cached"),
-                            .flops_naive = number_of(r->ledger, "flops_naive"),
-                            .tool_s = number_of(r->ledger, "tool_s"),
-                            .wall_s = number_of(r->ledger, "wall_s")};
+    rung_search_ledger x;
+    RUNG_TRY(rung_search_ledger_read(&x, r->ledger, err));
     rung_search_ledger_add(&t->sum, &x);
     return RUNG_OK;
 }
@@ -215,6 +195,7 @@ rung_status cli_search_live(cli_call *c, rung_error *err) {
                                .split = cli_str(c, "split"),
                                .limit = cli_int(c, "limit"),
                                .skip = cli_int(c, "skip")};
+    if (cli_str(c, "reuse")) RUNG_TRY(cli_run_lookup(&o.reuse_run, c, s, cli_str(c, "reuse"), err));
     RUNG_TRY(cli_sampling(&o.sampling, c, err));
     RUNG_TRY(cli_engine_open(&e, c, err));
     o.generator = e.name;
@@ -255,7 +236,9 @@ static rung_status show_row(void *ud, const rung_search_row *r, rung_error *err)
     cli_cell(&z->table, "%s", r->outcome);
     cli_cell(&z->table, "%d", r->n_traces);
     cli_cell(&z->table, "%d", r->n_nodes);
-    cli_cell(&z->table, "%.0f", number_of(r->ledger, "gen_tok"));
+    rung_search_ledger cost;
+    RUNG_TRY(rung_search_ledger_read(&cost, r->ledger, err));
+    cli_cell(&z->table, "%lld", (long long)cost.gen_tok);
     return RUNG_OK;
 }
 

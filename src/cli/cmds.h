@@ -33,6 +33,7 @@
     X(search_run)                                                                                  \
     X(search_show)                                                                                 \
     X(bench_answer)                                                                                \
+    X(bench_search)                                                                                \
     X(bench_processbench)                                                                          \
     X(bench_steps)                                                                                 \
     X(bench_rollouts)                                                                              \

@@ -110,6 +110,10 @@ static const cli_cmd commands[] = {
     ROW("bench", "answer", bench_answer, "",
         "accuracy of every method at every budget of one pool, with intervals and tests",
         "bench answer --run pool --prm prm.gguf --orm orm.gguf", true, OWN(bench_answer) FILTER)
+    ROW("bench", "search", bench_search, "runs",
+        "search runs against each other: accuracy, cost, paired tests, compute-optimal choice",
+        "bench search majority,beam,dvts --baseline majority --pilot pool", true,
+        OWN(bench_search))
     ROW("bench", "processbench", bench_processbench, "",
         "ProcessBench: acc_err, acc_cor and F1 from stored step scores",
         "bench processbench --set pb-gsm8k --prm prm.gguf", true, OWN(bench_processbench) FILTER)

@@ -33,10 +33,13 @@ rung_status search_choose(int32_t *chosen, search *s, rung_error *err) {
     if (s->n_done == 0) return RUNG_OK;
     rung_candidate *c = rung_calloc((size_t)s->n_done, sizeof *c);
     if (!c) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d candidates", s->n_done);
-    bool scored = s->o->scorer != RUNG_SEARCH_SCORE_NONE;
+    bool scored = s->o->scorer != RUNG_SEARCH_SCORE_NONE, weighed = false;
     for (int32_t i = 0; i < s->n_done; i++) {
         int32_t v = s->done[i];
-        double value = scored ? search_value(s, v) : (double)NAN;
+        double value = !isnan(s->node[v].weight) ? s->node[v].weight
+                       : scored                  ? search_value(s, v)
+                                                 : (double)NAN;
+        weighed |= !isnan(value);
         c[i] = (rung_candidate){.key = none ? "" : s->node[v].key,
                                 .correct = s->node[v].verdict == RUNG_VERDICT_CORRECT,
                                 .prm = value,
@@ -44,7 +47,7 @@ rung_status search_choose(int32_t *chosen, search *s, rung_error *err) {
                                 .confidence = path_confidence(s, v),
                                 .tokens = s->node[v].n_path_tok};
     }
-    if (!scored && m->needs_prm) m = rung_method_find("majority"); /* nothing to weigh by */
+    if (!weighed && m->needs_prm) m = rung_method_find("majority"); /* nothing to weigh by */
     *chosen = m->choose(c, s->n_done);
     rung_free(c);
     if (*chosen >= 0)

@@ -65,7 +65,7 @@ static rung_status new_node(int32_t *id, search *s, int32_t parent, rung_error *
     search_node *v = &s->node[s->n_nodes];
     *v = (search_node){.parent = parent, .first = -1, .last = -1, .next = -1, .live = -1};
     v->text = v->stop = v->key = "";
-    v->score = v->sum_logprob = v->min_logprob = none;
+    v->score = v->weight = v->sum_logprob = v->min_logprob = none;
     v->prior = 1.0;
     *id = s->n_nodes++;
     if (parent < 0) return RUNG_OK;

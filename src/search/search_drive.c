@@ -29,17 +29,58 @@ static bool enough_steps(void *ud, int32_t i, const char *text, int32_t n_bytes)
     return count_delimiters(text, n_bytes, j->delimiter) >= j->n_steps;
 }
 
+static bool is_plain(const search_ask *a) {
+    return a->node == 0 && a->n_steps == 0 && a->temperature < 0.0 && !a->cue;
+}
+
 /* Draws of whole traces from the question are those of `trace sample` with the same seed. */
 static void address(rung_gen *g, const search_slot *p, const search_ask *a) {
-    bool plain = a->node == 0 && a->n_steps == 0 && a->temperature < 0.0;
+    bool plain = is_plain(a);
     g->stream = plain ? RUNG_STREAM_TRACE : RUNG_STREAM_SEARCH;
     g->key = plain ? p->s.address : p->s.node[a->node].addr;
     g->seed = p->w->o.seed;
 }
 
+/* Draws that another run has made already are taken from its traces. skip[n]: which. */
+static rung_status reuse(bool *skip, int32_t *n_have, search_slot *p, int32_t at, rung_error *err) {
+    const search_ask *a = &p->s.ask[at];
+    rung_filter f = {.run = p->w->o.reuse_run, .problem = p->problem.id};
+    rung_iter *it = NULL;
+    const rung_trace *t;
+    rung_status st;
+    RUNG_TRY(rung_trace_iter(&it, p->w->store, &f, err));
+    while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
+        int32_t i = t->i - a->i0;
+        if (i < 0 || i >= a->n || skip[i]) continue;
+        search_text x = {.text = t->text,
+                         .n_bytes = t->n_bytes,
+                         .tok = t->n_tok ? t->tok : NULL,
+                         .logprob = t->logprob,
+                         .logprob_draw = t->logprob_draw,
+                         .n_tok = t->n_tok,
+                         .step = t->step,
+                         .n_steps = t->n_steps,
+                         .stop = t->stop};
+        st = search_deliver(&p->s, at, i, &x, err);
+        if (st != RUNG_OK) break;
+        skip[i] = true;
+        ++*n_have;
+    }
+    rung_iter_free(it);
+    return st == RUNG_DONE ? RUNG_OK : st;
+}
+
 static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
     search_driver *w = p->w;
     const search_ask *a = &p->s.ask[at];
+    bool *skip = NULL;
+    int32_t n_have = 0;
+    if (w->o.reuse_run && is_plain(a)) {
+        skip = rung_arena_alloc(p->s.arena, (size_t)a->n);
+        if (!skip) return rung_fail(err, RUNG_E_NOMEM, "no memory for a request");
+        RUNG_TRY(reuse(skip, &n_have, p, at, err));
+        if (n_have == a->n) return RUNG_OK;
+    }
     RUNG_TRY(rung_trace_prompt(&w->user, &p->problem, w->o.suffix, err));
     if (a->cue) rung_buf_str(&w->user, a->cue);
     rung_buf_reset(&w->text);
@@ -54,6 +95,7 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
                   .sampling = w->o.sampling,
                   .n = a->n,
                   .i0 = a->i0,
+                  .skip = skip,
                   .max_tok = a->max_tok,
                   .stop = {w->o.stop},
                   .ud = j};
@@ -61,8 +103,8 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
     if (a->n_steps == 1) g.stop[w->o.stop ? 1 : 0] = p->delimiter;
     if (a->n_steps > 1) g.stop_fn = enough_steps;
     address(&g, p, a);
-    p->n_left += a->n;
-    w->n_out += a->n;
+    p->n_left += a->n - n_have;
+    w->n_out += a->n - n_have;
     return rung_engine_gen(w->engine, &g, err);
 }
 

@@ -25,11 +25,13 @@ typedef struct search_node {
     int32_t n_drawn;                                  /* draws taken from it so far */
     double sum_logprob, min_logprob;                  /* of the step; NaN not known */
     double score;                                     /* of the step; NaN none */
-    double prior, value_sum, value_max;               /* tree search */
-    double gen_sum, sub_sum; /* AB-MCTS: scores of children, of all below */
+    double weight; /* of a candidate, where it is not the aggregate of its scores; NaN */
+    double prior, value_sum, value_max; /* tree search */
+    double gen_sum, sub_sum;            /* AB-MCTS: scores of children, of all below */
     int32_t n_visits, n_closed, n_gen, n_sub,
         place;                            /* n_closed: children; place: among its siblings */
     int64_t live;                         /* of the scorer; -1 none */
+    uint8_t action;                       /* rStar */
     uint8_t end, pruned, scratch, closed; /* closed: nothing below is left to select */
     uint8_t scored;                       /* asked for; score stays NaN when it could not be */
     const char *stop, *key;               /* key: of the answer, when done; "" none */
@@ -146,6 +148,12 @@ rung_status search_resample(int32_t *out, int32_t n, const double *log_w, int32_
 /* P(the mode's true share is above a half, of it and the runner-up together): Beta posterior with a
  * flat prior of v1 against v2 votes. */
 double search_mode_posterior(int64_t v1, int64_t v2);
+
+/* ---- search_mcts.c, for rStar, too */
+void search_backup(search *s, int32_t node, double value); /* to the root: visits, sum, largest */
+void search_close(search *s, int32_t node); /* and all above whose children are all closed */
+/* The leaf that the row's rule leads to; -1: all is closed. sim addresses its draws. */
+int32_t search_select(search *s, int32_t sim);
 
 /* ---- the rows, file by file */
 extern const search_method search_greedy, search_sc, search_sc_weighted, search_sc_adaptive,

@@ -64,10 +64,10 @@ static double rule_pucb(const search *s, const search_node *p, const search_node
 }
 
 static mcts_rule rule_of(const search *s) {
-    return s->m == &search_uct    ? rule_uct
-           : s->m == &search_az   ? rule_az
-           : s->m == &search_pucb ? rule_pucb
-                                  : rule_puct;
+    return s->m == &search_uct || s->m == &search_rstar ? rule_uct
+           : s->m == &search_az                         ? rule_az
+           : s->m == &search_pucb                       ? rule_pucb
+                                                        : rule_puct;
 }
 
 static rung_status mcts_begin(search *s, rung_error *err) {
@@ -77,7 +77,7 @@ static rung_status mcts_begin(search *s, rung_error *err) {
     return RUNG_OK;
 }
 
-static void backup(search *s, int32_t node, double value) {
+void search_backup(search *s, int32_t node, double value) {
     for (int32_t v = node; v >= 0; v = s->node[v].parent) {
         search_node *x = &s->node[v];
         if (x->n_visits == 0 || value > x->value_max) x->value_max = value;
@@ -86,7 +86,7 @@ static void backup(search *s, int32_t node, double value) {
     }
 }
 
-static void close_node(search *s, int32_t node) {
+void search_close(search *s, int32_t node) {
     while (node >= 0 && !s->node[node].closed) {
         s->node[node].closed = 1;
         node = s->node[node].parent;
@@ -96,10 +96,9 @@ static void close_node(search *s, int32_t node) {
 
 /* From the root to a state without children. Ties: the first; the unvisited of UCT and equal PUCT
  * scores are drawn by the search's own generator. */
-static int32_t select_leaf(search *s) {
+int32_t search_select(search *s, int32_t sim) {
     mcts_rule rule = rule_of(s);
-    mcts_state *m = s->state;
-    rung_rng r = search_rng(s, 4, (uint64_t)m->n_sims);
+    rung_rng r = search_rng(s, 4, (uint64_t)sim);
     int32_t at = 0;
     while (s->node[at].first >= 0) {
         const search_node *p = &s->node[at];
@@ -154,7 +153,7 @@ static rung_status mcts_expand(search *s, rung_error *err) {
         m->closing = true;
         return want_rest(s, most_visited(s), err);
     }
-    m->at = select_leaf(s);
+    m->at = search_select(s, m->n_sims);
     search_ask *a = search_want_text(s, m->at, s->o->width, err);
     if (!a) return RUNG_E_NOMEM;
     if (s->node[m->at].depth + 1 >= s->o->depth) {
@@ -176,8 +175,8 @@ static double worth(const search *s, int32_t leaf) {
 
 static rung_status take_done(search *s, int32_t node, rung_error *err) {
     RUNG_TRY(search_finish(s, node, err));
-    backup(s, node, worth(s, node));
-    close_node(s, node);
+    search_backup(s, node, worth(s, node));
+    search_close(s, node);
     return RUNG_OK;
 }
 
@@ -191,7 +190,7 @@ static rung_status drop_twins(search *s, rung_error *err) {
         if (!twin) continue;
         RUNG_TRY(search_prune(s, v, err));
         while (v > 0 && s->node[v].parent != ((mcts_state *)s->state)->at) v = s->node[v].parent;
-        close_node(s, v);
+        search_close(s, v);
         s->fresh[i] = -1;
     }
     return RUNG_OK;
@@ -227,7 +226,7 @@ static rung_status keep_expanded(search *s, rung_error *err) {
         m->phase = MCTS_ROLLOUT;
         m->at = open;
     } else if (m->at > 0 && s->m != &search_uct) {
-        backup(s, m->at, own_score(s, m->at));
+        search_backup(s, m->at, own_score(s, m->at));
     } else if (m->at == 0) {
         s->node[0].n_visits++;
     }
@@ -241,7 +240,7 @@ static rung_status mcts_keep(search *s, rung_error *err) {
     m->phase = MCTS_EXPAND;
     int32_t leaf = s->fresh[0], from = m->at;
     RUNG_TRY(search_finish(s, leaf, err));
-    backup(s, from, worth(s, leaf));
+    search_backup(s, from, worth(s, leaf));
     /* the rollout stays as a candidate, but the tree under its start is still to be grown */
     s->node[from].first = s->node[from].last = -1;
     s->node[from].n_children = 0;

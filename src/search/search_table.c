@@ -8,7 +8,7 @@ static const search_method *const rows[] = {
     &search_vote,   &search_beam,       &search_beam_sbs,    &search_beam_cots,   &search_dvts,
     &search_early,  &search_best_first, &search_tot_bfs,     &search_tot_dfs,     &search_particle,
     &search_gibbs,  &search_uct,        &search_puct,        &search_az,          &search_pucb,
-    &search_ab,
+    &search_ab,     &search_rstar,
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 

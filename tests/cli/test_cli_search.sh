@@ -13,7 +13,7 @@ field() { # field NAME: of the last line of $T/out
 }
 
 for m in greedy sc sc_weighted sc_adaptive bon vote beam beam_sbs beam_cots dvts early_rejection best_first tot_dfs particle \
-  particle_gibbs mcts_uct mcts_puct mcts_az mcts_pucb ab_mcts; do
+  particle_gibbs mcts_uct mcts_puct mcts_az mcts_pucb ab_mcts rstar; do
   expect 0 '"n_problems":4' -- "$RUNG" search run "${common[@]}" --method "$m" --n 6 --width 2 --score confidence --name "$m"
   check "$m: tokens were drawn" test "$(field tokens)" -gt 0
   check "$m: correct, unknown, no answer and wrong are not more than 4" test "$(field n_correct)" -le 4
@@ -33,6 +33,23 @@ for l in sys.stdin:
     o = json.loads(l)
     if "text" in o: print(o["problem"], o["text"])' | sort; }
 check "self-consistency draws what trace sample draws" test "$(texts sc)" = "$(texts pool)"
+
+# whole traces of another run stand for the same draws: nothing is sampled, the answers are the same
+expect 0 '' -- "$RUNG" search run "${common[@]}" --method bon --n 6 --score truth --reuse pool --name reused
+grep -q 'engine:' "$T/err" && fail "reused traces were sampled again"
+check "reused traces are the pool's" test "$(texts reused)" = "$(texts pool)"
+check "reused traces are charged" test "$(field tokens)" -gt 0
+
+# runs against each other
+expect 0 '"baseline":"maj"' -- "$RUNG" bench search maj,beam,dvts --pilot pool --bins 2 --boot 200 --json
+tail -n 1 "$T/out" | python3 -c '
+import json, sys
+o = json.load(sys.stdin)
+assert o["n_problems"] == 4 and len(o["arms"]) == 3, o
+assert o["arms"][0]["diff"] == 0 and o["arms"][0]["p"] == 1, o
+assert all(a["p_holm"] >= a["p"] for a in o["arms"]), o
+assert sum(b["n"] for b in o["compute_optimal"]["bins"]) == 4, o' || fail "bench search"
+expect 2 'is none of the runs' -- "$RUNG" bench search maj,beam --baseline pool
 
 # again: nothing left to do, the same answer
 expect 0 '"n_problems":4' -- "$RUNG" search run "${common[@]}" --method beam --n 6 --width 2 --score confidence --name beam

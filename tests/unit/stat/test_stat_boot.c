@@ -147,11 +147,42 @@ static void bca_covers_skewed(void **ud) {
     assert_true((double)bca / n_sim > .90 && (double)bca / n_sim < .98);
 }
 
+/* Two strategies: one solves the easy half, the other the hard half; bins find that and reach 1, a
+ * single strategy stays at .5. When both are alike, bins gain nothing. */
+static void compute_optimal(void **ud) {
+    (void)ud;
+    enum { N = 200 };
+    static double correct[2][N], value[N];
+    for (int i = 0; i < N; i++) {
+        value[i] = i / (double)N;
+        correct[0][i] = i >= N / 2;
+        correct[1][i] = i < N / 2;
+    }
+    rung_optimal o;
+    assert_int_equal(rung_compute_optimal(&o, &correct[0][0], 2, value, N, 4, 500, 1, NULL),
+                     RUNG_OK);
+    assert_true(o.acc == 1.0 && o.n_bins == 4 && o.n_bin[0] == 50);
+    NEAR(o.single_acc, .5, .1);
+    assert_true(o.choice[0][0] == 0 && o.choice[1][3] == 1 && o.diff_ci.lo > .3);
+    assert_int_equal(rung_compute_optimal(&o, &correct[0][0], 2, value, N, 0, 500, 1, NULL),
+                     RUNG_OK);
+    assert_true(o.n_bins == 3 && o.n_bin[0] == 100 && o.n_bin[1] == 80 && o.n_bin[2] == 20);
+    for (int i = 0; i < N; i++) {
+        rung_rng r = rung_rng_at(9, RUNG_STREAM_TEST, (uint64_t)i, 0);
+        for (int k = 0; k < 2; k++) correct[k][i] = rung_rng_f64(&r) < .5;
+    }
+    assert_int_equal(rung_compute_optimal(&o, &correct[0][0], 2, value, N, 5, 500, 1, NULL),
+                     RUNG_OK);
+    assert_true(o.diff_ci.lo < 0.0 && o.diff_ci.hi > 0.0); /* noise is not a gain */
+    assert_int_equal(rung_compute_optimal(&o, &correct[0][0], 2, value, 1, 5, 500, 1, NULL),
+                     RUNG_E_INVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bca_vector),        cmocka_unit_test(degenerate),
         cmocka_unit_test(clusters),          cmocka_unit_test(strata),
-        cmocka_unit_test(bca_covers_skewed),
+        cmocka_unit_test(bca_covers_skewed), cmocka_unit_test(compute_optimal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
