@@ -76,9 +76,8 @@ rung_status rung_problem_put(rung_store *s, rung_problem *p, bool *is_new,
                              rung_error *err); /* fills p->id */
 rung_status rung_problem_get(rung_store *s, rung_problem *out, rung_arena *a, int64_t id,
                              rung_error *err); /* strings in a */
-/* *id = 0 (and OK) when the set has no such key. */
-rung_status rung_problem_by_key(int64_t *id, rung_store *s, const char *set, const char *key,
-                                rung_error *err);
+rung_status rung_problem_by_key(int64_t *id /* 0: no such key */, rung_store *s, const char *set,
+                                const char *key, rung_error *err);
 
 /* A step of a trace. bytes and tokens are spans of the trace's own text and tokens: [begin, end),
  * contiguous, covering all. */
@@ -119,8 +118,7 @@ typedef struct rung_node {
     int64_t id, problem, parent /* 0 = root */;
     int32_t depth;    /* 0 = first step */
     const char *text; /* this step's text */
-    uint64_t path;    /* hash of the text path from the first step: the node's address for RNG
-                       * draws, equal in every store whatever the ids are */
+    uint64_t path; /* hash of the texts from the first step: its address for draws, in any store */
 } rung_node;
 rung_status rung_node_get(rung_node *out, rung_arena *a, rung_store *s, int64_t id,
                           rung_error *err); /* strings in a */
@@ -218,8 +216,6 @@ rung_status rung_score_put(rung_store *s, int64_t node, int64_t model, double va
                            rung_error *err);
 rung_status rung_score_get(double *value, bool *found, rung_store *s, int64_t node, int64_t model,
                            rung_error *err);
-
-/* How many scores the model has. */
 rung_status rung_score_count(int64_t *n, rung_store *s, int64_t model, rung_error *err);
 
 typedef struct rung_model_row {

@@ -168,11 +168,12 @@ static rung_status run_live(cli_call *c, cli_engine *e, rung_search_opts *o, dou
                             rung_error *err) {
     rung_store *s = c->app->store;
     rung_run run = {0};
-    tally t = {0};
+    tally before = {0}, t = {0};
     char extra[160];
     snprintf(extra, sizeof extra, "%s%s%s", e->hash, o->reward ? "+" : "",
              o->reward ? rung_reward_hash(o->reward) : "");
     RUNG_TRY(cli_run_begin(&run, c, extra, err));
+    RUNG_TRY(rung_search_rows(s, run.id, 0, count, &before, err));
     rung_status st = rung_search_run(s, e->engine, run.id, o, &c->app->log, err);
     cli_engine_stats(c, e);
     st = cli_ledger_keep(c, e, &run, st, err);
@@ -180,7 +181,9 @@ static rung_status run_live(cli_call *c, cli_engine *e, rung_search_opts *o, dou
     if (st != RUNG_OK) return st;
     c->tokens = t.sum.gen_tok;
     report(c, &run, cli_str(c, "method"), rung_search_scorer_name(o->scorer), &t, t0);
-    return cli_run_end(c, &run, "search", 0, err);
+    /* done before and nothing added: its result stands, whatever this look took */
+    bool stands = run.finished_ms > 0 && before.n == t.n;
+    return cli_run_end(c, &run, stands ? NULL : "search", 0, err);
 }
 
 rung_status cli_search_live(cli_call *c, rung_error *err) {
