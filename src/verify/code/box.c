@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +115,14 @@ static bool become_nobody(void) {
            setresuid(NOBODY, NOBODY, NOBODY) == 0;
 }
 
+/* Programs take turns with everybody else, also where rung itself runs at real-time priority: a
+ * fork bomb at that priority would starve its keeper. */
+static bool ordinary_turn(void) {
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    if (policy != SCHED_FIFO && policy != SCHED_RR) return true;
+    return sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) == 0;
+}
+
 static void child_run(const arguments *a, const int *fd, const box *b) {
     static char *const env[] = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONHASHSEED=0",
                                 "HOME=/nonexistent",  "TZ=UTC",       NULL};
@@ -125,6 +134,8 @@ static void child_run(const arguments *a, const int *fd, const box *b) {
     signal(SIGPIPE, SIG_DFL);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(b->log, 2) < 0 || !place(fd, 4))
         goto fail;
+    what = "leaving real-time priority";
+    if (!ordinary_turn()) goto fail;
     what = "entering the control group";
     if (!cgroup_enter(&b->group)) goto fail;
     what = "giving up root";
