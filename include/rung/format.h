@@ -69,7 +69,7 @@ typedef enum rung_format_can {
     RUNG_CAN_NO_QUESTION = 1 << 14,
     RUNG_CAN_KEYS = 1 << 15,      /* set, split, world, meta, verifier, i, source */
     RUNG_CAN_REPEAT_ID = 1 << 16, /* an id names a problem: several rows may have it */
-    RUNG_CAN_SEPARATOR = 1 << 17
+    RUNG_CAN_MEMBERS = 1 << 17    /* published as one object of rows, by id */
 } rung_format_can;
 
 typedef enum rung_after_error {

@@ -219,7 +219,7 @@ rung_status rung_format_read(rung_format_report *out, const rung_format *f, cons
     if (o->struct_size > sizeof *o || o->skip < 0 || o->limit < 0)
         return rung_fail(err, RUNG_E_INVAL, "%s: bad options", f->name);
     reading z = {.f = f, .path = path, .o = o, .log = log, .report = out, .take = take, .ud = ud};
-    RUNG_TRY(look(&holds, path, f->keyed, err));
+    RUNG_TRY(look(&holds, path, f->can & RUNG_CAN_MEMBERS, err));
     z.arena = rung_arena_new(0);
     if (!z.arena) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     rung_status st = RUNG_OK;

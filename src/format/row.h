@@ -23,7 +23,6 @@ struct rung_format {
     format_read_fn read;
     format_write_fn write;
     const char *source; /* of its labels when the row does not say */
-    bool keyed;         /* published as one object of rows, by id */
 };
 
 /* ---- fields.c: reading */

@@ -37,21 +37,20 @@
     X(prmbench, ID | STEPS | HARD, "human", "wrong steps from 1, all others right")                \
     X(bigbench_mistake, ANSWER | STEPS | FIRST | END, "human", "first mistake from 0, null none")  \
     X(mr_gsm8k, ID | GOLD | END | STEPS | FIRST, "human", "first wrong step from 1")               \
-    X(mr_ben, ID | MANY | ANSWER | WHO | STEPS | FIRST, "human",                                   \
+    X(mr_ben, ID | MANY | RUNG_CAN_MEMBERS | ANSWER | WHO | STEPS | FIRST, "human",                \
       "first wrong step from 1, \"N/A\" none")                                                     \
     X(scan, STEPS | SOFT, "mc", "question, steps, scores")                                         \
     X(fover, ID | STEPS | HARD | PART, "formal", "true = the step is right, null = not judged")    \
     X(agentprocessbench, END | STEPS | THREE, "human", "messages, labels by message number")       \
     X(potato, ID | MANY | STEPS | THREE | SOFT | JUDGE | BLANK, "human",                           \
-      "labels by step number, without texts")                                                 \
+      "labels by step number, without texts")                                                      \
     X(gsm8k, GOLD, "", "problems: question, answer with #### n")                                   \
     X(math500, ID | GOLD | RUNG_CAN_KEYS, "", "problems of MATH: problem, solution, answer")       \
     X(verl, ANSWER, "", "rows of verl's parquet as JSON lines")                                    \
     X(lm_eval, ID | MANY | GOLD | END | STEPS | TREE, "", "samples of lm-evaluation-harness")
 
 static const rung_format formats[] = {
-#define X(name, can, source, help)                                                                 \
-    {#name, help, can, name##_read, name##_write, source, name##_read == mr_ben_read},
+#define X(name, can, source, help) {#name, help, can, name##_read, name##_write, source},
     FORMATS(X)
 #undef X
 };

@@ -496,6 +496,7 @@ void rung_draw_one(rung_draw *d, void *scratch) {
     draw_row(d, &r, &p->s);
 }
 
+#if defined(_OPENMP)
 /* ThreadSanitizer does not see how OpenMP's threads begin and end: it is told. */
 static void hand_over(void *p) {
 #if defined(__SANITIZE_THREAD__)
@@ -512,6 +513,7 @@ static void take_over(void *p) {
     (void)p;
 #endif
 }
+#endif
 
 void rung_draw_many(rung_draw *d, int32_t n, int32_t n_vocab, int32_t n_threads, void *scratch) {
     size_t each = rung_sample_scratch(n_vocab);
