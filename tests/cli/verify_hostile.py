@@ -1,11 +1,13 @@
 """Random bytes and mutated answers through `rung verify math`: no crash, no slow check, memory flat.
    verify_hostile.py RUNG PAIRS.jsonl N_RANDOM N_MUTATED     exit 1: a broken promise"""
+import fcntl
 import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 rung, pairs_path, n_random, n_mutated = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -59,15 +61,24 @@ def peak_kib(pid):
 
 
 def run(lines, folder):
-    path, result = os.path.join(folder, "rows.jsonl"), os.path.join(folder, "out.jsonl")
-    with open(path, "w") as f:
-        f.writelines(lines)
+    """The rows go down a pipe that stays open until all are read, so that the peak can be asked for."""
+    result = os.path.join(folder, "out.jsonl")
     with open(result, "wb") as f:
-        p = subprocess.Popen([rung, "verify", "math", "--in", path, "--json", "--quiet"], stdout=f)
-        peak = 0
-        while p.poll() is None:
-            peak = max(peak, peak_kib(p.pid))
-            time.sleep(0.005)
+        p = subprocess.Popen([rung, "verify", "math", "--in", "-", "--json", "--quiet"], stdin=subprocess.PIPE, stdout=f)
+        try:
+            p.stdin.write("".join(lines).encode())
+            p.stdin.flush()
+            while p.poll() is None and fcntl.ioctl(p.stdin, termios.FIONREAD, b"\0" * 4) != b"\0" * 4:
+                time.sleep(0.005)
+            time.sleep(0.02)
+        except BrokenPipeError:
+            pass
+        peak = peak_kib(p.pid)
+        try:
+            p.stdin.close()
+        except BrokenPipeError:
+            pass
+        p.wait()
     if p.returncode != 0:
         sys.exit(f"FAIL  exit {p.returncode} for {len(lines)} rows")
     with open(result) as f:
