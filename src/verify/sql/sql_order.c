@@ -155,7 +155,8 @@ rung_status sql_order_read(sql_order *out, rung_arena *a, const char *sql,
     if (!out->ordered) return RUNG_OK;
     read_limit(out, &s);
     bool only_columns = s.compound || s.distinct || !s.from, told = true;
-    const char *p = s.terms, *end = s.limit ? s.limit : s.end;
+    /* a LIMIT before the ORDER BY is no SQL: whoever runs it says so */
+    const char *p = s.terms, *end = s.limit && s.limit > s.terms ? s.limit : s.end;
     int32_t n_extra = 0;
     rung_buf_init(&extra, 1 << 20);
     while (told && next_term(&t, &p, end)) {
