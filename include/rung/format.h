@@ -50,6 +50,8 @@ typedef struct rung_rated {
 #define RUNG_RATED_INIT                                                                            \
     { .last = -1, .first_error = RUNG_FIRST_ERROR_UNKNOWN, .i = -1 }
 
+bool rung_rated_is_leaf(const rung_rated *r, int32_t k); /* no step goes on from step k */
+
 /* What a format can carry. */
 typedef enum rung_format_can {
     RUNG_CAN_ID = 1 << 0,        /* and an id may stand in a file once */

@@ -23,7 +23,7 @@ static rung_status write_one(rung_buf *b, const rung_format *f, const rung_rated
     return st;
 }
 
-static bool is_leaf(const rung_rated *r, int32_t k) {
+bool rung_rated_is_leaf(const rung_rated *r, int32_t k) {
     for (int32_t j = k + 1; j < r->n_steps; j++)
         if (r->step[j].parent == k) return false;
     return true;
@@ -50,7 +50,7 @@ rung_status rung_format_write(rung_buf *b, int64_t *n_rows, const rung_format *f
         *n_rows = st == RUNG_OK;
     }
     for (int32_t k = 0; each && k < r->n_steps && st == RUNG_OK; k++) {
-        if (!is_leaf(r, k)) continue;
+        if (!rung_rated_is_leaf(r, k)) continue;
         st = write_one(b, f, r, k, o, line, lost, a, err);
         *n_rows += st == RUNG_OK;
     }

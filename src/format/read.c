@@ -1,12 +1,8 @@
 /* Reads the rows of a file, whatever holds them; names every row it rejects. */
+#include "base/keymap.h"
 #include "format/row.h"
 #include <stdio.h>
 #include <string.h>
-
-typedef struct id_line {
-    uint64_t hash; /* 0 = free */
-    int64_t line;
-} id_line;
 
 typedef struct reading {
     const rung_format *f;
@@ -17,8 +13,7 @@ typedef struct reading {
     rung_rated_fn take;
     void *ud;
     rung_arena *arena;
-    id_line *id; /* open-addressed */
-    size_t n_id, cap_id;
+    keymap id;    /* hash -> the line that had it */
     int64_t line; /* from 1: line, or element */
 } reading;
 
@@ -34,33 +29,13 @@ static rung_status reject(reading *z, const char *reason) {
 
 /* ---- ids */
 
-static bool ids_grow(reading *z) {
-    size_t cap = z->cap_id ? z->cap_id * 2 : 1024;
-    id_line *fresh = rung_calloc(cap, sizeof *fresh);
-    if (!fresh) return false;
-    for (size_t i = 0; i < z->cap_id; i++) {
-        if (z->id[i].hash == 0) continue;
-        size_t k = z->id[i].hash & (cap - 1);
-        while (fresh[k].hash) k = (k + 1) & (cap - 1);
-        fresh[k] = z->id[i];
-    }
-    rung_free(z->id);
-    z->id = fresh;
-    z->cap_id = cap;
-    return true;
-}
-
 /* 0: new; else the line that had it. -1: out of memory. */
 static int64_t id_seen(reading *z, const char *id) {
-    if (z->n_id * 2 >= z->cap_id && !ids_grow(z)) return -1;
-    uint64_t h = rung_hash64(id, strlen(id), 2);
-    h += h == 0;
-    size_t k = h & (z->cap_id - 1);
-    while (z->id[k].hash && z->id[k].hash != h) k = (k + 1) & (z->cap_id - 1);
-    if (z->id[k].hash) return z->id[k].line;
-    z->id[k] = (id_line){h, z->line};
-    z->n_id++;
-    return 0;
+    int64_t *line = keymap_at(&z->id, rung_hash64(id, strlen(id), 2));
+    if (!line) return -1;
+    int64_t before = *line;
+    if (!before) *line = z->line;
+    return before;
 }
 
 /* ---- one row */
@@ -237,6 +212,6 @@ rung_status rung_format_read(rung_format_report *out, const rung_format *f, cons
         st = read_whole(&z, yyjson_doc_get_root(doc), err);
     yyjson_doc_free(doc);
     rung_arena_free(z.arena);
-    rung_free(z.id);
+    keymap_clear(&z.id);
     return st;
 }

@@ -8,45 +8,33 @@ bool rung_plan_samples(const plan_node *v) {
     return v->verdict == RUNG_VERDICT_UNKNOWN && v->internal;
 }
 
-static uint32_t slot_of(const label_plan *p, int64_t id) {
-    uint32_t mask = p->n_slots - 1;
-    uint32_t at = (uint32_t)((uint64_t)id * 0x9E3779B97F4A7C15u >> 32) & mask;
-    while (p->slot[at] && p->node[p->slot[at] - 1].id != id) at = (at + 1) & mask;
-    return at;
-}
-
 static rung_status grow(label_plan *p, rung_error *err) {
     int32_t cap = p->cap ? p->cap * 2 : 1024;
     plan_node *node = rung_realloc(p->node, (size_t)cap * sizeof *node);
     if (!node) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d nodes", cap);
     p->node = node;
     p->cap = cap;
-    int32_t *slot = rung_calloc((size_t)cap * 2, sizeof *slot);
-    if (!slot) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d nodes", cap);
-    rung_free(p->slot);
-    p->slot = slot;
-    p->n_slots = (uint32_t)cap * 2;
-    for (int32_t i = 0; i < p->n; i++) p->slot[slot_of(p, p->node[i].id)] = i + 1;
     return RUNG_OK;
 }
 
 static rung_status visit(label_plan *p, int32_t *index, int64_t id, int64_t problem, int32_t parent,
                          rung_error *err) {
     if (p->n == p->cap) RUNG_TRY(grow(p, err));
-    uint32_t at = slot_of(p, id);
-    if (!p->slot[at]) {
+    int64_t *at = keymap_at(&p->at, (uint64_t)id);
+    if (!at) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d nodes", p->n + 1);
+    if (!*at) {
         p->node[p->n] =
             (plan_node){.id = id, .problem = problem, .parent = parent, .child = -1, .sibling = -1};
-        p->slot[at] = ++p->n;
+        *at = ++p->n;
     }
-    *index = p->slot[at] - 1;
+    *index = (int32_t)*at - 1;
     return RUNG_OK;
 }
 
 static rung_status add_trace(label_plan *p, const rung_trace *t, rung_error *err) {
     int32_t parent = -1;
     for (int32_t k = 0; k < t->n_steps; k++) {
-        int32_t i;
+        int32_t i = 0;
         RUNG_TRY(visit(p, &i, t->step[k].node, t->problem, parent, err));
         if (k + 1 < t->n_steps)
             p->node[i].internal = true;
@@ -87,6 +75,6 @@ rung_status rung_plan_read(label_plan *out, rung_store *s, const rung_filter *tr
 
 void rung_plan_clear(label_plan *p) {
     rung_free(p->node);
-    rung_free(p->slot);
+    keymap_clear(&p->at);
     *p = (label_plan){0};
 }

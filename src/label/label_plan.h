@@ -3,6 +3,7 @@
  * labelled, so a resumed run works through the same plan. */
 #ifndef RUNG_SRC_LABEL_PLAN_H
 #define RUNG_SRC_LABEL_PLAN_H
+#include "base/keymap.h"
 #include "rung/label.h"
 
 typedef struct plan_node {
@@ -16,8 +17,7 @@ typedef struct plan_node {
 typedef struct label_plan {
     plan_node *node;
     int32_t n, cap;
-    int32_t *slot; /* id -> index + 1, open addressing, a power of two */
-    uint32_t n_slots;
+    keymap at; /* id -> index + 1 */
     int64_t n_traces;
 } label_plan;
 

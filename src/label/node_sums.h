@@ -1,6 +1,7 @@
 /* Votes summed at nodes: traces that share a prefix share its votes. */
 #ifndef RUNG_SRC_NODE_SUMS_H
 #define RUNG_SRC_NODE_SUMS_H
+#include "base/keymap.h"
 #include "rung/label.h"
 
 typedef struct node_sum {
@@ -11,8 +12,7 @@ typedef struct node_sum {
 typedef struct node_sums {
     node_sum *row; /* in order of first appearance */
     int64_t n, cap;
-    int64_t *slot; /* node -> row + 1 */
-    int64_t n_slots;
+    keymap at; /* node -> row + 1 */
 } node_sums;
 rung_status node_sums_add(node_sums *z, int64_t node, bool right, rung_error *err);
 rung_status node_sums_add_soft(node_sums *z, int64_t node, bool right, double soft,

@@ -1,5 +1,6 @@
 /* Records of a file into the store: problems, their solutions as traces, their labels. Reading and
  * rejecting rows is the formats' (rung/format.h). A repeat changes nothing. */
+#include "base/keymap.h"
 #include "rung/format.h"
 #include "rung/problem.h"
 #include "rung/verify.h"
@@ -8,11 +9,6 @@
 #include <string.h>
 
 enum { COMMIT_EVERY = 1000, TEXT_MAX = 8 << 20 };
-
-typedef struct key_count {
-    uint64_t hash;
-    int32_t n;
-} key_count;
 
 typedef struct importing {
     rung_store *s;
@@ -23,8 +19,7 @@ typedef struct importing {
     rung_arena *arena, *old_arena;
     rung_buf text;
     rung_run run, label_run; /* begun with the first trace, the first label */
-    key_count *count;        /* open-addressed: rows of this file by key */
-    size_t n_count, cap_count;
+    keymap count;            /* rows of this file by hash of the key */
     int64_t n_taken;
 } importing;
 
@@ -43,31 +38,10 @@ static rung_status out_of_memory(rung_error *err) {
 
 /* ---- how often a key was seen ---- */
 
-static bool count_grow(importing *im) {
-    size_t cap = im->cap_count ? im->cap_count * 2 : 1024;
-    key_count *fresh = rung_calloc(cap, sizeof *fresh);
-    if (!fresh) return false;
-    for (size_t i = 0; i < im->cap_count; i++) {
-        if (im->count[i].n == 0) continue;
-        size_t k = im->count[i].hash & (cap - 1);
-        while (fresh[k].n) k = (k + 1) & (cap - 1);
-        fresh[k] = im->count[i];
-    }
-    rung_free(im->count);
-    im->count = fresh;
-    im->cap_count = cap;
-    return true;
-}
-
 /* How many rows of this key came before; -1 out of memory. */
 static int32_t count_key(importing *im, const char *key) {
-    if (im->n_count * 2 >= im->cap_count && !count_grow(im)) return -1;
-    uint64_t h = rung_hash64(key, strlen(key), 1);
-    size_t k = h & (im->cap_count - 1);
-    while (im->count[k].n && im->count[k].hash != h) k = (k + 1) & (im->cap_count - 1);
-    if (im->count[k].n == 0) im->n_count++;
-    im->count[k].hash = h;
-    return im->count[k].n++;
+    int64_t *n = keymap_at(&im->count, rung_hash64(key, strlen(key), 1));
+    return n ? (int32_t)(*n)++ : -1;
 }
 
 /* ---- solutions ---- */
@@ -347,12 +321,6 @@ static rung_status put_solution(importing *im, const rung_rated *r, rung_problem
     return im->o->labels ? put_labels(im, &z, err) : RUNG_OK;
 }
 
-static bool is_leaf(const rung_rated *r, int32_t k) {
-    for (int32_t j = k + 1; j < r->n_steps; j++)
-        if (r->step[j].parent == k) return false;
-    return true;
-}
-
 static rung_status put_row(importing *im, const rung_rated *r, rung_error *err) {
     rung_problem p;
     if (rung_format_can_carry(im->format) & RUNG_CAN_NO_TEXT && r->n_steps && !r->step[0].text) {
@@ -366,7 +334,7 @@ static rung_status put_row(importing *im, const rung_rated *r, rung_error *err) 
     if (r->n_steps == 0) return put_problem(im, &p, err);
     RUNG_TRY(put_solution(im, r, &p, r->last, true, i, err));
     for (int32_t k = 0; im->o->labels && k < r->n_steps; k++) {
-        if (k == r->last || !is_leaf(r, k)) continue;
+        if (k == r->last || !rung_rated_is_leaf(r, k)) continue;
         if ((i = count_key(im, p.key)) < 0) return out_of_memory(err);
         RUNG_TRY(put_solution(im, r, &p, k, false, i, err));
     }
@@ -447,6 +415,6 @@ out:
     rung_arena_free(im.arena);
     rung_arena_free(im.old_arena);
     rung_buf_clear(&im.text);
-    rung_free(im.count);
+    keymap_clear(&im.count);
     return st;
 }

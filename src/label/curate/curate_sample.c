@@ -1,5 +1,6 @@
 /* Filters that choose among traces and steps: balance, last-step balance, duplicates, contamination
  * by a test set, the split by problem. Draws are addressed by trace and step. */
+#include "base/keymap.h"
 #include "label/curate/curate.h"
 #include "trace/flow.h"
 
@@ -118,40 +119,16 @@ rung_status cur_last_step(cur_set *set, rung_curate_count *z, rung_error *err) {
 
 /* ---- duplicates */
 
-typedef struct seen {
-    uint64_t *key;
-    int64_t n, cap;
-} seen;
-
-static rung_status see(bool *is_new, seen *s, uint64_t key, rung_error *err) {
-    if (2 * (s->n + 1) > s->cap) {
-        seen grown = {.cap = s->cap ? s->cap * 2 : 1024};
-        grown.key = rung_calloc((size_t)grown.cap, sizeof *grown.key);
-        if (!grown.key) return rung_fail(err, RUNG_E_NOMEM, "no memory for hashes");
-        bool any;
-        for (int64_t i = 0; i < s->cap; i++)
-            if (s->key[i]) RUNG_TRY(see(&any, &grown, s->key[i], err));
-        rung_free(s->key);
-        *s = grown;
-    }
-    key = key ? key : 1;
-    uint64_t at = key & (uint64_t)(s->cap - 1);
-    while (s->key[at] && s->key[at] != key) at = (at + 1) & (uint64_t)(s->cap - 1);
-    *is_new = !s->key[at];
-    if (*is_new) s->key[at] = key, s->n++;
+static rung_status see(bool *is_new, keymap *seen, uint64_t key, rung_error *err) {
+    int64_t *value = keymap_at(seen, key);
+    if (!value) return rung_fail(err, RUNG_E_NOMEM, "no memory for hashes");
+    *is_new = !*value;
+    *value = 1;
     return RUNG_OK;
 }
 
-static bool has(const seen *s, uint64_t key) {
-    if (s->cap == 0) return false;
-    key = key ? key : 1;
-    uint64_t at = key & (uint64_t)(s->cap - 1);
-    while (s->key[at] && s->key[at] != key) at = (at + 1) & (uint64_t)(s->cap - 1);
-    return s->key[at] != 0;
-}
-
 rung_status cur_dedupe(cur_set *set, rung_curate_count *z, rung_error *err) {
-    seen s = {0};
+    keymap s = {0};
     rung_status st = RUNG_OK;
     for (int64_t i = 0; i < set->n && st == RUNG_OK; i++) {
         cur_trace *t = &set->trace[i];
@@ -160,7 +137,7 @@ rung_status cur_dedupe(cur_set *set, rung_curate_count *z, rung_error *err) {
         st = see(&is_new, &s, t->text, err);
         if (st == RUNG_OK && !is_new) cur_drop(t, z, "the same text for the same problem");
     }
-    rung_free(s.key);
+    keymap_clear(&s);
     return st;
 }
 
@@ -194,7 +171,7 @@ static rung_status words_of(words *w, const char *text, rung_error *err) {
 }
 
 typedef struct bench_grams {
-    seen whole, gram;
+    keymap whole, gram;
     words w;
     int32_t n;
 } bench_grams;
@@ -227,9 +204,10 @@ static rung_status read_bench(bench_grams *b, const cur_set *set, rung_error *er
 }
 
 static const char *found_in(const bench_grams *b) {
-    if (has(&b->whole, gram(b, 0, b->w.n))) return "the question is in the test set";
+    if (keymap_get(&b->whole, gram(b, 0, b->w.n))) return "the question is in the test set";
     for (int32_t k = 0; k + b->n <= b->w.n; k++)
-        if (has(&b->gram, gram(b, k, b->n))) return "shares words in a row with the test set";
+        if (keymap_get(&b->gram, gram(b, k, b->n)))
+            return "shares words in a row with the test set";
     return NULL;
 }
 
@@ -254,8 +232,8 @@ rung_status cur_decontaminate(cur_set *set, rung_curate_count *z, rung_error *er
         if (why && !t->dropped) cur_drop(t, z, why);
     }
     rung_arena_free(a);
-    rung_free(b.whole.key);
-    rung_free(b.gram.key);
+    keymap_clear(&b.whole);
+    keymap_clear(&b.gram);
     rung_free(b.w.hash);
     return st;
 }
