@@ -240,7 +240,7 @@ static rung_status run_steps(rung_net *net, packer *p, const rung_log *log, rung
     while (net->steps < o->steps) {
         uint64_t first_doc = p->at.next_doc;
         int64_t n_tok;
-        double value, grad_norm;
+        double value = 0, grad_norm = 0;
         rung_adamw adamw = o->adamw;
         adamw.lr = rung_lr_at(o->schedule, o->adamw.lr, o->lr_min, net->steps, o->warmup, o->steps);
         rung_status st = one_step(&value, &grad_norm, &n_tok, net, p, &adamw, err);
