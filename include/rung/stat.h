@@ -193,6 +193,19 @@ typedef struct rung_prmbench_score {
 rung_prmbench_score rung_prmbench_get(const rung_prmbench *z);
 /* Mean |share of valid steps said of the modified trace - of its original|. */
 double rung_prmbench_similarity(const double *modified, const double *original, int64_t n);
+/* What best-of-N hides of a reward model (labels.md 2). Adds one answer. right: its final answer;
+ * first_error: -1 none, 0.. the step, anything else not known; score[n] of its steps (n = 0: not
+ * scored). */
+typedef struct rung_bon_bias {
+    int64_t n_right;   /* right answers whose process is known */
+    int64_t n_flawed;  /* of them with a wrong step */
+    int64_t n_seen;    /* flawed ones that are scored */
+    int64_t n_flagged; /* of them with a step below tau */
+    int64_t n_scored;  /* answers of two or more scored steps */
+    int64_t n_last;    /* of them whose least score is that of the last step alone */
+} rung_bon_bias;
+void rung_bon_bias_add(rung_bon_bias *z, bool right, int32_t first_error, const double *score,
+                       int32_t n, double tau);
 int32_t rung_first_below(const double *score, int32_t n,
                          double tau); /* smallest t with score < tau (strict), else -1 */
 /* Compute-optimal choice (search.md 2.9). correct[n_strategies][n]; value[n]: how easy a problem is

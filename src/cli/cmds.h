@@ -35,6 +35,8 @@
     X(bench_answer)                                                                                \
     X(bench_search)                                                                                \
     X(bench_processbench)                                                                          \
+    X(bench_bias)                                                                                  \
+    X(bench_pool)                                                                                  \
     X(bench_steps)                                                                                 \
     X(bench_rollouts)                                                                              \
     X(bench_decode)                                                                                \

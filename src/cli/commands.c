@@ -120,6 +120,12 @@ static const cli_cmd commands[] = {
     ROW("bench", "steps", bench_steps, "",
         "step scores against labels: AUROC, Brier, ECE, reliability",
         "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
+    ROW("bench", "pool", bench_pool, "file",
+        "best-of-n from a file of scored candidates: every aggregate, every way of choosing",
+        "bench pool scored.jsonl", true, OWN(bench_pool))
+    ROW("bench", "bias", bench_bias, "",
+        "what best-of-n hides: flawed right answers, flagged ones, last-step minima",
+        "bench bias --run pool --prm prm.gguf", true, OWN(bench_bias) FILTER)
     ROW("bench", "rollouts", bench_rollouts, "",
         "speed of rollouts from every step prefix: tokens, seconds, memory; nothing is stored",
         "bench rollouts --policy models/tiny.gguf --set pb --limit 6 --k 8 --max-tokens 64", true,

@@ -1,5 +1,5 @@
 /* The earliest wrong step: prediction from scores, ProcessBench's three numbers (labels.md 1),
- * PRMBench's score (feedback.md 10.7). */
+ * PRMBench's score (feedback.md 10.7), the biases of best-of-N (labels.md 2). */
 #include "rung/stat.h"
 #include <math.h>
 
@@ -7,6 +7,25 @@ int32_t rung_first_below(const double *score, int32_t n, double tau) {
     for (int32_t t = 0; t < n; t++)
         if (score[t] < tau) return t;
     return -1;
+}
+
+void rung_bon_bias_add(rung_bon_bias *z, bool right, int32_t first_error, const double *score,
+                       int32_t n, double tau) {
+    bool known = first_error >= -1, scored = n > 0;
+    int32_t least = 0;
+    for (int32_t k = 0; k < n; k++) {
+        scored = scored && !isnan(score[k]);
+        if (score[k] < score[least]) least = k; /* the first of equal ones */
+    }
+    if (right && known) {
+        z->n_right++;
+        z->n_flawed += first_error >= 0;
+        z->n_seen += first_error >= 0 && scored;
+        z->n_flagged += first_error >= 0 && scored && score[least] < tau;
+    }
+    if (!scored || n < 2) return;
+    z->n_scored++;
+    z->n_last += least == n - 1;
 }
 
 rung_pb rung_processbench(const int32_t *pred, const int32_t *label, int64_t n) {
