@@ -34,7 +34,14 @@ extern "C" {
     X(KL_K1, "kl_k1", LOGPROB, "d: unbiased, its gradient as a loss is not KL's")                  \
     X(KL_K2, "kl_k2", LOGPROB, "d^2/2: its gradient is that of KL(policy, reference)")             \
     X(KL_K3, "kl_k3", LOGPROB, "exp(-d) - 1 + d: unbiased, never below 0")                         \
-    X(PPO, "ppo", LOGPROB, "clipped policy gradient, two clips, dual clip, KL beside it")
+    X(KL_ABS, "kl_abs", LOGPROB, "|d|")                                                            \
+    X(PPO, "ppo", LOGPROB, "clipped policy gradient, two clips, dual clip, KL beside it")          \
+    X(REINFORCE, "reinforce", LOGPROB, "-A l: no ratio, for strictly on-policy updates")           \
+    X(CISPO, "cispo", LOGPROB, "-A l times the clipped ratio, which has no gradient")              \
+    X(SAPO, "sapo", LOGPROB, "-A times a soft gate of the ratio, 4/tau sigma(tau (ratio - 1))")    \
+    X(GEO_MEAN, "geo_mean", LOGPROB, "-mean A times the geometric mean of clipped ratios (GMPO)")  \
+    X(CLIP_COV, "clip_cov", LOGPROB, "ppo without some tokens of high covariance of l and A")      \
+    X(KL_COV, "kl_cov", LOGPROB, "-A ratio, |l - old| beside it where the covariance is highest")
 typedef enum rung_loss_id {
 #define X(id, name, takes, help) RUNG_LOSS_##id,
     RUNG_LOSSES(X)
@@ -54,7 +61,8 @@ enum {
     RUNG_LOSS_NEEDS_LABEL = 16,
     RUNG_LOSS_NEEDS_GROUP = 32,
     RUNG_LOSS_NEEDS_REWARD = 64,
-    RUNG_LOSS_NEEDS_PAIR = 128
+    RUNG_LOSS_NEEDS_PAIR = 128,
+    RUNG_LOSS_NEEDS_SELECTED = 256
 };
 unsigned rung_loss_needs(rung_loss_id id);
 bool rung_loss_find(rung_loss_id *out, const char *name);
@@ -101,6 +109,7 @@ typedef struct rung_loss_data {
     const int32_t *pair;       /* [n_pairs][2] samples: the better, the worse */
     const double *pair_weight; /* [n_pairs] >= 0; NULL: all 1 */
     const double *pair_margin; /* [n_pairs]; NULL: options' */
+    const uint8_t *selected;   /* [n] clip_cov, kl_cov: 1 = picked by rung_loss_select */
 } rung_loss_data;
 
 /* 0 = the default named. */
@@ -117,13 +126,22 @@ typedef struct rung_loss_opts {
     double alpha;       /* nca, info_nca: temperature of rewards; 1e-4 */
     double desirable, undesirable; /* kto: 1, 1 */
     double kto_zero;               /* kto: z0, from rung_loss_kto_zero */
-    double clip_low, clip_high;    /* ppo: .2, .2; below 0: no clip on that side */
-    double clip_dual;              /* ppo: c, above 1; 0 = none */
-    double clip_value;             /* value: c_v, around old; 0 = none */
-    double clip_sampler;           /* ppo: bound of exp(old - sampler); 2 */
-    double kl_coef;                /* ppo: of the KL term; 0 = none, else ref is needed */
-    rung_loss_id kl;               /* ppo: KL_K1, KL_K2 or KL_K3; 0 = KL_K2 */
-    bool sequence_ratio;           /* ppo: one ratio a sample, exp(mean of l - old) (GSPO) */
+    double clip_low, clip_high; /* ppo, cispo, clip_cov: .2, .2; geo_mean: of the log ratio; below
+                                   0: no clip on that side */
+    double clip_dual;           /* ppo: c, above 1; 0 = none */
+    double clip_value;          /* value: c_v, around old; 0 = none */
+    double clip_sampler;        /* policy losses: bound of exp(old - sampler); 2 */
+    double kl_coef;             /* policy losses: of the KL term; 0 = none, else ref is needed */
+    rung_loss_id kl;            /* policy losses: KL_K1, K2, K3 or KL_ABS; 0 = KL_K2 */
+    rung_loss_id kl_value;      /* its value by this estimator, its gradient by kl (verl's k1+,
+                                   k3+: kl_value K3, kl K2); 0 = kl's own */
+    double cov_share;           /* clip_cov, kl_cov: share of tokens picked; 2e-4 */
+    double cov_low, cov_high;   /* clip_cov: covariances between these may be picked; 1, 5 */
+    double cov_coef;            /* kl_cov: of |l - old| where picked; 1 */
+    double tau_pos, tau_neg;    /* sapo: where A > 0, elsewhere; 1, 1.05 */
+    uint64_t seed;              /* clip_cov: which of those that may be */
+    bool sequence_ratio;        /* ppo: one ratio a sample, exp(mean of l - old) (GSPO) */
+    bool sequence_token;        /* with it: the gradient of a token by its own A (GSPO-token) */
     bool mean_tokens;  /* rows of samples: z divided by the sample's tokens (SimPO, TRL's IPO) */
     bool no_reference; /* dpo, ipo: ref taken as 0 (SimPO: with mean_tokens and a margin) */
     int32_t n_class;   /* class_ce: at least 2; 0 = 2 */
@@ -149,6 +167,16 @@ rung_status rung_loss_eval(double *value, double *dx, rung_loss_figures *figures
 /* What rung_loss_eval divides this batch's sum by. */
 rung_status rung_loss_denominator(double *out, rung_loss_id id, const rung_loss_data *d,
                                   const rung_loss_opts *o, rung_error *err);
+
+/* clip_cov, kl_cov: which items, by (A - mean A)(l - mean l) over the unmasked items of the whole
+ * batch; selected [n] is written. The random choice of clip_cov is drawn by (seed, item).
+ */
+rung_status rung_loss_select(uint8_t *selected, rung_loss_id id, const rung_loss_data *d,
+                             const rung_loss_opts *o, rung_error *err);
+/* A policy loss by the name that verl (vanilla, gspo, cispo, geo_mean, clip_cov, kl_cov, gpg, sapo)
+ * or TRL (grpo, bnpo, dr_grpo, dapo, cispo, sapo) gives it, "verl:" or "trl:" in front or not, or
+ * by ours (ppo, ...): the row, and what it sets in the options. False: no such. */
+bool rung_loss_policy_find(rung_loss_id *out, rung_loss_opts *o, const char *name);
 
 /* kto: z0 = max(0, mean over samples of z), from a batch of mismatched prompts and answers. */
 rung_status rung_loss_kto_zero(double *out, const rung_loss_data *mismatched, rung_error *err);
@@ -176,6 +204,11 @@ typedef struct rung_loss_on_net {
     double temperature;  /* 0 = 1: must be that of sampling */
     double entropy_coef; /* ppo: minus this times the mean entropy, aggregated as the loss is */
     int32_t plus, minus;
+    /* The exact KL to a reference, sum over v of pi (ln pi - ln ref), times a coefficient,
+     * aggregated as the loss is. Needs the reference's logits, [B*T][V]; 0 = none. */
+    double kl_exact_coef;
+    const float *ref_logits;
+    double kl_exact;           /* out: its mean over unmasked positions */
     rung_loss_figures figures; /* out */
     double entropy;            /* out: mean entropy of unmasked positions; with entropy_coef */
 } rung_loss_on_net;

@@ -77,33 +77,8 @@ double rung_loss_item_kl3(double *g, loss_job *j, int64_t i) {
     return k < K3_MAX ? k : K3_MAX;
 }
 
-/* PPO-clip; learning.md 4.2 F ------------------------------------------------------------------ */
-
-/* exp of this is no ratio any more (learning.md 4.2, rho). */
-#define LOG_RATIO_MAX 20.0
-
-double rung_loss_item_ppo(double *g, loss_job *j, int64_t i) {
-    const rung_loss_data *d = j->d;
-    double a = d->advantage[i];
-    double u = j->o.sequence_ratio ? j->z[loss_sample_of(d, i)] : d->x[i] - d->old[i];
-    double rho = exp(fmin(fmax(u, -LOG_RATIO_MAX), LOG_RATIO_MAX));
-    double du = fabs(u) <= LOG_RATIO_MAX ? rho : 0, trust = 1;
-    if (d->sampler) trust = fmin(exp(d->old[i] - d->sampler[i]), j->o.clip_sampler);
-    double lo = j->o.clip_low < 0 ? 0 : 1 - j->o.clip_low;
-    double hi = j->o.clip_high < 0 ? (double)INFINITY : 1 + j->o.clip_high;
-    double cut = fmin(fmax(rho, lo), hi), l = -a * rho, dl = -a * du;
-    if (-a * cut > l) {
-        j->f.clip_low += rho < lo;
-        j->f.clip_high += rho > hi;
-        l = -a * cut;
-        dl = 0;
-    }
-    if (j->o.clip_dual > 0 && a < 0 && l > -j->o.clip_dual * a) {
-        j->f.clip_dual += 1;
-        l = -j->o.clip_dual * a;
-        dl = 0;
-    }
-    j->f.kl += k3_of(u);
-    *g = trust * dl;
-    return trust * l;
+double rung_loss_item_kl_abs(double *g, loss_job *j, int64_t i) {
+    double d = ratio_of(j, i);
+    *g = d > 0 ? 1 : d < 0 ? -1 : 0;
+    return fabs(d);
 }

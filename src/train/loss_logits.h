@@ -13,4 +13,11 @@ void rung_logits_logprob(double *logprob, double *entropy, const real *logits, c
 void rung_logits_logprob_back(real *dlogits, const double *dlogprob, const double *dentropy,
                               const real *logits, const int32_t *tok, const double *mask, int64_t n,
                               int32_t n_vocab, double temperature);
+/* sum over v of pi (ln pi - ln ref), pi and ref the softmax of logits / temperature. */
+void rung_logits_exact_kl(double *kl, const real *logits, const real *ref, const double *mask,
+                          int64_t n, int32_t n_vocab, double temperature);
+/* Its gradient times dkl, added to dlogits. */
+void rung_logits_exact_kl_back(real *dlogits, const double *dkl, const real *logits,
+                               const real *ref, const double *mask, int64_t n, int32_t n_vocab,
+                               double temperature);
 #endif

@@ -8,7 +8,8 @@ typedef struct plug {
     int64_t n;
     int32_t n_vocab;
     double temperature;
-    double *mask, *x, *dx, *entropy, *dentropy; /* [n] each, one block */
+    double *mask, *x, *dx, *entropy, *dentropy, *kl, *dkl; /* [n] each, one block */
+    uint8_t *selected;                                     /* [n] in it */
 } plug;
 
 /* Masks with everything that does not count taken out; tokens checked where it does. */
@@ -64,6 +65,36 @@ static rung_status add_entropy(double *value, plug *p, const rung_loss_data *d, 
     return RUNG_OK;
 }
 
+/* coef x exact KL to the reference, aggregated as the loss is: the row "ce" with x = -KL. */
+static rung_status add_kl(double *value, plug *p, const rung_loss_data *d, rung_error *err) {
+    rung_loss_data e = *d;
+    rung_loss_opts o = p->o->opts;
+    double part, sum = 0, n = 0;
+    if (!p->o->ref_logits)
+        return rung_fail(err, RUNG_E_INVAL, "loss: an exact KL needs the reference's logits");
+    rung_logits_exact_kl(p->kl, p->logits, p->o->ref_logits, p->mask, p->n, p->n_vocab,
+                         p->temperature);
+    for (int64_t i = 0; i < p->n; i++) {
+        sum += p->mask[i] * p->kl[i];
+        n += p->mask[i];
+        p->kl[i] = -p->kl[i];
+    }
+    e.x = p->kl;
+    RUNG_TRY(rung_loss_eval(&part, p->dkl, NULL, RUNG_LOSS_CE, &e, &o, err));
+    for (int64_t i = 0; i < p->n; i++) p->dkl[i] *= -p->o->kl_exact_coef;
+    *value += p->o->kl_exact_coef * part;
+    p->o->kl_exact = n > 0 ? sum / n : 0;
+    return RUNG_OK;
+}
+
+/* clip_cov, kl_cov: what the caller did not select is selected on this batch. */
+static rung_status select_here(rung_loss_data *d, const plug *p, rung_error *err) {
+    if (!(rung_loss_needs(p->o->id) & RUNG_LOSS_NEEDS_SELECTED) || d->selected) return RUNG_OK;
+    RUNG_TRY(rung_loss_select(p->selected, p->o->id, d, &p->o->opts, err));
+    d->selected = p->selected;
+    return RUNG_OK;
+}
+
 static rung_status run_plug(double *value, float *dlogits, plug *p, rung_error *err) {
     rung_loss_on_net *o = p->o;
     rung_loss_data d = o->data;
@@ -80,14 +111,19 @@ static rung_status run_plug(double *value, float *dlogits, plug *p, rung_error *
     d.n = p->n;
     d.x = p->x;
     d.mask = p->mask;
+    RUNG_TRY(select_here(&d, p, err));
     RUNG_TRY(rung_loss_eval(value, p->dx, &o->figures, o->id, &d, &o->opts, err));
     if (words) {
         words_back(dlogits, p);
         return RUNG_OK;
     }
     if (entropy) RUNG_TRY(add_entropy(value, p, &d, err));
+    if (o->kl_exact_coef != 0) RUNG_TRY(add_kl(value, p, &d, err));
     rung_logits_logprob_back(dlogits, p->dx, entropy ? p->dentropy : NULL, p->logits, o->tok,
                              p->mask, p->n, p->n_vocab, p->temperature);
+    if (o->kl_exact_coef != 0)
+        rung_logits_exact_kl_back(dlogits, p->dkl, p->logits, o->ref_logits, p->mask, p->n,
+                                  p->n_vocab, p->temperature);
     return RUNG_OK;
 }
 
@@ -106,13 +142,16 @@ rung_status rung_loss_on_net_fn(double *value, int64_t *n_terms, float *dlogits,
     if (o->data.n != n || (!o->data.sample && o->data.n_samples != n) || !(p.temperature > 0))
         return rung_fail(err, RUNG_E_INVAL, "loss: %lld items, temperature %g, for %lld positions",
                          (long long)o->data.n, p.temperature, (long long)n);
-    p.mask = rung_alloc((size_t)(5 * n) * sizeof *p.mask);
+    p.mask = rung_alloc((size_t)(8 * n) * sizeof *p.mask);
     if (!p.mask)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss of %lld rows", (long long)n);
     p.x = p.mask + n;
     p.dx = p.x + n;
     p.entropy = p.dx + n;
     p.dentropy = p.entropy + n;
+    p.kl = p.dentropy + n;
+    p.dkl = p.kl + n;
+    p.selected = (uint8_t *)(p.dkl + n);
     rung_status st = run_plug(value, dlogits, &p, err);
     for (int64_t i = 0; i < n && st == RUNG_OK; i++) *n_terms += p.mask[i] > 0;
     rung_free(p.mask);

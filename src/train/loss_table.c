@@ -2,6 +2,7 @@
 #include "train/loss_row.h"
 
 #define NEEDS(what) RUNG_LOSS_NEEDS_##what
+#define POLICY      (RUNG_LOSS_NEEDS_OLD | RUNG_LOSS_NEEDS_ADVANTAGE)
 static const struct {
     unsigned needs;
     double beta, margin;    /* their defaults */
@@ -29,7 +30,14 @@ static const struct {
     [RUNG_LOSS_KL_K1] = {NEEDS(REF), 0, 0, rung_loss_item_kl1, NULL},
     [RUNG_LOSS_KL_K2] = {NEEDS(REF), 0, 0, rung_loss_item_kl2, NULL},
     [RUNG_LOSS_KL_K3] = {NEEDS(REF), 0, 0, rung_loss_item_kl3, NULL},
-    [RUNG_LOSS_PPO] = {NEEDS(OLD) | NEEDS(ADVANTAGE), 0, 0, rung_loss_item_ppo, NULL},
+    [RUNG_LOSS_KL_ABS] = {NEEDS(REF), 0, 0, rung_loss_item_kl_abs, NULL},
+    [RUNG_LOSS_PPO] = {POLICY, 0, 0, rung_loss_item_ppo, NULL},
+    [RUNG_LOSS_REINFORCE] = {POLICY, 0, 0, rung_loss_item_reinforce, NULL},
+    [RUNG_LOSS_CISPO] = {POLICY, 0, 0, rung_loss_item_cispo, NULL},
+    [RUNG_LOSS_SAPO] = {POLICY, 0, 0, rung_loss_item_sapo, NULL},
+    [RUNG_LOSS_GEO_MEAN] = {POLICY, 0, 0, rung_loss_item_geo_mean, NULL},
+    [RUNG_LOSS_CLIP_COV] = {POLICY | NEEDS(SELECTED), 0, 0, rung_loss_item_clip_cov, NULL},
+    [RUNG_LOSS_KL_COV] = {POLICY | NEEDS(SELECTED), 0, 0, rung_loss_item_kl_cov, NULL},
 };
 
 static const struct {
@@ -85,6 +93,14 @@ bool rung_loss_aggregation_find(rung_loss_aggregation *out, const char *name) {
     return false;
 }
 
+static bool is_policy(rung_loss_id id) {
+    return (how[id].needs & NEEDS(ADVANTAGE)) != 0;
+}
+/* Its gradient is by a mean over the sample's tokens. */
+static bool by_sample(rung_loss_id id, const rung_loss_opts *o) {
+    return id == RUNG_LOSS_GEO_MEAN || (id == RUNG_LOSS_PPO && o->sequence_ratio);
+}
+
 /* Options and input -------------------------------------------------------------------------------
  */
 
@@ -109,7 +125,14 @@ static rung_status resolve(rung_loss_opts *out, rung_loss_id id, const rung_loss
     o.clip_low = or_else(o.clip_low, .2);
     o.clip_high = or_else(o.clip_high, .2);
     o.clip_sampler = or_else(o.clip_sampler, 2);
+    o.cov_share = or_else(o.cov_share, 2e-4);
+    o.cov_low = or_else(o.cov_low, 1);
+    o.cov_high = or_else(o.cov_high, 5);
+    o.cov_coef = or_else(o.cov_coef, 1);
+    o.tau_pos = or_else(o.tau_pos, 1);
+    o.tau_neg = or_else(o.tau_neg, 1.05);
     if (o.kl == 0) o.kl = RUNG_LOSS_KL_K2;
+    if (o.kl_value == 0) o.kl_value = o.kl;
     if (o.n_class == 0) o.n_class = 2;
     if (id == RUNG_LOSS_BRADLEY_TERRY || id == RUNG_LOSS_MARGIN || id == RUNG_LOSS_OMEGA)
         o.no_reference = true;
@@ -119,7 +142,9 @@ static rung_status resolve(rung_loss_opts *out, rung_loss_id id, const rung_loss
     if (!(o.beta >= 0) || !(o.smoothing >= 0 && o.smoothing < 0.5) || !(o.alpha > 0) ||
         !(o.denominator >= 0) || !isfinite(o.margin) || !isfinite(o.kto_zero) || o.n_class < 2 ||
         !(o.desirable >= 0) || !(o.undesirable >= 0) || !(o.clip_value >= 0) || o.clip_low > 1 ||
-        !(o.kl_coef >= 0) || o.kl < RUNG_LOSS_KL_K1 || o.kl > RUNG_LOSS_KL_K3 ||
+        !(o.kl_coef >= 0) || o.kl < RUNG_LOSS_KL_K1 || o.kl > RUNG_LOSS_KL_ABS ||
+        o.kl_value < RUNG_LOSS_KL_K1 || o.kl_value > RUNG_LOSS_KL_ABS || !(o.cov_share > 0) ||
+        !(o.cov_coef >= 0) || !(o.tau_pos > 0) || !(o.tau_neg > 0) ||
         (o.clip_dual != 0 && !(o.clip_dual > 1)) || !(o.clip_sampler > 0))
         return rung_fail(err, RUNG_E_INVAL, "loss %s: an option is out of its range",
                          what[id].name);
@@ -132,7 +157,7 @@ static rung_status resolve(rung_loss_opts *out, rung_loss_id id, const rung_loss
 static unsigned needs_of(rung_loss_id id, const rung_loss_opts *o) {
     unsigned n = how[id].needs;
     if (o->no_reference) n &= ~(unsigned)NEEDS(REF);
-    if (id == RUNG_LOSS_PPO && o->kl_coef > 0) n |= NEEDS(REF);
+    if (is_policy(id) && o->kl_coef > 0) n |= NEEDS(REF);
     if (id == RUNG_LOSS_VALUE && o->clip_value > 0) n |= NEEDS(OLD);
     return n;
 }
@@ -147,7 +172,7 @@ static rung_status check_there(rung_loss_id id, const rung_loss_data *d, unsigne
         {NEEDS(TARGET), d->target, "target"}, {NEEDS(REF), d->ref, "ref"},
         {NEEDS(OLD), d->old, "old"},          {NEEDS(ADVANTAGE), d->advantage, "advantage"},
         {NEEDS(LABEL), d->label, "label"},    {NEEDS(GROUP), d->group, "group"},
-        {NEEDS(REWARD), d->reward, "reward"}};
+        {NEEDS(REWARD), d->reward, "reward"}, {NEEDS(SELECTED), d->selected, "selected"}};
     if (d->n < 0 || d->n_samples < 0 || d->n_samples > INT32_MAX || d->n_pairs < 0)
         return rung_fail(err, RUNG_E_INVAL, "loss %s: %lld items of %lld samples", what[id].name,
                          (long long)d->n, (long long)d->n_samples);
@@ -172,7 +197,7 @@ static rung_status bad_item(rung_loss_id id, const char *field, int64_t i, doubl
 static rung_status check_items(rung_loss_id id, const rung_loss_data *d, const rung_loss_opts *o,
                                unsigned needs, rung_error *err) {
     int64_t width = id == RUNG_LOSS_CLASS_CE ? o->n_class : 1;
-    bool ratio = id == RUNG_LOSS_PPO;
+    bool ratio = is_policy(id);
     const struct {
         const double *p;
         const char *name;
@@ -240,12 +265,23 @@ static void measure_samples(loss_job *j, bool by_old) {
         if (loss_item_weight(d, i) == 0) continue;
         int64_t s = loss_sample_of(d, i);
         double m = loss_mask(d, i);
+        bool is_free;
         j->len[s] += m;
-        if (j->z) j->z[s] += m * (d->x[i] - (base ? base[i] : 0));
+        if (j->a) {
+            j->z[s] += m * loss_geo_log_ratio(&is_free, j, i);
+            j->a[s] += m * d->advantage[i];
+            j->log_trust[s] += m * log(loss_trust(j, i));
+        } else if (j->z) {
+            j->z[s] += m * (d->x[i] - (base ? base[i] : 0));
+        }
     }
     bool mean = by_old || j->o.mean_tokens;
-    for (int64_t s = 0; j->z && mean && s < d->n_samples; s++)
-        if (j->len[s] > 0) j->z[s] /= j->len[s];
+    for (int64_t s = 0; j->z && mean && s < d->n_samples; s++) {
+        if (!(j->len[s] > 0)) continue;
+        j->z[s] /= j->len[s];
+        if (j->a) j->a[s] /= j->len[s];
+        if (j->a) j->log_trust[s] /= j->len[s];
+    }
 }
 
 /* dL/d(loss of item i), before the denominator. */
@@ -293,7 +329,9 @@ static rung_status spread_ratio(double *dx, const loss_job *j, rung_error *err) 
     for (int64_t i = 0; i < j->d->n; i++) {
         if (loss_item_weight(j->d, i) == 0) continue;
         int64_t s = loss_sample_of(j->d, i);
-        dx[i] = sum[s] * loss_mask(j->d, i) / j->len[s];
+        bool is_free = true;
+        if (j->a) (void)loss_geo_log_ratio(&is_free, j, i);
+        dx[i] = is_free ? sum[s] * loss_mask(j->d, i) / j->len[s] : 0;
     }
     rung_free(sum);
     return RUNG_OK;
@@ -305,10 +343,13 @@ static rung_status run_items(double *value, double *dx, rung_loss_id id, loss_jo
     double den = j->o.denominator > 0 ? j->o.denominator : item_denominator(j);
     if (den <= 0) return RUNG_OK;
     add_items(value, dx, j, how[id].item, 1, width);
-    if (dx && id == RUNG_LOSS_PPO && j->o.sequence_ratio) RUNG_TRY(spread_ratio(dx, j, err));
-    double n = j->f.n;
-    if (id == RUNG_LOSS_PPO && j->o.kl_coef > 0)
-        add_items(value, dx, j, how[j->o.kl].item, j->o.kl_coef, 1);
+    if (dx && by_sample(id, &j->o) && !(id == RUNG_LOSS_PPO && j->o.sequence_token))
+        RUNG_TRY(spread_ratio(dx, j, err));
+    double n = j->f.n, aside = 0;
+    if (is_policy(id) && j->o.kl_coef > 0) {
+        add_items(value, NULL, j, how[j->o.kl_value].item, j->o.kl_coef, 1);
+        if (dx) add_items(&aside, dx, j, how[j->o.kl].item, j->o.kl_coef, 1);
+    }
     j->f.n = n;
     if (!isfinite(*value))
         return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss of %d classes", j->o.n_class);
@@ -339,7 +380,7 @@ static rung_status run_samples(double *value, double *dx, double *den, rung_loss
 
 static void finish_figures(rung_loss_figures *out, const loss_job *j, rung_loss_id id) {
     rung_loss_figures f = j->f;
-    bool ppo = id == RUNG_LOSS_PPO, nothing = f.n == 0;
+    bool ppo = is_policy(id), nothing = f.n == 0;
     bool pairs = (how[id].needs & NEEDS(PAIR)) != 0, outcome = (how[id].needs & NEEDS(LABEL)) != 0;
     double *shares[] = {&f.clip_low, &f.clip_high, &f.clip_dual, &f.kl};
     for (size_t i = 0; i < 4; i++) *shares[i] = ppo && !nothing ? *shares[i] / f.n : (double)NAN;
@@ -361,11 +402,16 @@ static rung_status evaluate(double *value, double *dx, double *den, rung_loss_fi
     RUNG_TRY(check_samples(id, d, needs, err));
     RUNG_TRY(check_items(id, d, &j.o, needs, err));
     int64_t width = id == RUNG_LOSS_CLASS_CE ? j.o.n_class : 1;
-    bool by_old = id == RUNG_LOSS_PPO && j.o.sequence_ratio;
-    double *sums = rung_calloc(2 * (size_t)d->n_samples + 2, sizeof *sums);
+    bool by_old = by_sample(id, &j.o);
+    size_t n_sums = (size_t)d->n_samples + 1;
+    double *sums = rung_calloc(4 * n_sums, sizeof *sums);
     if (!sums) return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss");
     j.len = sums;
-    if (how[id].sample || by_old) j.z = sums + d->n_samples + 1;
+    if (how[id].sample || by_old) j.z = sums + n_sums;
+    if (id == RUNG_LOSS_GEO_MEAN) {
+        j.a = sums + 2 * n_sums;
+        j.log_trust = sums + 3 * n_sums;
+    }
     measure_samples(&j, by_old);
     if (dx) memset(dx, 0, (size_t)(d->n * width) * sizeof *dx);
     rung_status st;
@@ -390,4 +436,17 @@ rung_status rung_loss_denominator(double *out, rung_loss_id id, const rung_loss_
                                   const rung_loss_opts *o, rung_error *err) {
     double value;
     return evaluate(&value, NULL, out, NULL, id, d, o, err);
+}
+
+rung_status rung_loss_select(uint8_t *selected, rung_loss_id id, const rung_loss_data *d,
+                             const rung_loss_opts *given, rung_error *err) {
+    rung_loss_opts o;
+    RUNG_TRY(resolve(&o, id, given, err));
+    if (!(how[id].needs & NEEDS(SELECTED)))
+        return rung_fail(err, RUNG_E_INVAL, "loss %s selects nothing", what[id].name);
+    unsigned needs = POLICY;
+    RUNG_TRY(check_there(id, d, needs, err));
+    RUNG_TRY(check_samples(id, d, needs, err));
+    RUNG_TRY(check_items(id, d, &o, needs, err));
+    return rung_loss_select_items(selected, id == RUNG_LOSS_CLIP_COV, d, &o, err);
 }

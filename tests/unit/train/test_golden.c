@@ -216,9 +216,16 @@ static rung_loss_opts read_opts(yyjson_val *c) {
     TAKE(clip_dual);
     TAKE(clip_value);
     TAKE(kl_coef);
+    TAKE(cov_share);
+    TAKE(cov_low);
+    TAKE(cov_high);
+    TAKE(cov_coef);
 #undef TAKE
     if ((v = yyjson_obj_get(o, "n_class"))) used++, out.n_class = yyjson_get_int(v);
     if ((v = yyjson_obj_get(o, "sequence_ratio"))) used++, out.sequence_ratio = yyjson_get_bool(v);
+    if ((v = yyjson_obj_get(o, "sequence_token"))) used++, out.sequence_token = yyjson_get_bool(v);
+    if ((v = yyjson_obj_get(o, "kl_value")))
+        used++, assert_true(rung_loss_find(&out.kl_value, yyjson_get_str(v)));
     if ((v = yyjson_obj_get(o, "mean_tokens"))) used++, out.mean_tokens = yyjson_get_bool(v);
     if ((v = yyjson_obj_get(o, "no_reference"))) used++, out.no_reference = yyjson_get_bool(v);
     if ((v = yyjson_obj_get(o, "kl")))
@@ -229,11 +236,11 @@ static rung_loss_opts read_opts(yyjson_val *c) {
     return out;
 }
 
-static void test_losses(void **state) {
-    (void)state;
-    yyjson_doc *doc = golden_load("losses");
+/* Cases of one file, PyTorch's (losses) or verl's (policy: it adds 1e-8 to lengths); seen[id] of
+ * their rows is set. */
+static size_t run_cases(const char *file, double tolerance, bool *seen) {
+    yyjson_doc *doc = golden_load(file);
     yyjson_val *cases = golden_get(yyjson_doc_get_root(doc), "cases"), *c;
-    bool seen[RUNG_LOSS_COUNT] = {false};
     size_t k, n_cases;
     yyjson_arr_foreach(cases, k, n_cases, c) {
         rung_loss_id id;
@@ -244,23 +251,37 @@ static void test_losses(void **state) {
         int32_t width = id != RUNG_LOSS_CLASS_CE ? 1 : o.n_class ? o.n_class : 2;
         input in = read_input(c, width);
         double value, *dx = calloc((size_t)(in.d.n * width), sizeof *dx);
+        uint8_t *selected = calloc((size_t)in.d.n, 1);
+        if (rung_loss_needs(id) & RUNG_LOSS_NEEDS_SELECTED) {
+            if (rung_loss_select(selected, id, &in.d, &o, &err) != RUNG_OK)
+                fail_msg("case %zu: %s", k, err.what);
+            in.d.selected = selected;
+        }
         if (rung_loss_eval(&value, dx, NULL, id, &in.d, &o, &err) != RUNG_OK)
             fail_msg("case %zu: %s", k, err.what);
-        near(value, yyjson_get_num(golden_get(c, "value")), F64_TOLERANCE, name, k);
+        near(value, yyjson_get_num(golden_get(c, "value")), tolerance, name, k);
         size_t n;
         double *want = golden_numbers(golden_get(c, "dx"), &n);
         assert_int_equal(n, in.d.n * width);
-        for (size_t i = 0; i < n; i++) near(dx[i], want[i], F64_TOLERANCE, name, i);
+        for (size_t i = 0; i < n; i++) near(dx[i], want[i], tolerance, name, i);
         seen[id] = true;
         free(want);
         free(dx);
+        free(selected);
         for (int i = 0; i < in.n_numbers; i++) free(in.numbers[i]);
         for (int i = 0; i < in.n_ints; i++) free(in.ints[i]);
     }
+    yyjson_doc_free(doc);
+    return n_cases;
+}
+
+static void test_losses(void **state) {
+    bool seen[RUNG_LOSS_COUNT] = {false};
+    (void)state;
+    size_t n = run_cases("losses", F64_TOLERANCE, seen) + run_cases("policy", 1e-7, seen);
     for (int id = 0; id < RUNG_LOSS_COUNT; id++)
         if (!seen[id]) fail_msg("golden file: no case of loss %s", rung_loss_name(id));
-    print_message("  %zu cases\n", n_cases);
-    yyjson_doc_free(doc);
+    print_message("  %zu cases\n", n);
 }
 
 int main(void) {

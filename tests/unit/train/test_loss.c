@@ -23,6 +23,7 @@ typedef struct scene {
     double x[MAX_ITEMS * MAX_CLASS], mask[MAX_ITEMS], target[MAX_ITEMS], ref[MAX_ITEMS],
         old[MAX_ITEMS], sampler[MAX_ITEMS], advantage[MAX_ITEMS];
     int32_t sample[MAX_ITEMS], group[MAX_SAMPLES], pair[2 * MAX_PAIRS];
+    uint8_t selected[MAX_ITEMS];
     double weight[MAX_SAMPLES], label[MAX_SAMPLES], reward[MAX_SAMPLES], pair_weight[MAX_PAIRS],
         pair_margin[MAX_PAIRS];
 } scene;
@@ -60,6 +61,7 @@ static void fill(scene *c, rung_loss_id id, int n_samples, int longest, uint64_t
             c->old[n] = c->x[n] + 0.3 * rung_rng_normal(&r);
             c->sampler[n] = c->old[n] + 0.5 * rung_rng_normal(&r);
             c->advantage[n] = rung_rng_normal(&r);
+            c->selected[n] = n % 4 == 1;
         }
         c->weight[s] = s == 4 ? 0 : 0.2 + rung_rng_f64(&r);
         c->label[s] = id == RUNG_LOSS_IMPLICIT_CE ? rung_rng_f64(&r) : s % 2;
@@ -77,10 +79,10 @@ static void fill(scene *c, rung_loss_id id, int n_samples, int longest, uint64_t
             n_pairs++;
         }
     }
-    c->d = (rung_loss_data){n,         c->x,           c->mask,       c->sample,    c->target,
-                            c->ref,    c->old,         c->sampler,    c->advantage, n_samples,
-                            c->weight, c->label,       c->group,      c->reward,    n_pairs,
-                            c->pair,   c->pair_weight, c->pair_margin};
+    c->d = (rung_loss_data){n,         c->x,           c->mask,        c->sample,    c->target,
+                            c->ref,    c->old,         c->sampler,     c->advantage, n_samples,
+                            c->weight, c->label,       c->group,       c->reward,    n_pairs,
+                            c->pair,   c->pair_weight, c->pair_margin, c->selected};
 }
 
 static double value_of(rung_loss_id id, const scene *c, double *dx) {
@@ -104,11 +106,17 @@ static double check_gradient(rung_loss_id id, scene *c) {
     for (int64_t i = 0; i < c->d.n * width; i++) {
         static const double at[] = {-2, -1, 1, 2};
         double keep = c->x[i], h = 1e-4, f[4];
+        bool held = id == RUNG_LOSS_CISPO; /* its ratio has no gradient: it moves along */
+        double old = c->old[i], sampler = c->sampler[i];
         for (int q = 0; q < 4; q++) {
             c->x[i] = keep + at[q] * h;
+            if (held) c->old[i] = old + at[q] * h;
+            if (held) c->sampler[i] = sampler + at[q] * h;
             f[q] = value_of(id, c, NULL);
         }
         c->x[i] = keep;
+        c->old[i] = old;
+        c->sampler[i] = sampler;
         double fd = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h), e = rel_error(fd, dx[i]);
         if (e > worst) worst = e;
         if (e > 1e-6)
@@ -151,6 +159,18 @@ static void test_gradients_of_options(void **state) {
         c.o.aggregation = k % 2 ? RUNG_LOSS_SEQ_MEAN_TOKEN_MEAN : RUNG_LOSS_SEQ_SUM_CONST;
         if (k == 2) c.d.sampler = NULL;
         check_gradient(RUNG_LOSS_PPO, &c);
+        static const rung_loss_id policies[] = {RUNG_LOSS_CISPO, RUNG_LOSS_SAPO, RUNG_LOSS_GEO_MEAN,
+                                                RUNG_LOSS_CLIP_COV, RUNG_LOSS_KL_COV};
+        for (int i = 0; i < 5; i++) {
+            fill(&c, policies[i], 9, 6, 150 + k);
+            c.o.clip_low = k == 0 ? -1 : 0.1;
+            c.o.clip_high = k == 1 ? -1 : 0.28;
+            c.o.kl_coef = k > 1 ? 0.3 : 0;
+            c.o.kl = k == 3 ? RUNG_LOSS_KL_ABS : RUNG_LOSS_KL_K3;
+            c.o.aggregation = k % RUNG_LOSS_AGGREGATION_COUNT;
+            if (k == 2) c.d.sampler = NULL;
+            check_gradient(policies[i], &c);
+        }
         fill(&c, RUNG_LOSS_VALUE, 9, 6, 200 + k);
         c.o.clip_value = 0.2;
         check_gradient(RUNG_LOSS_VALUE, &c);
@@ -164,6 +184,108 @@ static void test_gradients_of_options(void **state) {
             check_gradient(by_sample[i], &c);
         }
     }
+}
+
+/* With one advantage a sample the gradient of a sequence's ratio is the same by tokens and by the
+ * mean; a KL's value and gradient may come from two estimators. */
+static void test_policy_options(void **state) {
+    (void)state;
+    static scene c;
+    static double a[MAX_ITEMS], b[MAX_ITEMS], k2[MAX_ITEMS], k3[MAX_ITEMS];
+    fill(&c, RUNG_LOSS_PPO, 9, 6, 400);
+    c.d.sampler = NULL;
+    for (int64_t i = 0; i < c.d.n; i++) {
+        c.advantage[i] = c.reward[c.sample[i]] - 0.4;
+        c.mask[i] = c.mask[i] > 0;
+    }
+    for (int how = 0; how < RUNG_LOSS_AGGREGATION_COUNT; how++) {
+        c.o.aggregation = how;
+        c.o.sequence_ratio = true;
+        c.o.sequence_token = false;
+        double v = value_of(RUNG_LOSS_PPO, &c, a);
+        c.o.sequence_token = true;
+        assert_float_equal(v, value_of(RUNG_LOSS_PPO, &c, b), 1e-14);
+        for (int64_t i = 0; i < c.d.n; i++) assert_float_equal(a[i], b[i], 1e-13);
+    }
+    c.o.kl_coef = .5;
+    c.o.kl = RUNG_LOSS_KL_K3;
+    double v3 = value_of(RUNG_LOSS_PPO, &c, k3);
+    c.o.kl = RUNG_LOSS_KL_K2;
+    (void)value_of(RUNG_LOSS_PPO, &c, k2);
+    c.o.kl_value = RUNG_LOSS_KL_K3;
+    assert_true(value_of(RUNG_LOSS_PPO, &c, a) == v3);
+    assert_memory_equal(a, k2, (size_t)c.d.n * sizeof *a);
+}
+
+/* kl_cov takes the top share; clip_cov takes of what lies between its bounds, by (seed, item),
+ * never more than the share. */
+static void test_select(void **state) {
+    (void)state;
+    static scene c;
+    uint8_t one[MAX_ITEMS], two[MAX_ITEMS];
+    rung_error err = RUNG_ERROR_INIT;
+    fill(&c, RUNG_LOSS_KL_COV, 30, 9, 5);
+    c.o.cov_share = .1;
+    c.o.cov_low = -1e9;
+    c.o.cov_high = 1e9;
+    int64_t n = 0, picked = 0, other = 0, same = 0;
+    double mean_a = 0, mean_x = 0, least = INFINITY, most = -INFINITY;
+    for (int64_t i = 0; i < c.d.n; i++) {
+        if (c.mask[i] == 0 || c.weight[c.sample[i]] == 0) continue;
+        n++, mean_a += c.advantage[i], mean_x += c.x[i];
+    }
+    assert_int_equal(rung_loss_select(one, RUNG_LOSS_KL_COV, &c.d, &c.o, &err), RUNG_OK);
+    for (int64_t i = 0; i < c.d.n; i++) {
+        bool counts = c.mask[i] > 0 && c.weight[c.sample[i]] > 0;
+        double cov = (c.advantage[i] - mean_a / n) * (c.x[i] - mean_x / n);
+        if (one[i]) assert_true(counts);
+        if (one[i]) picked++, least = fmin(least, cov);
+        if (!one[i] && counts) most = fmax(most, cov);
+    }
+    assert_int_equal(picked, n / 10);
+    assert_true(least >= most);
+    assert_int_equal(rung_loss_select(one, RUNG_LOSS_CLIP_COV, &c.d, &c.o, &err), RUNG_OK);
+    assert_int_equal(rung_loss_select(two, RUNG_LOSS_CLIP_COV, &c.d, &c.o, &err), RUNG_OK);
+    assert_memory_equal(one, two, (size_t)c.d.n);
+    c.o.seed = 2;
+    assert_int_equal(rung_loss_select(two, RUNG_LOSS_CLIP_COV, &c.d, &c.o, &err), RUNG_OK);
+    picked = 0;
+    for (int64_t i = 0; i < c.d.n; i++) picked += one[i], other += two[i], same += one[i] && two[i];
+    assert_true(picked == n / 10 && other == picked && same < picked);
+    c.o.cov_low = 1e9 - 1; /* nothing lies there */
+    assert_int_equal(rung_loss_select(two, RUNG_LOSS_CLIP_COV, &c.d, &c.o, &err), RUNG_OK);
+    for (int64_t i = 0; i < c.d.n; i++) assert_int_equal(two[i], 0);
+    assert_int_equal(rung_loss_select(two, RUNG_LOSS_PPO, &c.d, &c.o, &err), RUNG_E_INVAL);
+}
+
+static void test_policy_names(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        rung_loss_id id;
+        bool sequence;
+        rung_loss_aggregation how;
+    } rows[] = {{"verl:vanilla", RUNG_LOSS_PPO, false, RUNG_LOSS_TOKEN_MEAN},
+                {"gspo", RUNG_LOSS_PPO, true, RUNG_LOSS_SEQ_MEAN_TOKEN_MEAN},
+                {"geo_mean", RUNG_LOSS_GEO_MEAN, false, 0},
+                {"trl:dr_grpo", RUNG_LOSS_PPO, false, RUNG_LOSS_SEQ_SUM_CONST},
+                {"grpo", RUNG_LOSS_PPO, false, RUNG_LOSS_SEQ_MEAN_TOKEN_MEAN},
+                {"verl:gpg", RUNG_LOSS_REINFORCE, false, RUNG_LOSS_TOKEN_MEAN},
+                {"trl:cispo", RUNG_LOSS_CISPO, false, RUNG_LOSS_TOKEN_MEAN}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        rung_loss_opts o = RUNG_LOSS_OPTS_INIT;
+        rung_loss_id id;
+        assert_true(rung_loss_policy_find(&id, &o, rows[i].name));
+        assert_int_equal(id, rows[i].id);
+        assert_int_equal(o.sequence_ratio, rows[i].sequence);
+        assert_int_equal(o.aggregation, rows[i].how);
+    }
+    rung_loss_opts o = RUNG_LOSS_OPTS_INIT;
+    rung_loss_id id;
+    assert_true(rung_loss_policy_find(&id, &o, "trl:dapo") && o.clip_high == .28);
+    assert_false(rung_loss_policy_find(&id, &o, "dpo") ||
+                 rung_loss_policy_find(&id, &o, "trl:gspo") ||
+                 rung_loss_policy_find(&id, &o, "verl:") || rung_loss_policy_find(&id, &o, ""));
 }
 
 /* Properties of every row ------------------------------------------------------------------------
@@ -193,6 +315,7 @@ static void pick(scene *out, int64_t *item_of, const scene *c, const int32_t *or
             out->old[at] = c->old[i];
             out->sampler[at] = c->sampler[i];
             out->advantage[at] = c->advantage[i];
+            out->selected[at] = c->selected[i];
             item_of[at++] = i;
         }
     }
@@ -205,9 +328,10 @@ static void pick(scene *out, int64_t *item_of, const scene *c, const int32_t *or
         out->pair_margin[n_pairs++] = c->pair_margin[p];
     }
     out->d = (rung_loss_data){
-        at,         out->x,       out->mask,      out->sample, out->target,      out->ref,
-        out->old,   out->sampler, out->advantage, n,           out->weight,      out->label,
-        out->group, out->reward,  n_pairs,        out->pair,   out->pair_weight, out->pair_margin};
+        at,          out->x,           out->mask,        out->sample,    out->target,
+        out->ref,    out->old,         out->sampler,     out->advantage, n,
+        out->weight, out->label,       out->group,       out->reward,    n_pairs,
+        out->pair,   out->pair_weight, out->pair_margin, out->selected};
 }
 
 static void assert_gradient(rung_loss_id id, const scene *c, const double *want,
@@ -655,13 +779,14 @@ static void test_refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_gradients_of_options),
-        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_permutation),
-        cmocka_unit_test(test_padding),      cmocka_unit_test(test_nothing_there),
-        cmocka_unit_test(test_extreme),      cmocka_unit_test(test_scores_by_hand),
-        cmocka_unit_test(test_value_clip),   cmocka_unit_test(test_preferences_by_hand),
-        cmocka_unit_test(test_ppo_by_hand),  cmocka_unit_test(test_aggregations),
-        cmocka_unit_test(test_kl_forms),     cmocka_unit_test(test_pairs_and_weights),
-        cmocka_unit_test(test_refuses)};
+        cmocka_unit_test(test_gradients),           cmocka_unit_test(test_gradients_of_options),
+        cmocka_unit_test(test_policy_options),      cmocka_unit_test(test_select),
+        cmocka_unit_test(test_policy_names),        cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_permutation),         cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_nothing_there),       cmocka_unit_test(test_extreme),
+        cmocka_unit_test(test_scores_by_hand),      cmocka_unit_test(test_value_clip),
+        cmocka_unit_test(test_preferences_by_hand), cmocka_unit_test(test_ppo_by_hand),
+        cmocka_unit_test(test_aggregations),        cmocka_unit_test(test_kl_forms),
+        cmocka_unit_test(test_pairs_and_weights),   cmocka_unit_test(test_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
