@@ -1,7 +1,7 @@
 /* Our side of benchmarks/train: one process that waits for commands on stdin, so that it and its
  * peer take turns, each idle while the other runs. A line in, a JSON line out:
  *   step N    N optimiser steps: {"wall_s":..,"tokens":..,"loss":..}
- *   product N the product 2048 x 256 x 704 N times: {"gflops":..}
+ *   product N oneDNN's product 2048 x 256 x 704 N times: {"gflops":..}
  *   memory    {"activation_bytes":..,"formula_bytes":..,"peak_kib":..}
  *   bench_train full|full-bf16 | lora BASE.gguf ROWS TOKENS | head ROWS */
 #include "train/net.h"
@@ -57,7 +57,7 @@ static void run_product(int n) {
     for (int i = 0; i < M * K; i++) a[i] = (float)(i % 7) - 3;
     for (int i = 0; i < K * N; i++) b[i] = (float)(i % 5) - 2;
     double t = rung_now();
-    for (int i = 0; i < n; i++) rung_gemm(false, false, M, N, K, 1, a, K, b, N, 0, c, N);
+    for (int i = 0; i < n; i++) rung_gemm_one(false, false, M, N, K, 1, a, K, b, N, 0, c, N);
     t = rung_now() - t;
     printf("{\"wall_s\":%.6f,\"gflops\":%.4f}\n", t, 2e-9 * M * K * N * n / t);
 }

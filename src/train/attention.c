@@ -1,16 +1,12 @@
 #include "train/attention.h"
 #include "train/gemm.h"
 #include "train/parallel.h"
+#include "train/vec.h"
 
 /* Row i of scores s[0..i] becomes probabilities, the rest of n zeros; returns log-sum-exp. */
 static real softmax_row(real *s, int64_t i, int64_t n) {
     real top = rung_real_max(s, i + 1);
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j <= i; j++) {
-        s[j] = rung_real_exp(s[j] - top);
-        sum += (double)s[j];
-    }
+    double sum = rung_exp_row(s, top, i + 1);
     real inv = (real)(1 / sum);
 #pragma omp simd
     for (int64_t j = 0; j <= i; j++) s[j] *= inv;
@@ -68,19 +64,17 @@ bool rung_attention_forward(real *out, real *lse, const real *qkv, const rung_at
 
 /* p holds scaled scores, dp = dout v^T. In place: p = probabilities, dp = dscores. */
 static void softmax_back_row(real *p, real *dp, real lse, real scale, int64_t i, int64_t n) {
-    double dot = 0;
-#pragma omp simd reduction(+ : dot)
-    for (int64_t j = 0; j <= i; j++) {
-        p[j] = rung_real_exp(p[j] - lse);
-        dot += (double)p[j] * (double)dp[j];
-    }
-    real delta = (real)dot;
+    real delta = (real)rung_exp_dot_row(p, dp, lse, i + 1);
 #pragma omp simd
     for (int64_t j = 0; j <= i; j++) dp[j] = p[j] * (dp[j] - delta) * scale;
     for (int64_t j = i + 1; j < n; j++) p[j] = dp[j] = 0;
 }
 
-/* dqkv is zero at first: key heads gather from the blocks of their group, in order. */
+/* Key heads gather from the blocks of their group, in order. */
+static void zero_rows(real *x, int64_t ld, int64_t n, int64_t hd) {
+    for (int64_t i = 0; i < n; i++) memset(x + i * ld, 0, (size_t)hd * sizeof *x);
+}
+
 static bool back_task(real *dqkv, const real *dout, const real *lse, const real *qkv,
                       const rung_attention *a, const rung_segment *seg, int32_t kv, real *p) {
     int64_t n = seg->n, hd = a->hd, ld = a->ld, ldo = a->n_head * hd, at = seg->start * ld;
@@ -89,6 +83,8 @@ static bool back_task(real *dqkv, const real *dout, const real *lse, const real 
     real scale = (real)(1 / sqrt((double)hd));
     const real *k = qkv + at + off_k, *v = qkv + at + off_v;
     bool ok = true;
+    zero_rows(dqkv + at + off_k, ld, n, hd);
+    zero_rows(dqkv + at + off_v, ld, n, hd);
     for (int32_t h = kv * group; h < (kv + 1) * group; h++) {
         for (int64_t i0 = 0; i0 < n; i0 += QUERY_BLOCK) {
             int64_t end = block_end(i0, n), m = end - i0, row = seg->start + i0;

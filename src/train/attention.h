@@ -23,7 +23,8 @@ int64_t rung_attention_scratch(int64_t n_max);
 /* out [rows][n_head hd], lse [rows][n_head] from rotated q, k and v; rows outside all segments are
  * left as they are. */
 bool rung_attention_forward(real *out, real *lse, const real *qkv, const rung_attention *a);
-/* dqkv (zero before, same rows) from dout; probabilities are recomputed from lse. */
+/* dqkv (same rows; the others are left as they are) from dout; probabilities are recomputed from
+ * lse. */
 bool rung_attention_back(real *dqkv, const real *dout, const real *lse, const real *qkv,
                          const rung_attention *a);
 #endif

@@ -3,18 +3,14 @@
  * that count are made. */
 #include "train/core.h"
 #include "train/parallel.h"
+#include "train/vec.h"
 
 #define HEAD_BYTES ((int64_t)96 << 20) /* logits of one block */
 
 /* -log softmax(z)[target]; grad: z becomes scale (softmax(z) - onehot). */
 static double ce_row(real *z, int64_t n, int32_t target, double scale, bool grad) {
     real top = rung_real_max(z, n);
-    double sum = 0, at = (double)z[target];
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < n; j++) {
-        z[j] = rung_real_exp(z[j] - top);
-        sum += (double)z[j];
-    }
+    double at = (double)z[target], sum = rung_exp_row(z, top, n);
     if (grad) {
         real inv = (real)(scale / sum);
 #pragma omp simd
@@ -50,11 +46,18 @@ typedef struct block {
     int64_t cap;
 } block;
 
+/* dst row to[i] (NULL: i) = src row from[i] (NULL: i). */
+static void copy_rows(real *dst, const int64_t *to, const real *src, const int64_t *from, int64_t n,
+                      int64_t d) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        memcpy(dst + (to ? to[i] : i) * d, src + (from ? from[i] : i) * d, (size_t)d * sizeof *dst);
+}
+
 static bool run_block(rung_core *c, block *b, int64_t n, const int32_t *target, const float *weight,
                       double factor, bool grad) {
     int64_t d = c->shape.n_embd, v = c->shape.n_vocab;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(b->x + i * d, c->xf + b->row[i] * d, (size_t)d * sizeof(real));
+    copy_rows(b->x, NULL, c->xf, b->row, n, d);
     if (!rung_core_head(c, b->z, b->x, n)) return false;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
@@ -63,8 +66,7 @@ static bool run_block(rung_core *c, block *b, int64_t n, const int32_t *target, 
     }
     if (!grad) return true;
     if (!rung_core_head_back(c, c->act, b->z, b->x, n)) return false;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(c->xn + b->row[i] * d, c->act + i * d, (size_t)d * sizeof(real));
+    copy_rows(c->xn, b->row, c->act, NULL, n, d);
     return true;
 }
 
@@ -110,13 +112,15 @@ rung_status rung_core_ce(double *value, double *row_loss, rung_core *c, const in
     if (c->n == 0) return rung_fail(err, RUNG_E_MISUSE, "a loss without a forward before it");
     double sum;
     int64_t n_rows;
-    size_t n = (size_t)c->n;
+    size_t n = (size_t)c->n, row_bytes = (size_t)c->shape.n_embd * sizeof(real);
     block b = {0};
     *value = 0;
     RUNG_TRY(check(&sum, &n_rows, c, target, weight, err));
     if (norm == 0) norm = sum;
     if (row_loss) memset(row_loss, 0, n * sizeof *row_loss);
-    if (grad) memset(c->xn, 0, n * (size_t)c->shape.n_embd * sizeof(real));
+    for (int64_t i = 0; grad && i < c->n; i++) {
+        if (weight[i] == 0) memset(c->xn + i * c->shape.n_embd, 0, row_bytes);
+    }
     rung_status st = RUNG_OK;
     if (n_rows > 0) {
         st = block_init(&b, c, n_rows, err);

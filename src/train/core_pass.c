@@ -160,7 +160,8 @@ rung_status rung_core_forward(rung_core *c, const rung_batch *b, rung_error *err
 
 /* Backward ------------------------------------------------------------------------------------ */
 
-/* c->dx: in, the gradient of the layer's output; out, of its input. */
+/* c->dx: in, the gradient of the layer's output; out, of its input (not of a frozen first one's).
+ */
 static bool layer_back(rung_core *c, int32_t l) {
     const rung_core_layer *y = &c->layer[l];
     const rung_core_kept *k = &c->kept[l];
@@ -182,12 +183,13 @@ static bool layer_back(rung_core *c, int32_t l) {
                            k->x_mid, k->rstd2, w2, n, d);
     ok &= rung_core_linear_dw(c, c->dx, k->att, &out, n);
     ok &= rung_core_linear_dx(c, c->act, c->dx, &out, n);
-    memset(c->dqkv, 0, (size_t)(n * c->qkv) * sizeof(real));
+    zero_padding(c, c->dqkv, c->qkv);
     ok &= rung_attention_back(c->dqkv, c->act, k->lse, k->qkv, &a);
     rotate(c, c->dqkv, -1);
     biases_back(c, l, c->dqkv);
     rung_kern_rmsnorm_again(c->xn, k->x, k->rstd1, w1, n, d);
     ok &= rung_core_linear_dw(c, c->dqkv, c->xn, &qkv, n);
+    if (l == 0 && c->tensor[c->embd].at < 0) return ok; /* nothing below is trained */
     ok &= rung_core_linear_dx(c, c->xn, c->dqkv, &qkv, n);
     rung_kern_rmsnorm_back(c->dx, rung_core_grad_of(c, y->slot[SLOT_ATTN_NORM]), c->piece, c->xn,
                            k->x, k->rstd1, w1, n, d);

@@ -20,7 +20,7 @@ bool rung_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real
 bool rung_gemm_in(rung_gemm_mode mode, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
                   const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
                   int64_t ldc);
-/* rung_gemm on the calling thread, uncut; called inside a parallel region. */
+/* oneDNN's product, uncut; in a parallel region on the calling thread, else on oneDNN's own. */
 bool rung_gemm_one(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real alpha,
                    const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c,
                    int64_t ldc);

@@ -1,4 +1,5 @@
 #include "train/kernel.h"
+#include "train/vec.h"
 
 static void piece_range(int64_t *lo, int64_t *hi, int64_t i, int64_t n) {
     *lo = n * i / RUNG_N_PIECES;
@@ -116,28 +117,47 @@ void rung_kern_rope(real *x, int64_t ld, const int32_t *pos, int64_t n, int64_t 
     }
 }
 
+static void swiglu_row(real *a, const real *g, const real *u, int64_t d) {
+    int64_t j = 0;
+#ifdef RUNG_VEC
+    for (; j + RUNG_VEC <= d; j += RUNG_VEC) {
+        __m256 x = _mm256_loadu_ps(g + j), y = _mm256_loadu_ps(u + j);
+        _mm256_storeu_ps(a + j, _mm256_mul_ps(_mm256_mul_ps(x, rung_vec_sigmoid(x)), y));
+    }
+#endif
+    for (; j < d; j++) a[j] = g[j] / (1 + rung_real_exp(-g[j])) * u[j];
+}
+
 void rung_kern_swiglu(real *act, const real *gu, int64_t n, int64_t d) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        const real *g = gu + i * 2 * d, *u = g + d;
-        real *a = act + i * d;
-#pragma omp simd
-        for (int64_t j = 0; j < d; j++) a[j] = g[j] * u[j] / (1 + rung_real_exp(-g[j]));
+    for (int64_t i = 0; i < n; i++) swiglu_row(act + i * d, gu + i * 2 * d, gu + i * 2 * d + d, d);
+}
+
+/* With s = sigma(g), silu = g s: silu' = s + silu (1 - s). */
+static void swiglu_back_row(real *g, real *u, real *a, int64_t d) {
+    int64_t j = 0;
+#ifdef RUNG_VEC
+    for (; j + RUNG_VEC <= d; j += RUNG_VEC) {
+        __m256 x = _mm256_loadu_ps(g + j), y = _mm256_loadu_ps(u + j), da = _mm256_loadu_ps(a + j);
+        __m256 s = rung_vec_sigmoid(x), silu = _mm256_mul_ps(x, s);
+        __m256 slope = _mm256_fmadd_ps(silu, _mm256_sub_ps(_mm256_set1_ps(1), s), s);
+        _mm256_storeu_ps(a + j, _mm256_mul_ps(silu, y));
+        _mm256_storeu_ps(g + j, _mm256_mul_ps(_mm256_mul_ps(da, y), slope));
+        _mm256_storeu_ps(u + j, _mm256_mul_ps(da, silu));
+    }
+#endif
+    for (; j < d; j++) {
+        real s = 1 / (1 + rung_real_exp(-g[j])), silu = g[j] * s, da = a[j];
+        a[j] = silu * u[j];
+        g[j] = da * u[j] * (s + silu * (1 - s));
+        u[j] = da * silu;
     }
 }
 
 void rung_kern_swiglu_back(real *gu, real *act, int64_t n, int64_t d) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        real *g = gu + i * 2 * d, *u = g + d, *a = act + i * d;
-#pragma omp simd
-        for (int64_t j = 0; j < d; j++) {
-            real s = 1 / (1 + rung_real_exp(-g[j])), silu = g[j] * s, da = a[j];
-            a[j] = silu * u[j];
-            g[j] = da * u[j] * (s + silu * (1 - s));
-            u[j] = da * silu;
-        }
-    }
+    for (int64_t i = 0; i < n; i++)
+        swiglu_back_row(gu + i * 2 * d, gu + i * 2 * d + d, act + i * d, d);
 }
 
 void rung_kern_embed(real *x, const real *table, const int32_t *tok, int64_t n, int64_t d) {
