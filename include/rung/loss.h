@@ -193,7 +193,9 @@ typedef enum rung_loss_balance {
 rung_status rung_loss_weights(double *weight, rung_loss_balance b, const double *label,
                               const int32_t *group, int64_t n, rung_error *err);
 
-/* A row as the loss of a net (train.h): ud = rung_loss_on_net. data.n is B*T, data.x is not read:
+/* A row as the loss of a net (train.h): ud = rung_loss_on_net. Under rung_net_grad the logits are
+ * made in blocks of rows that count, twice where they are more than one block: once for the
+ * logprobs, once for the gradient. data.n is B*T, data.x is not read:
  * logprobs of tok under logits / temperature; rows that take scores read logit(plus) - logit(minus)
  * (labels.md 3). */
 typedef struct rung_loss_on_net {
@@ -215,6 +217,19 @@ typedef struct rung_loss_on_net {
 rung_status rung_loss_on_net_fn(double *value, int64_t *n_terms, float *dlogits,
                                 const float *logits, const rung_batch *b, int32_t n_vocab, void *ud,
                                 rung_error *err);
+/* A row that takes scores, but for class_ce, as the loss of a net's own head
+ * (rung_net_add_head): item i is the score of position at[i] of the batch; data.x is not read. */
+typedef struct rung_loss_on_head {
+    rung_loss_id id;
+    rung_loss_data data;
+    rung_loss_opts opts;
+    const int64_t *at;         /* [data.n] row x T + token */
+    double *score;             /* [data.n] out, before any sigmoid; NULL: not told */
+    rung_loss_figures figures; /* out */
+} rung_loss_on_head;
+/* Forward, loss, backward through head and net; gradients times scale are added to. */
+rung_status rung_net_grad_head(double *value, rung_net *net, const rung_batch *b,
+                               rung_loss_on_head *loss, double scale, rung_error *err);
 /* Logprobs of tok under a net's logits: what old and ref are made of. [B*T]; 0 where mask is 0. */
 rung_status rung_loss_logprobs(double *logprob, const float *logits, const int32_t *tok,
                                const double *mask, int64_t n, int32_t n_vocab, double temperature,

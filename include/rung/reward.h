@@ -4,6 +4,7 @@
 #define RUNG_REWARD_H
 #include "rung/label.h"
 #include "rung/model.h"
+#include "rung/train.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -45,6 +46,14 @@ typedef enum rung_reward_kind {
 } rung_reward_kind;
 const char *rung_reward_kind_name(rung_reward_kind k);
 bool rung_reward_kind_find(rung_reward_kind *out, const char *name);
+/* What of it trains: a head on the frozen base, adapters on the base (and a head), all weights (and
+ * a head). */
+typedef enum rung_tune {
+    RUNG_TUNE_DEFAULT,
+    RUNG_TUNE_HEAD,
+    RUNG_TUNE_LORA,
+    RUNG_TUNE_ALL
+} rung_tune;
 typedef struct rung_reward rung_reward;
 typedef struct rung_reward_train_opts {
     size_t struct_size;
@@ -67,25 +76,31 @@ typedef struct rung_reward_train_opts {
                               labels.md 0.1) */
     rung_aggregate_id aggregate; /* written into the file: how to make one score of a trace */
     int32_t patience;            /* epochs without a better held-out loss; 0 = the kind's default */
-    const char *save_type;       /* prm_token: f32 f16 bf16 q8_0; NULL = f16 */
+    const char *save_type;       /* when the base trains: f32 f16 bf16 q8_0, keep; NULL = f16 */
     rung_weights weights;        /* heads: of the base whose states they learn from */
     const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
     bool exact;                  /* heads: rung_engine_opts.exact */
-    const char *loss; /* heads: bce (also NULL), mse, bradley_terry, margin, omega_pairwise. The
-                         last three compare steps with the same steps before them, an ORM's traces
-                         of one problem: their scores rank, they are no probabilities */
+    const char *loss; /* heads: bce (also NULL), mse, value, bradley_terry, margin, omega_pairwise.
+                         The last three compare steps with the same steps before them, an ORM's
+                         traces of one problem: their scores rank, they are no probabilities */
     double beta;      /* prm_implicit: of the log-ratio; 0 = 0.05 */
     int32_t balance;  /* prm_implicit: rung_loss_balance of rung/loss.h */
     const char *tensorboard; /* curves also as event files in this directory; NULL not */
-    bool drop_too_long; /* leave out traces longer than the base's context (event reward.too_long),
-                           else they stop the training; never cut */
+    bool drop_too_long;  /* leave out traces longer than the base's context (event reward.too_long),
+                            else they stop the training; never cut */
+    rung_tune tune;      /* 0 = heads: the head; prm_token, prm_implicit: all. A head that trains
+                            with its base is one file with it */
+    rung_lora_opts lora; /* RUNG_TUNE_LORA; struct_size may be 0, seed 0 = the training's */
+    double clip_value;   /* loss value: how far a value may move in an epoch; 0 = any */
+    const char *precision; /* when the base trains: as rung_net_set_precision; NULL = auto */
+    int64_t memory;        /* when the base trains: as rung_net_set_memory; 0 = keep all */
 } rung_reward_train_opts;
 #define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
     { .struct_size = sizeof(rung_reward_train_opts), .label_source = "mc" }
 typedef struct rung_reward_report {
     int64_t n_train, n_held;
     double loss_train, loss_held, auc_held, brier_held, ece_held;
-    int32_t epochs; /* prm_token; 0 for heads */
+    int32_t epochs; /* that were run, the ones without gain at the end too */
 } rung_reward_report;
 rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t run_id,
                               const rung_reward_train_opts *o, const rung_log *log,

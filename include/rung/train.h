@@ -33,6 +33,7 @@ rung_status rung_net_set_vocab(rung_net *net, const char *const *token_text,
                                const int32_t *token_type, size_t n, int32_t eos, rung_error *err);
 void rung_net_set_meta(rung_net *net, const char *key,
                        const char *value); /* extra GGUF string key, e.g. "general.name" */
+void rung_net_set_meta_f32(rung_net *net, const char *key, const float *number, size_t n);
 void rung_net_free(rung_net *net);
 const rung_net_shape *rung_net_get_shape(const rung_net *net);
 int64_t rung_net_n_params(const rung_net *net);  /* frozen ones too */
@@ -97,7 +98,9 @@ rung_status rung_loss_pair_fn(double *value, int64_t *n_terms, float *dlogits, c
 rung_status rung_net_forward(const float **logits,
                              const float **hidden /* [B*T][D], after the final norm; may be NULL */,
                              rung_net *net, const rung_batch *b, rung_error *err);
-/* forward, loss, backward; gradients are added to (zeroed by rung_net_step). */
+/* forward, loss, backward; gradients are added to (zeroed by rung_net_step). Losses of any form get
+ * all logits and write their gradient: 8 B T V bytes. rung_loss_ce_fn, rung_loss_pair_fn and
+ * rung_loss_on_net_fn (rung/loss.h) go through blocks of rows or two rows of the output instead. */
 rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const rung_batch *b,
                           const rung_loss *loss, double scale, rung_error *err);
 
@@ -109,6 +112,39 @@ rung_status rung_net_grad_ce(double *value, rung_net *net, const rung_batch *b,
 /* The value alone; row_loss [B*T] or NULL: l of each position, 0 where its weight is 0. */
 rung_status rung_net_ce(double *value, double *row_loss, rung_net *net, const rung_batch *b,
                         const rung_loss_ce *ce, rung_error *err);
+
+/* Losses of hidden states. A loss may be a function of final hidden states f32[B*T][D] (after the
+ * last norm) instead of logits: fn writes dL/dhidden, same shape. No logits are made. */
+typedef struct rung_loss_hidden {
+    rung_status (*fn)(double *value, int64_t *n_terms, float *dhidden, const float *hidden,
+                      const rung_batch *b, int32_t n_embd, void *ud, rung_error *err);
+    void *ud;
+} rung_loss_hidden;
+rung_status rung_net_hidden(const float **hidden, rung_net *net, const rung_batch *b,
+                            rung_error *err); /* [B*T][D]; borrowed until the next call */
+rung_status rung_net_grad_hidden(double *value, int64_t *n_terms, rung_net *net,
+                                 const rung_batch *b, const rung_loss_hidden *loss, double scale,
+                                 rung_error *err);
+/* logit(plus) - logit(minus) of each position, [B*T]; 0 where mask is 0. Two rows of the output
+ * matrix are read, whatever the vocabulary. */
+rung_status rung_net_words(double *z, rung_net *net, const rung_batch *b, int32_t plus,
+                           int32_t minus, const double *mask, rung_error *err);
+
+/* A head on final hidden states that trains with the net (value heads, PRMs, ORMs, reward models):
+ * Linear(D, 1) or Linear(D, H) -> ReLU -> Linear(H, 1), inputs standardised by mean and 1/sd (NULL:
+ * as they are). Its weights are trained weights of the net: one optimiser, one clip, one
+ * checkpoint; biases do not decay. Starts at zero (linear) or by He et al. 2015 from the seed. Goes
+ * on after load and adapters, before rung_net_set_ema and rung_net_resume; on a frozen base without
+ * adapters it trains alone. Losses: rung_net_grad_head (rung/loss.h). rung_net_save leaves it out.
+ */
+struct rung_head;
+rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, const float *mean,
+                              const float *inv_sd, uint64_t seed, rung_error *err);
+/* Scores, before any sigmoid, of positions at[n] (row x T + token) of the batch. */
+rung_status rung_net_scores(double *score, rung_net *net, const rung_batch *b, const int64_t *at,
+                            int64_t n, rung_error *err);
+/* The head as it is now; rung_head_free() it. */
+rung_status rung_net_get_head(struct rung_head **out, const rung_net *net, rung_error *err);
 
 /* Products in "f32", "bf16" (operands rounded, sums f32; master weights, moments and everything
  * between products stay f32; E_NOT_BUILT where the CPU lacks avx512_bf16), or "auto". */
@@ -184,27 +220,32 @@ rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log
 typedef struct rung_head {
     int32_t n_in, n_hidden /* 0 = linear */;
     float *mean, *inv_sd, *w1, *b1, *w2, *b2;
-} rung_head; /* w1 [H][D] (or [1][D] with n_hidden 0, b1 [1]); w2 [H] */
+    int32_t epochs; /* run by rung_head_train; 0: it came from elsewhere */
+    bool value;     /* trained by loss value: the output is the score, not its sigmoid */
+} rung_head;        /* w1 [H][D] (or [1][D] with n_hidden 0, b1 [1]); w2 [H] */
 typedef struct rung_head_opts {
     int32_t n_hidden, epochs, batch;
     double lr, weight_decay;
     uint64_t seed;
     int32_t patience;
-    int32_t loss;  /* rung_loss_id of rung/loss.h: bce (also 0), mse, bradley_terry, margin,
+    int32_t loss;  /* rung_loss_id of rung/loss.h: bce (also 0), mse, value, bradley_terry, margin,
                       omega_pairwise; the last three compare rows of a group, whole in one batch */
     double margin; /* of the pair losses; 0 = the row's own */
+    double clip_value; /* of loss value, around the scores when the epoch began; 0 = none */
 } rung_head_opts;
 typedef struct rung_head_data {
     const float *x;
     const float *y, *w;
     const int32_t *group;
     int64_t n;
+    const bool *positive; /* [n] side of each row in the events' AUC; NULL: y above 1/2 */
 } rung_head_data; /* x [n][D]; group: rows that pair losses compare have one number; may be NULL */
 rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data *train,
                             const rung_head_data *held, const rung_head_opts *o,
                             const char *checkpoint /* NULL or path: resumes */, const rung_log *log,
                             rung_error *err);               /* early stop on held loss */
-double rung_head_score(const rung_head *h, const float *x); /* P(y = 1) in (0,1) */
+double rung_head_score(const rung_head *h, const float *x); /* P(y = 1), or the value, in (0,1) */
+double rung_head_value(double z); /* an output of loss value as a score: cut to (0,1) */
 void rung_head_free(rung_head *h);
 
 #ifdef __cplusplus

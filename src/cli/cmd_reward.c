@@ -38,9 +38,23 @@ static const cli_opt train_opts[] = {
               "how to make one score of a trace, written into the file"),
     OPT_REAL("held-share", "0.2", "SHARE", 0.01, 0.9, CLI_KEY, "share of problems held out"),
     OPT_INT("hidden", "0", "N", 0, 65536, CLI_KEY, "heads: hidden units, 0 = one linear layer"),
-    OPT_CHOICE("loss", "bce", "bce|mse|bradley_terry|margin|omega_pairwise", CLI_KEY,
-               "heads: the last three compare steps after the same steps, an ORM's traces of a "
-               "problem; their scores rank"),
+    OPT_CHOICE("loss", "bce", "bce|mse|value|bradley_terry|margin|omega_pairwise", CLI_KEY,
+               "heads: value is squared error of the output itself; the last three compare steps "
+               "after the same steps, an ORM's traces of a problem; their scores rank"),
+    OPT_REAL("clip-value", "0", "C", 0, 1, CLI_KEY,
+             "loss value: how far a value may move in an epoch, 0 = any"),
+    OPT_CHOICE("tune", "auto", "auto|head|lora|all", CLI_KEY,
+               "what trains: a head on the frozen base, adapters on the base, all weights (a head "
+               "with them); auto = head for heads, else all"),
+    OPT_INT("lora-rank", "8", "RANK", 1, 4096, CLI_KEY, "--tune lora: rank of the adapters"),
+    OPT_REAL("lora-alpha", "0", "ALPHA", 0, 1e6, CLI_KEY, "scale is ALPHA / RANK, 0 = 2 RANK"),
+    OPT_REAL("lora-dropout", "0", "P", 0, 0.99, CLI_KEY, "dropout before the adapters"),
+    OPT_STR("lora-targets", "attn_q,attn_v", "LIST", CLI_KEY,
+            "tensors with adapters, as GGUF names them, or all"),
+    OPT_CHOICE("precision", "auto", "auto|f32|bf16", CLI_KEY,
+               "of matrix products when the base trains; bf16 needs a CPU that has it"),
+    OPT_INT("memory-mib", "0", "MIB", 0, 1e9, CLI_FREE,
+            "budget for activations, layers beyond it are run twice; 0 = keep all"),
     OPT_REAL("beta", "0.05", "B", 0, 1000, CLI_KEY, "prm_implicit: of the log-ratio"),
     OPT_CHOICE("balance", "none", "none|dataset|instruction", CLI_KEY,
                "prm_implicit: right and wrong traces weigh the same, in all or in each problem"),
@@ -49,7 +63,8 @@ static const cli_opt train_opts[] = {
     OPT_REAL("lr", "0", "LR", 0, 10, CLI_KEY, "learning rate, 0 = the kind's"),
     OPT_INT("patience", "0", "EPOCHS", 0, 100000, CLI_KEY,
             "epochs without a better held-out loss, 0 = the kind's"),
-    OPT_CHOICE("save-type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "prm_token: number format"),
+    OPT_CHOICE("save-type", "f16", "f32|f16|bf16|q8_0|keep", CLI_KEY,
+               "when the base trains: number format; keep: what has no adapters stays as it was"),
     OPT_CHOICE("too-long", "refuse", "refuse|drop", CLI_KEY,
                "traces longer than the base's context: stop, or leave out and tell"),
     OPT_PATH("tensorboard", "", CLI_FREE, "curves also as TensorBoard event files in this folder"),
@@ -73,6 +88,22 @@ static const cli_opt show_opts[] = {
              "the reward model, or a format's name or file; nothing = the list of formats"),
 };
 const cli_group cli_reward_show_group = CLI_GROUP_OF("show", show_opts);
+
+static void tune_options(rung_reward_train_opts *o, const cli_call *c) {
+    static const struct {
+        const char *name;
+        rung_tune tune;
+    } tunes[] = {{"head", RUNG_TUNE_HEAD}, {"lora", RUNG_TUNE_LORA}, {"all", RUNG_TUNE_ALL}};
+    for (size_t i = 0; i < CLI_N(tunes); i++)
+        if (strcmp(cli_str(c, "tune"), tunes[i].name) == 0) o->tune = tunes[i].tune;
+    o->lora.rank = (int32_t)cli_int(c, "lora-rank");
+    o->lora.alpha = cli_real(c, "lora-alpha");
+    o->lora.dropout = cli_real(c, "lora-dropout");
+    o->lora.targets = cli_str(c, "lora-targets");
+    o->clip_value = cli_real(c, "clip-value");
+    o->precision = cli_str(c, "precision");
+    o->memory = cli_int(c, "memory-mib") << 20;
+}
 
 static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_store *s,
                                  rung_error *err) {
@@ -112,6 +143,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->tensorboard = cli_str(c, "tensorboard");
     o->loss = cli_str(c, "loss");
     o->beta = cli_real(c, "beta");
+    tune_options(o, c);
     const char *balance = cli_str(c, "balance");
     o->balance = strcmp(balance, "dataset") == 0       ? RUNG_BALANCE_DATASET
                  : strcmp(balance, "instruction") == 0 ? RUNG_BALANCE_INSTRUCTION
@@ -173,7 +205,8 @@ rung_status cli_reward_train(cli_call *c, rung_error *err) {
     RUNG_TRY(train_options(&o, c, s, err));
     RUNG_TRY(rung_hash_file(base_hash, o.base_path, err));
     RUNG_TRY(rung_model_try(o.base_path, &c->app->log, err));
-    if (o.kind != RUNG_REWARD_PRM_TOKEN && o.kind != RUNG_REWARD_PRM_IMPLICIT) {
+    bool head = o.kind == RUNG_REWARD_PRM_HEAD || o.kind == RUNG_REWARD_ORM_HEAD;
+    if (head && (o.tune == RUNG_TUNE_DEFAULT || o.tune == RUNG_TUNE_HEAD)) {
         RUNG_TRY(cli_weights(&o.weights, c, o.base_path, 0, err));
     }
     RUNG_TRY(cli_run_begin(&run, c, base_hash, err));
@@ -314,10 +347,10 @@ static bool is_format(const char *what) {
 
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",     "version",    "base_name",    "base_hash", "system", "suffix",     "tag",
-        "read",     "aggregate",  "label_source", "label_run", "target", "loss",       "masked",
-        "split",    "data",       "config",       "n_train",   "n_held", "train_loss", "held_loss",
-        "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format"};
+        "kind",      "version",  "tune",       "base_name",    "base_hash", "system", "suffix",
+        "tag",       "read",     "aggregate",  "label_source", "label_run", "target", "loss",
+        "masked",    "split",    "data",       "config",       "n_train",   "n_held", "train_loss",
+        "held_loss", "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

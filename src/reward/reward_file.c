@@ -63,6 +63,21 @@ static rung_status put_log_ratio(reward_keys *k, const rung_reward_train_opts *o
     return st;
 }
 
+/* Of a base that trained with its head, or by adapters; whole token models say nothing. */
+static void put_tuning(reward_keys *k, const rung_reward_train_opts *o) {
+    rung_tune tune = reward_tune_of(o);
+    const rung_lora_opts *l = &o->lora;
+    if (tune == RUNG_TUNE_LORA)
+        reward_key_put(k, "rung.reward.tune", "lora: rank %d, alpha %g, dropout %g, %s, seed %llu",
+                       l->rank, l->alpha, l->dropout, l->targets ? l->targets : "attn_q,attn_v",
+                       (unsigned long long)l->seed);
+    else if (tune == RUNG_TUNE_ALL && reward_is_head(o->kind))
+        reward_key_put(k, "rung.reward.tune", "all");
+    if (tune != RUNG_TUNE_HEAD && o->precision && strcmp(o->precision, "auto") != 0)
+        reward_key_put(k, "rung.reward.precision", "%s", o->precision);
+    if (o->clip_value > 0) reward_key_put(k, "rung.reward.clip_value", "%g", o->clip_value);
+}
+
 rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                              const rung_model_info *base, const reward_set *set, rung_error *err) {
     const char *text[3] = {o->system, o->suffix, o->tag};
@@ -92,6 +107,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.masked", "%s",
                    o->keep_after_error ? "none" : "after the first hard = 0");
     if (o->exact) reward_key_put(k, "rung.reward.exact", "true");
+    put_tuning(k, o);
     if (o->loss && o->loss[0] && strcmp(o->loss, "bce") != 0)
         reward_key_put(k, "rung.reward.loss", "%s", o->loss);
     reward_key_put(k, "rung.reward.split", "problems by draw, seed %llu: %d of %d held out",
@@ -180,6 +196,42 @@ static rung_status read_head(rung_reward *r, const rung_model_info *base, rung_e
     if (!n_hidden) return RUNG_OK;
     RUNG_TRY(read_tensor(&h->w2, r->file, r->path, "head.w2", n_mid, err));
     return read_tensor(&h->b2, r->file, r->path, "head.b2", 1, err);
+}
+
+/* Of a head that trained with its base: keys of the base's own file. */
+static rung_status read_numbers(float **out, const rung_reward *r, const char *name, int64_t n,
+                                rung_error *err) {
+    char key[64];
+    snprintf(key, sizeof key, "rung.reward.head.%s", name);
+    if (n <= 0 || rung_gguf_arr_n(r->file, key) != n)
+        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": key %s does not hold %lld numbers", r->path,
+                         key, (long long)n);
+    *out = rung_alloc((size_t)n * sizeof **out);
+    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+    for (int64_t i = 0; i < n; i++) {
+        (*out)[i] = (float)rung_gguf_arr_f64(r->file, key, i, (double)NAN);
+        if (!isfinite((*out)[i]))
+            return rung_fail(err, RUNG_E_FORMAT, "\"%s\": key %s is not finite", r->path, key);
+    }
+    return RUNG_OK;
+}
+
+static rung_status read_own_head(rung_reward *r, rung_error *err) {
+    rung_model_info info;
+    rung_model_get_info(&info, r->model);
+    rung_head *h = r->head = rung_calloc(1, sizeof *h);
+    if (!h) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
+    int64_t n_in = info.n_embd, n_hidden = rung_gguf_arr_n(r->file, "rung.reward.head.w2");
+    int64_t n_mid = n_hidden > 0 ? n_hidden : 1;
+    h->n_in = (int32_t)n_in;
+    h->n_hidden = (int32_t)(n_hidden > 0 ? n_hidden : 0);
+    RUNG_TRY(read_numbers(&h->mean, r, "mean", n_in, err));
+    RUNG_TRY(read_numbers(&h->inv_sd, r, "inv_sd", n_in, err));
+    RUNG_TRY(read_numbers(&h->w1, r, "w1", n_in * n_mid, err));
+    RUNG_TRY(read_numbers(&h->b1, r, "b1", n_mid, err));
+    if (h->n_hidden == 0) return RUNG_OK;
+    RUNG_TRY(read_numbers(&h->w2, r, "w2", n_mid, err));
+    return read_numbers(&h->b2, r, "b2", 1, err);
 }
 
 static rung_status wants_base(const rung_reward *r, rung_error *err) {
@@ -398,8 +450,13 @@ static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, run
         return rung_fail(err, RUNG_E_FORMAT, "\"%s\": unknown aggregate \"%s\"", r->path,
                          aggregate);
     trained_format(r);
-    return r->kind == RUNG_REWARD_PRM_TOKEN ? open_own_model(r, o, err)
-                                            : open_on_base(r, o->base, err);
+    bool own = rung_gguf_has(r->file, "rung.reward.head.mean"),
+         token = r->kind == RUNG_REWARD_PRM_TOKEN;
+    RUNG_TRY(token || own ? open_own_model(r, o, err) : open_on_base(r, o->base, err));
+    if (own) RUNG_TRY(read_own_head(r, err));
+    if (r->head)
+        r->head->value = strcmp(rung_gguf_str(r->file, "rung.reward.loss", ""), "value") == 0;
+    return RUNG_OK;
 }
 
 static rung_status check_words(const rung_reward *r, rung_error *err) {
@@ -449,7 +506,8 @@ rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err)
     RUNG_TRY(rung_gguf_open(&g, path, err));
     const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
     *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0 &&
-           strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0;
+           strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0 &&
+           !rung_gguf_has(g, "rung.reward.head.mean");
     rung_gguf_free(g);
     return RUNG_OK;
 }

@@ -5,8 +5,8 @@
 #include "model/gguf_file.h"
 #include "reward/reward_classifier.h"
 #include "reward/reward_format.h"
+#include "rung/loss.h"
 #include "rung/reward.h"
-#include "rung/train.h"
 
 /* A format on a model: what does not change from trace to trace. */
 typedef struct reward_plan {
@@ -118,13 +118,16 @@ typedef struct reward_defaults {
     double lr, held_share;
 } reward_defaults;
 reward_defaults reward_defaults_of(const rung_reward_train_opts *o);
-/* Does the whole model train, does the outcome of a trace label it? */
-bool reward_trains_model(rung_reward_kind k);
+/* What trains; never RUNG_TUNE_DEFAULT. */
+rung_tune reward_tune_of(const rung_reward_train_opts *o);
+rung_loss_id reward_loss_of(const rung_reward_train_opts *o);
+/* Does the outcome of a trace label it? */
 bool reward_reads_outcome(rung_reward_kind k);
-rung_status reward_train_token(rung_reward_report *out, reward_keys *keys, rung_store *s,
-                               const reward_set *set, const reward_format *f, const rung_model *m,
-                               const rung_reward_train_opts *o, const rung_log *log,
-                               rung_error *err);
+bool reward_is_head(rung_reward_kind k);
+/* The base trains, whole or through adapters; a head with it. */
+rung_status reward_train_net(rung_reward_report *out, reward_keys *keys, rung_store *s,
+                             const reward_set *set, const reward_format *f, const rung_model *m,
+                             const rung_reward_train_opts *o, const rung_log *log, rung_error *err);
 
 struct rung_reward {
     rung_reward_kind kind;

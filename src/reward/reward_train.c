@@ -11,27 +11,31 @@
 #include <string.h>
 #include <unistd.h>
 
-bool reward_trains_model(rung_reward_kind k) {
-    return k == RUNG_REWARD_PRM_TOKEN || k == RUNG_REWARD_PRM_IMPLICIT;
+bool reward_is_head(rung_reward_kind k) {
+    return k == RUNG_REWARD_PRM_HEAD || k == RUNG_REWARD_ORM_HEAD;
 }
 bool reward_reads_outcome(rung_reward_kind k) {
     return k == RUNG_REWARD_ORM_HEAD || k == RUNG_REWARD_PRM_IMPLICIT;
 }
+rung_tune reward_tune_of(const rung_reward_train_opts *o) {
+    if (o->tune != RUNG_TUNE_DEFAULT) return o->tune;
+    return reward_is_head(o->kind) ? RUNG_TUNE_HEAD : RUNG_TUNE_ALL;
+}
 
 reward_defaults reward_defaults_of(const rung_reward_train_opts *o) {
-    bool token = reward_trains_model(o->kind);
+    bool net = reward_tune_of(o) != RUNG_TUNE_HEAD, lora = reward_tune_of(o) == RUNG_TUNE_LORA;
     return (reward_defaults){.epochs = o->epochs > 0 ? o->epochs
-                                       : token       ? 10
+                                       : net         ? 10
                                                      : 100,
                              .batch = o->batch > 0 ? o->batch
-                                      : token      ? 8
+                                      : net        ? 8
                                                    : 256,
                              .patience = o->patience > 0 ? o->patience
-                                         : token         ? 2
+                                         : net           ? 2
                                                          : 10,
-                             .lr = o->lr > 0.0 ? o->lr
-                                   : token     ? 3e-4
-                                               : 1e-3,
+                             .lr = o->lr > 0.0    ? o->lr
+                                   : lora || !net ? 1e-3
+                                                  : 3e-4,
                              .held_share = o->held_share > 0.0 ? o->held_share : 0.2};
 }
 
@@ -39,6 +43,7 @@ reward_defaults reward_defaults_of(const rung_reward_train_opts *o) {
 typedef struct side {
     float *x, *y;
     int32_t *group;
+    bool *hard;
     int64_t n;
 } side;
 
@@ -48,8 +53,9 @@ static rung_status take_side(side *out, const reward_set *set, const float *x, i
     size_t D = (size_t)n_embd;
     *out = (side){.x = rung_alloc((size_t)n * D * sizeof *out->x),
                   .y = rung_alloc((size_t)n * sizeof *out->y),
-                  .group = rung_alloc((size_t)n * sizeof *out->group)};
-    if (!out->x || !out->y || !out->group)
+                  .group = rung_alloc((size_t)n * sizeof *out->group),
+                  .hard = rung_alloc((size_t)n * sizeof *out->hard)};
+    if (!out->x || !out->y || !out->group || !out->hard)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld rows", (long long)n);
     for (int64_t i = 0; i < set->n_examples; i++) {
         const reward_example *e = &set->example[i];
@@ -57,6 +63,7 @@ static rung_status take_side(side *out, const reward_set *set, const float *x, i
         memcpy(out->x + (size_t)out->n * D, x + (size_t)e->first * D, (size_t)e->n * D * sizeof *x);
         for (int32_t r = e->first; r < e->first + e->n; r++) {
             out->y[out->n] = set->target[r];
+            out->hard[out->n] = set->hard[r];
             out->group[out->n++] = set->group[r];
         }
     }
@@ -67,10 +74,11 @@ static void side_clear(side *s) {
     rung_free(s->x);
     rung_free(s->y);
     rung_free(s->group);
+    rung_free(s->hard);
 }
 
 /* Checked by check_opts. */
-static rung_loss_id loss_of(const rung_reward_train_opts *o) {
+rung_loss_id reward_loss_of(const rung_reward_train_opts *o) {
     rung_loss_id id = RUNG_LOSS_BCE;
     if (o->loss && o->loss[0]) (void)rung_loss_find(&id, o->loss);
     return id;
@@ -91,9 +99,10 @@ static rung_status train_head(rung_head **out, const reward_set *set, const floa
                              .weight_decay = 0.01,
                              .seed = o->seed,
                              .patience = d.patience,
-                             .loss = (int32_t)loss_of(o)};
-        rung_head_data td = {train.x, train.y, NULL, train.group, train.n};
-        rung_head_data hd = {held.x, held.y, NULL, held.group, held.n};
+                             .loss = (int32_t)reward_loss_of(o),
+                             .clip_value = o->clip_value};
+        rung_head_data td = {train.x, train.y, NULL, train.group, train.n, train.hard};
+        rung_head_data hd = {held.x, held.y, NULL, held.group, held.n, held.hard};
         st = rung_head_train(out, n_embd, &td, &hd, &ho, checkpoint, log, err);
         if (st == RUNG_E_MISMATCH || st == RUNG_E_FORMAT) { /* its features are gone: start again */
             rung_event(log, RUNG_WARN, "reward.restart", RUNG_S("path", checkpoint));
@@ -126,7 +135,7 @@ static rung_status on_features(rung_reward_report *out, reward_keys *keys, rung_
     RUNG_GOTO(train_head(&h, set, x, info.n_embd, o, checkpoint, log, err));
     for (int64_t r = 0; r < set->n_rows; r++)
         p[r] = rung_head_score(h, x + (size_t)r * (size_t)info.n_embd);
-    *out = (rung_reward_report){0};
+    *out = (rung_reward_report){.epochs = h->epochs};
     reward_measure(out, p, set);
     reward_keys_measure(keys, out);
     RUNG_GOTO(reward_head_write(o->out_path, h, keys, err));
@@ -196,8 +205,8 @@ static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *
                         const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
                         rung_error *err) {
     reward_format f = format_of(o);
-    if (reward_trains_model(o->kind))
-        return reward_train_token(out, keys, s, set, &f, m, o, log, err);
+    if (reward_tune_of(o) != RUNG_TUNE_HEAD)
+        return reward_train_net(out, keys, s, set, &f, m, o, log, err);
     rung_engine *e;
     rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
     eo.exact = o->exact;
@@ -205,6 +214,26 @@ static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *
     rung_status st = on_features(out, keys, e, s, set, &f, o, log, err);
     rung_engine_close(e);
     return st;
+}
+
+static rung_status check_tune(const rung_reward_train_opts *o, rung_error *err) {
+    rung_loss_id id = RUNG_LOSS_BCE;
+    bool head = reward_is_head(o->kind);
+    if (o->loss && o->loss[0] && !rung_loss_find(&id, o->loss))
+        return rung_fail(err, RUNG_E_INVAL, "no loss \"%s\"", o->loss);
+    if (!head && id != RUNG_LOSS_BCE)
+        return rung_fail(err, RUNG_E_INVAL, "%s trains by cross entropy, not by %s",
+                         rung_reward_kind_name(o->kind), o->loss);
+    if ((unsigned)o->tune > RUNG_TUNE_ALL || (!head && o->tune == RUNG_TUNE_HEAD)) {
+        rung_fail(err, RUNG_E_INVAL, "%s has no head to train alone",
+                  rung_reward_kind_name(o->kind));
+        return rung_error_hint(err, "train adapters or all weights");
+    }
+    if (!(o->clip_value >= 0) || (o->clip_value > 0 && id != RUNG_LOSS_VALUE))
+        return rung_fail(err, RUNG_E_INVAL, "a clip of %g is of loss value alone", o->clip_value);
+    if (o->memory < 0)
+        return rung_fail(err, RUNG_E_INVAL, "a memory budget of %lld bytes", (long long)o->memory);
+    return RUNG_OK;
 }
 
 static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) {
@@ -219,12 +248,7 @@ static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) 
         return rung_fail(err, RUNG_E_INVAL, "a base model and a path for the result are needed");
     if (!(o->held_share >= 0.0 && o->held_share < 1.0))
         return rung_fail(err, RUNG_E_INVAL, "held_share %g is not in [0,1)", o->held_share);
-    rung_loss_id id = RUNG_LOSS_BCE;
-    if (o->loss && o->loss[0] && !rung_loss_find(&id, o->loss))
-        return rung_fail(err, RUNG_E_INVAL, "no loss \"%s\"", o->loss);
-    if (reward_trains_model(o->kind) && id != RUNG_LOSS_BCE)
-        return rung_fail(err, RUNG_E_INVAL, "%s trains by cross entropy, not by %s",
-                         rung_reward_kind_name(o->kind), o->loss);
+    RUNG_TRY(check_tune(o, err));
     if (o->kind == RUNG_REWARD_PRM_IMPLICIT && ((o->tag && o->tag[0]) || !(o->beta >= 0)))
         return rung_fail(err, RUNG_E_INVAL,
                          "prm_implicit reads the steps' own tokens: no tag, beta above 0");
@@ -245,7 +269,7 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
     rung_status st = RUNG_OK;
     if (!keys) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to train"));
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
-    mo.vocab_only = reward_trains_model(o->kind);
+    mo.vocab_only = reward_tune_of(o) != RUNG_TUNE_HEAD;
     mo.weights = o->weights;
     mo.log = log;
     mo.chat_template = o->chat_template;

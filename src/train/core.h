@@ -7,6 +7,7 @@
 #include "train/attention.h"
 #include "train/frozen.h"
 #include "train/gemm.h"
+#include "train/head_core.h"
 
 /* One tensor: trained (a place in the blocks of weights and gradients) or frozen as a file has it;
  * an adapted one is frozen and has a pair of low-rank factors among the trained ones. */
@@ -74,6 +75,14 @@ typedef struct rung_core {
     int32_t *tok, *pos;
     rung_segment *seg;
     int64_t n_seg;
+
+    /* A head on final hidden states that trains with the net (core_read.c); n_in 0 = none. */
+    rung_head_dims read;
+    int64_t read_at;     /* where its numbers begin in w and dw */
+    int32_t read_tensor; /* its first tensor; the others follow, the last ones of the core */
+    real *read_mean, *read_inv_sd; /* [D] what its inputs are standardised by: 0 and 1 at first */
+    real *read_block;              /* what is read, for the way back */
+    int64_t cap_read;
 } rung_core;
 
 /* Every tensor is trained. */
@@ -103,6 +112,21 @@ rung_status rung_core_back(rung_core *c, rung_error *err);
 rung_status rung_core_ce(double *value, double *row_loss, rung_core *c, const int32_t *target,
                          const float *weight, double norm, double scale, bool grad,
                          rung_error *err);
+
+/* Reading hidden states (core_read.c): after rung_core_hidden. Each `back` does the whole way back.
+ *   add_read  a head of n_hidden units (0: linear) at zero, the last tensors of the core
+ *   score     z [n]: its scores of positions at[n], for the score_back after it
+ *   words     z [N]: logit(plus) - logit(minus) where mask is not 0, else 0 */
+rung_status rung_core_add_read(rung_core *c, int32_t n_hidden, rung_error *err);
+rung_status rung_core_score(real *z, rung_core *c, const int64_t *at, int64_t n, rung_error *err);
+rung_status rung_core_score_back(rung_core *c, const real *dz, const int64_t *at, int64_t n,
+                                 rung_error *err);
+rung_status rung_core_words(double *z, rung_core *c, int32_t plus, int32_t minus,
+                            const double *mask, rung_error *err);
+rung_status rung_core_words_back(rung_core *c, const double *dz, int32_t plus, int32_t minus,
+                                 rung_error *err);
+/* The way back from c->xn = dL/dxf. */
+rung_status rung_core_read_done(rung_core *c, rung_error *err);
 
 /* Internal to the core's files ---------------------------------------------------------------- */
 

@@ -46,9 +46,11 @@ typedef struct job {
     int64_t cap;                 /* rows of the largest batch */
     float *x, *z, *hid;          /* one batch */
     double *y, *w, *score, *dz;  /* the same, as the loss reads it */
+    double *was;                 /* the same; of old */
     int32_t *group, *which;      /* the same; which: the row */
     uint32_t *order;             /* [spans of train] */
     double *held_score;          /* [n_held] */
+    double *old;                 /* [n_train] clipped value loss: scores when the epoch began */
     job_head at;
 } job;
 
@@ -67,10 +69,12 @@ static void job_clear(job *j) {
                    j->w,
                    j->score,
                    j->dz,
+                   j->was,
                    j->group,
                    j->which,
                    j->order,
                    j->held_score,
+                   j->old,
                    j->train_side.row,
                    j->train_side.span,
                    j->held_side.row,
@@ -113,8 +117,9 @@ static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed, 
 
 static uint64_t hash_job(const job *j) {
     double numbers[] = {
-        (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs, (double)j->o.batch, j->o.lr,
-        j->o.weight_decay, (double)j->o.patience, (double)j->loss,     j->o.margin};
+        (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs,   (double)j->o.batch,
+        j->o.lr,           j->o.weight_decay,     (double)j->o.patience, (double)j->loss,
+        j->o.margin,       j->o.clip_value};
     uint64_t h = rung_hash64(numbers, sizeof numbers, j->o.seed);
     h = hash_data(j->train, j->d.n_in, h, compares(j->loss));
     return j->held->n > 0 ? hash_data(j->held, j->d.n_in, h, compares(j->loss)) : h;
@@ -180,13 +185,13 @@ static rung_status job_init(job *j, rung_error *err) {
     float **floats[] = {&j->mean, &j->inv_sd, &j->p, &j->g, &j->m,
                         &j->v,    &j->best,   &j->x, &j->z, &j->hid};
     const size_t counts[] = {d, d, np, np, np, np, np, b * d, b, b * h};
-    double **doubles[] = {&j->y, &j->w, &j->score, &j->dz};
+    double **doubles[] = {&j->y, &j->w, &j->score, &j->dz, &j->was};
     bool ok = true;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         *floats[i] = rung_calloc(counts[i], sizeof(float));
         ok &= *floats[i] != NULL;
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         *doubles[i] = rung_calloc(b, sizeof(double));
         ok &= *doubles[i] != NULL;
     }
@@ -194,6 +199,8 @@ static rung_status job_init(job *j, rung_error *err) {
     j->which = rung_calloc(b, sizeof *j->which);
     j->order = rung_calloc((size_t)j->train->n, sizeof *j->order);
     j->held_score = rung_calloc((size_t)j->held->n + 1, sizeof *j->held_score);
+    if (j->o.clip_value > 0) j->old = rung_calloc((size_t)j->train->n, sizeof *j->old);
+    ok &= j->old || !(j->o.clip_value > 0);
     if (!ok || !j->group || !j->which || !j->order || !j->held_score)
         return rung_fail(err, RUNG_E_NOMEM, "no memory to train a head of %zu weights", np);
     measure_columns(j);
@@ -279,6 +286,7 @@ static int64_t gather(job *j, const side *s, const uint32_t *order, int64_t *nex
             j->w[n] = data->w ? (double)data->w[row] : 1;
             j->group[n] = data->group ? data->group[row] : -1;
             j->which[n] = (int32_t)row;
+            j->was[n] = j->old && s == &j->train_side ? j->old[row] : 0;
         }
     }
     return n;
@@ -288,17 +296,8 @@ static rung_status no_product(rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "oneDNN could not run a matrix product: no memory");
 }
 
-/* Loss of the batch and the sum of weights it is a mean over; the gradient into j->g if asked. */
-static rung_status run_batch(double *loss, double *share, job *j, int64_t n, bool grad,
-                             rung_error *err) {
-    rung_loss_data d = {.n = n,
-                        .x = j->score,
-                        .target = j->y,
-                        .n_samples = n,
-                        .weight = j->w,
-                        .group = j->group,
-                        .reward = j->y};
-    int32_t *pair = NULL;
+/* z and score of the batch in hand. */
+static rung_status score_batch(job *j, int64_t n, rung_error *err) {
     if (!rung_head_core_forward(j->z, j->hid, j->p, j->d, j->x, n)) return no_product(err);
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(j->z[i]))
@@ -306,16 +305,43 @@ static rung_status run_batch(double *loss, double *share, job *j, int64_t n, boo
                              j->at.epoch);
         j->score[i] = (double)j->z[i];
     }
-    rung_status st = RUNG_OK;
+    return RUNG_OK;
+}
+
+/* Loss of the batch and the sum of weights it is a mean over; the gradient into j->g if asked. */
+static rung_status run_batch(double *loss, double *share, job *j, int64_t n, bool grad,
+                             rung_error *err) {
+    rung_loss_data d = {.n = n,
+                        .x = j->score,
+                        .target = j->y,
+                        .old = j->was,
+                        .n_samples = n,
+                        .weight = j->w,
+                        .group = j->group,
+                        .reward = j->y};
+    rung_loss_opts o = j->loss_opts;
+    int32_t *pair = NULL;
+    rung_status st = score_batch(j, n, err);
+    if (!grad) o.clip_value = 0; /* a clip is the training's */
     if (rung_loss_needs(j->loss) & RUNG_LOSS_NEEDS_PAIR)
         st = rung_loss_pairs(&pair, &d.n_pairs, j->y, j->group, n, err);
     d.pair = pair;
-    if (st == RUNG_OK) st = rung_loss_denominator(share, j->loss, &d, &j->loss_opts, err);
-    if (st == RUNG_OK) st = rung_loss_eval(loss, j->dz, NULL, j->loss, &d, &j->loss_opts, err);
+    if (st == RUNG_OK) st = rung_loss_denominator(share, j->loss, &d, &o, err);
+    if (st == RUNG_OK) st = rung_loss_eval(loss, j->dz, NULL, j->loss, &d, &o, err);
     rung_free(pair);
     if (st != RUNG_OK || !grad || *share == 0) return st;
     for (int64_t i = 0; i < n; i++) j->z[i] = (float)j->dz[i];
     return rung_head_core_back(j->g, j->hid, j->z, j->p, j->d, j->x, n) ? RUNG_OK : no_product(err);
+}
+
+/* Where each value stood when the epoch began: the clip is around it (learning.md 4.2 J). */
+static rung_status note_values(job *j, rung_error *err) {
+    for (int64_t next = 0; j->old && next < j->train_side.n_spans;) {
+        int64_t n = gather(j, &j->train_side, NULL, &next);
+        RUNG_TRY(score_batch(j, n, err));
+        for (int64_t i = 0; i < n; i++) j->old[j->which[i]] = j->score[i];
+    }
+    return RUNG_OK;
 }
 
 static rung_status train_epoch(double *loss, job *j, rung_error *err) {
@@ -327,6 +353,7 @@ static rung_status train_epoch(double *loss, job *j, rung_error *err) {
     for (int64_t i = 0; i < n_spans; i++) j->order[i] = (uint32_t)i;
     rung_rng_shuffle(&r, j->order, (uint32_t)n_spans);
     rung_adamw adamw = {j->o.lr, 0.9, 0.999, 1e-8, j->o.weight_decay, 0};
+    RUNG_TRY(note_values(j, err));
     for (int64_t next = 0; next < n_spans;) {
         int64_t n = gather(j, &j->train_side, j->order, &next);
         double part, share;
@@ -345,7 +372,7 @@ static rung_status train_epoch(double *loss, job *j, rung_error *err) {
 
 typedef struct pair {
     double score;
-    float y;
+    bool positive;
 } pair;
 
 static int by_score(const void *a, const void *b) {
@@ -353,18 +380,20 @@ static int by_score(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* P(score of a positive > of a negative) + P(equal)/2; positive: target above 1/2. NaN when one
- * side is empty or memory is short. */
-static double auc_of(const double *score, const float *y, int64_t n) {
+/* P(score of a positive > of a negative) + P(equal)/2. NaN when one side is empty or memory is
+ * short. */
+static double auc_of(const double *score, const rung_head_data *d) {
+    int64_t n = d->n;
     pair *p = rung_alloc((size_t)(n > 0 ? n : 1) * sizeof *p);
     if (!p) return (double)NAN;
-    for (int64_t i = 0; i < n; i++) p[i] = (pair){score[i], y[i]};
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (pair){score[i], d->positive ? d->positive[i] : d->y[i] > 0.5f};
     qsort(p, (size_t)n, sizeof *p, by_score);
     double wins = 0, below = 0, n_pos = 0;
     for (int64_t i = 0; i < n;) {
         double pos = 0, neg = 0;
         int64_t k = i;
-        for (; k < n && p[k].score == p[i].score; k++) *(p[k].y > 0.5f ? &pos : &neg) += 1;
+        for (; k < n && p[k].score == p[i].score; k++) *(p[k].positive ? &pos : &neg) += 1;
         wins += pos * (below + neg / 2);
         below += neg;
         n_pos += pos;
@@ -385,7 +414,7 @@ static rung_status held_loss(double *loss, double *auc, job *j, rung_error *err)
         sum_w += share;
     }
     *loss = sum_w > 0 ? sum / sum_w : (double)NAN;
-    *auc = auc_of(j->held_score, j->held->y, j->held->n);
+    *auc = auc_of(j->held_score, j->held);
     return RUNG_OK;
 }
 
@@ -448,6 +477,8 @@ static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
     if (!y) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
     y->n_in = (int32_t)d;
     y->n_hidden = (int32_t)h;
+    y->epochs = j->at.epoch;
+    y->value = j->loss == RUNG_LOSS_VALUE;
     y->mean = copy_of(j->mean, d);
     y->inv_sd = copy_of(j->inv_sd, d);
     y->w1 = copy_of(j->best, rows * d);
@@ -465,10 +496,11 @@ static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
 }
 
 static rung_status choose_loss(job *j, rung_error *err) {
-    static const rung_loss_id can[] = {RUNG_LOSS_BCE, RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY,
-                                       RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
+    static const rung_loss_id can[] = {RUNG_LOSS_BCE,           RUNG_LOSS_MSE,    RUNG_LOSS_VALUE,
+                                       RUNG_LOSS_BRADLEY_TERRY, RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
     j->loss = j->o.loss == 0 ? RUNG_LOSS_BCE : (rung_loss_id)j->o.loss;
     j->loss_opts = (rung_loss_opts){.struct_size = sizeof j->loss_opts, .margin = j->o.margin};
+    j->loss_opts.clip_value = j->o.clip_value;
     bool known = false;
     for (size_t i = 0; i < sizeof can / sizeof can[0]; i++) known = known || can[i] == j->loss;
     if (!known)
@@ -491,7 +523,7 @@ rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data 
     if (j.o.lr == 0) j.o.lr = DEFAULTS.lr;
     if (j.o.patience == 0) j.o.patience = DEFAULTS.patience;
     if (n_in <= 0 || j.o.n_hidden < 0 || j.o.epochs < 0 || j.o.batch < 0 || j.o.patience < 0 ||
-        !(j.o.lr > 0) || !(j.o.weight_decay >= 0))
+        !(j.o.lr > 0) || !(j.o.weight_decay >= 0) || !(j.o.clip_value >= 0))
         return rung_fail(err, RUNG_E_INVAL,
                          "head options: %d inputs, %d hidden, %d epochs, batch %d, lr %g", n_in,
                          j.o.n_hidden, j.o.epochs, j.o.batch, j.o.lr);
@@ -527,7 +559,10 @@ double rung_head_score(const rung_head *h, const float *x) {
         else
             z = s;
     }
-    /* kept inside (0,1), so that products and logs of scores stay finite */
-    double p = 1 / (1 + exp(-z));
-    return p < 1e-12 ? 1e-12 : p > 1 - 1e-12 ? 1 - 1e-12 : p;
+    return rung_head_value(h->value ? z : 1 / (1 + exp(-z)));
+}
+
+/* Kept inside (0,1), so that products and logs of scores stay finite. */
+double rung_head_value(double z) {
+    return z < 1e-12 ? 1e-12 : z > 1 - 1e-12 ? 1 - 1e-12 : z;
 }

@@ -52,3 +52,13 @@ bool rung_head_core_back(real *g, real *hid, const real *dz, const real *p, rung
     }
     return rung_gemm(true, false, h, d.n_in, n, 1, hid, h, x, d.n_in, 0, g, d.n_in);
 }
+
+bool rung_head_core_dx(real *dx, const real *hid, const real *dz, const real *p, rung_head_dims d,
+                       int64_t n) {
+    if (d.n_hidden > 0)
+        return rung_gemm(false, false, n, d.n_in, d.n_hidden, 1, hid, d.n_hidden, p, d.n_in, 0, dx,
+                         d.n_in);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d.n_in; j++) dx[i * d.n_in + j] = dz[i] * p[j];
+    return true;
+}

@@ -17,4 +17,7 @@ bool rung_head_core_forward(real *z, real *hid, const real *p, rung_head_dims d,
 /* g (written) from dz [n], after a forward; hid is used up. */
 bool rung_head_core_back(real *g, real *hid, const real *dz, const real *p, rung_head_dims d,
                          const real *x, int64_t n);
+/* dx [n][n_in] (written) after rung_head_core_back, which has left in hid what it needs. */
+bool rung_head_core_dx(real *dx, const real *hid, const real *dz, const real *p, rung_head_dims d,
+                       int64_t n);
 #endif

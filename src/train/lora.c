@@ -91,7 +91,7 @@ rung_status rung_net_save_lora(const rung_net *net, const char *gguf_path, const
     rung_gguf_put_str(w, "adapter.type", "lora");
     rung_gguf_put_f32(w, "adapter.lora.alpha", (float)net->lora_alpha);
     for (size_t k = 0; k < net->n_meta; k++)
-        rung_gguf_put_str(w, net->meta[k].key, net->meta[k].value);
+        if (net->meta[k].value) rung_gguf_put_str(w, net->meta[k].key, net->meta[k].value);
     for (int32_t i = 0; i < c->n_tensors; i++) {
         const rung_core_tensor *t = &c->tensor[i];
         int64_t dims[] = {t->cols, t->rows};

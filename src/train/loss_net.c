@@ -1,16 +1,9 @@
 /* A row of the table as the loss of a net. */
+#include "train/loss_net.h"
 #include "train/loss_logits.h"
 #include "train/loss_row.h"
 
-typedef struct plug {
-    rung_loss_on_net *o;
-    const float *logits;
-    int64_t n;
-    int32_t n_vocab;
-    double temperature;
-    double *mask, *x, *dx, *entropy, *dentropy, *kl, *dkl; /* [n] each, one block */
-    uint8_t *selected;                                     /* [n] in it */
-} plug;
+typedef rung_loss_plug plug;
 
 /* Masks with everything that does not count taken out; tokens checked where it does. */
 static rung_status take_mask(plug *p, rung_error *err) {
@@ -40,14 +33,6 @@ static rung_status check_words(const plug *p, rung_error *err) {
     return RUNG_OK;
 }
 
-static void words_back(float *dlogits, const plug *p) {
-    memset(dlogits, 0, (size_t)p->n * (size_t)p->n_vocab * sizeof *dlogits);
-    for (int64_t i = 0; i < p->n; i++) {
-        dlogits[i * p->n_vocab + p->o->plus] = (float)p->dx[i];
-        dlogits[i * p->n_vocab + p->o->minus] = (float)-p->dx[i];
-    }
-}
-
 /* Minus coef times the entropy, aggregated as the loss is: the row "ce" with x = entropy. */
 static rung_status add_entropy(double *value, plug *p, const rung_loss_data *d, rung_error *err) {
     rung_loss_data e = *d;
@@ -70,10 +55,6 @@ static rung_status add_kl(double *value, plug *p, const rung_loss_data *d, rung_
     rung_loss_data e = *d;
     rung_loss_opts o = p->o->opts;
     double part, sum = 0, n = 0;
-    if (!p->o->ref_logits)
-        return rung_fail(err, RUNG_E_INVAL, "loss: an exact KL needs the reference's logits");
-    rung_logits_exact_kl(p->kl, p->logits, p->o->ref_logits, p->mask, p->n, p->n_vocab,
-                         p->temperature);
     for (int64_t i = 0; i < p->n; i++) {
         sum += p->mask[i] * p->kl[i];
         n += p->mask[i];
@@ -95,66 +76,95 @@ static rung_status select_here(rung_loss_data *d, const plug *p, rung_error *err
     return RUNG_OK;
 }
 
-static rung_status run_plug(double *value, float *dlogits, plug *p, rung_error *err) {
-    rung_loss_on_net *o = p->o;
-    rung_loss_data d = o->data;
-    bool words = rung_loss_takes_of(o->id) == RUNG_LOSS_TAKES_SCORE, entropy = o->entropy_coef != 0;
-    RUNG_TRY(take_mask(p, err));
-    if (words) RUNG_TRY(check_words(p, err));
-    for (int64_t i = 0; words && i < p->n; i++) {
-        const float *z = p->logits + i * p->n_vocab;
-        p->x[i] = p->mask[i] > 0 ? (double)z[o->plus] - (double)z[o->minus] : 0;
-    }
-    if (!words)
-        rung_logits_logprob(p->x, entropy ? p->entropy : NULL, p->logits, o->tok, p->mask, p->n,
-                            p->n_vocab, p->temperature);
+rung_status rung_loss_plug_init(rung_loss_plug *p, rung_loss_on_net *o, const rung_batch *b,
+                                int32_t n_vocab, rung_error *err) {
+    int64_t n = (int64_t)b->n_rows * b->n_tok;
+    *p = (plug){.o = o,
+                .n = n,
+                .n_vocab = n_vocab,
+                .temperature = o->temperature == 0 ? 1 : o->temperature,
+                .words = rung_loss_takes_of(o->id) == RUNG_LOSS_TAKES_SCORE};
+    if (o->data.n != n || (!o->data.sample && o->data.n_samples != n) || !(p->temperature > 0))
+        return rung_fail(err, RUNG_E_INVAL, "loss: %lld items, temperature %g, for %lld positions",
+                         (long long)o->data.n, p->temperature, (long long)n);
+    p->mask = rung_alloc((size_t)(8 * n) * sizeof *p->mask);
+    if (!p->mask)
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss of %lld rows", (long long)n);
+    p->x = p->mask + n;
+    p->dx = p->x + n;
+    p->entropy = o->entropy_coef != 0 ? p->dx + n : NULL;
+    p->dentropy = o->entropy_coef != 0 ? p->dx + 2 * n : NULL;
+    p->kl = o->kl_exact_coef != 0 ? p->dx + 3 * n : NULL;
+    p->dkl = o->kl_exact_coef != 0 ? p->dx + 4 * n : NULL;
+    p->selected = (uint8_t *)(p->dx + 5 * n);
+    rung_status st = take_mask(p, err);
+    if (st == RUNG_OK && p->words) st = check_words(p, err);
+    if (st == RUNG_OK && p->kl && !o->ref_logits)
+        st = rung_fail(err, RUNG_E_INVAL, "loss: an exact KL needs the reference's logits");
+    if (st != RUNG_OK) rung_loss_plug_clear(p);
+    return st;
+}
+
+void rung_loss_plug_clear(rung_loss_plug *p) {
+    rung_free(p->mask);
+    p->mask = NULL;
+}
+
+rung_status rung_loss_plug_eval(double *value, int64_t *n_terms, rung_loss_plug *p,
+                                rung_error *err) {
+    rung_loss_data d = p->o->data;
     d.n = p->n;
     d.x = p->x;
     d.mask = p->mask;
+    *n_terms = 0;
+    for (int64_t i = 0; i < p->n; i++) *n_terms += p->mask[i] > 0;
     RUNG_TRY(select_here(&d, p, err));
-    RUNG_TRY(rung_loss_eval(value, p->dx, &o->figures, o->id, &d, &o->opts, err));
-    if (words) {
-        words_back(dlogits, p);
-        return RUNG_OK;
+    RUNG_TRY(rung_loss_eval(value, p->dx, &p->o->figures, p->o->id, &d, &p->o->opts, err));
+    if (p->words) return RUNG_OK;
+    if (p->entropy) RUNG_TRY(add_entropy(value, p, &d, err));
+    return p->kl ? add_kl(value, p, &d, err) : RUNG_OK;
+}
+
+/* All logits are there. */
+static void read_words(plug *p, const float *logits) {
+    for (int64_t i = 0; i < p->n; i++) {
+        const float *z = logits + i * p->n_vocab;
+        p->x[i] = p->mask[i] > 0 ? (double)z[p->o->plus] - (double)z[p->o->minus] : 0;
     }
-    if (entropy) RUNG_TRY(add_entropy(value, p, &d, err));
-    if (o->kl_exact_coef != 0) RUNG_TRY(add_kl(value, p, &d, err));
-    rung_logits_logprob_back(dlogits, p->dx, entropy ? p->dentropy : NULL, p->logits, o->tok,
-                             p->mask, p->n, p->n_vocab, p->temperature);
-    if (o->kl_exact_coef != 0)
-        rung_logits_exact_kl_back(dlogits, p->dkl, p->logits, o->ref_logits, p->mask, p->n,
-                                  p->n_vocab, p->temperature);
-    return RUNG_OK;
+}
+
+static void words_back(float *dlogits, const plug *p) {
+    memset(dlogits, 0, (size_t)p->n * (size_t)p->n_vocab * sizeof *dlogits);
+    for (int64_t i = 0; i < p->n; i++) {
+        dlogits[i * p->n_vocab + p->o->plus] = (float)p->dx[i];
+        dlogits[i * p->n_vocab + p->o->minus] = (float)-p->dx[i];
+    }
 }
 
 rung_status rung_loss_on_net_fn(double *value, int64_t *n_terms, float *dlogits,
                                 const float *logits, const rung_batch *b, int32_t n_vocab, void *ud,
                                 rung_error *err) {
     rung_loss_on_net *o = ud;
-    int64_t n = (int64_t)b->n_rows * b->n_tok;
-    plug p = {.o = o,
-              .logits = logits,
-              .n = n,
-              .n_vocab = n_vocab,
-              .temperature = o->temperature == 0 ? 1 : o->temperature};
+    plug p;
     *value = 0;
     *n_terms = 0;
-    if (o->data.n != n || (!o->data.sample && o->data.n_samples != n) || !(p.temperature > 0))
-        return rung_fail(err, RUNG_E_INVAL, "loss: %lld items, temperature %g, for %lld positions",
-                         (long long)o->data.n, p.temperature, (long long)n);
-    p.mask = rung_alloc((size_t)(8 * n) * sizeof *p.mask);
-    if (!p.mask)
-        return rung_fail(err, RUNG_E_NOMEM, "no memory for a loss of %lld rows", (long long)n);
-    p.x = p.mask + n;
-    p.dx = p.x + n;
-    p.entropy = p.dx + n;
-    p.dentropy = p.entropy + n;
-    p.kl = p.dentropy + n;
-    p.dkl = p.kl + n;
-    p.selected = (uint8_t *)(p.dkl + n);
-    rung_status st = run_plug(value, dlogits, &p, err);
-    for (int64_t i = 0; i < n && st == RUNG_OK; i++) *n_terms += p.mask[i] > 0;
-    rung_free(p.mask);
+    RUNG_TRY(rung_loss_plug_init(&p, o, b, n_vocab, err));
+    if (p.words)
+        read_words(&p, logits);
+    else
+        rung_logits_logprob(p.x, p.entropy, logits, o->tok, p.mask, p.n, n_vocab, p.temperature);
+    if (p.kl && !p.words)
+        rung_logits_exact_kl(p.kl, logits, o->ref_logits, p.mask, p.n, n_vocab, p.temperature);
+    rung_status st = rung_loss_plug_eval(value, n_terms, &p, err);
+    if (st == RUNG_OK && p.words) words_back(dlogits, &p);
+    if (st == RUNG_OK && !p.words) {
+        rung_logits_logprob_back(dlogits, p.dx, p.dentropy, logits, o->tok, p.mask, p.n, n_vocab,
+                                 p.temperature);
+        if (p.kl)
+            rung_logits_exact_kl_back(dlogits, p.dkl, logits, o->ref_logits, p.mask, p.n, n_vocab,
+                                      p.temperature);
+    }
+    rung_loss_plug_clear(&p);
     return st;
 }
 

@@ -1,5 +1,6 @@
 /* A net as callers see it: made, run, differentiated, stepped. */
 #include "train/net.h"
+#include "rung/loss.h"
 #include "rung/rng.h"
 #include "train/kernel.h"
 #include "train/optim.h"
@@ -76,6 +77,7 @@ void rung_net_free(rung_net *net) {
     for (size_t i = 0; i < net->n_meta; i++) {
         rung_free(net->meta[i].key);
         rung_free(net->meta[i].value);
+        rung_free(net->meta[i].number);
     }
     rung_free(net->meta);
     rung_free(net);
@@ -128,7 +130,7 @@ void rung_net_set_memory(rung_net *net, int64_t bytes) {
 int64_t rung_net_activation_bytes(const rung_net *net) {
     const rung_core *c = net->core;
     return (int64_t)c->n_block +
-           (2 * c->cap_logits + c->cap_head + c->cap_weights) * (int64_t)sizeof(real);
+           (2 * c->cap_logits + c->cap_head + c->cap_weights + c->cap_read) * (int64_t)sizeof(real);
 }
 
 rung_status rung_net_set_ema(rung_net *net, double decay, rung_error *err) {
@@ -152,14 +154,13 @@ void rung_net_swap_ema(rung_net *net) {
     net->ema = w;
 }
 
-static rung_status not_finite(const rung_net *net, const char *what, rung_error *err) {
+rung_status rung_net_not_finite(const rung_net *net, const char *what, rung_error *err) {
     rung_fail(err, RUNG_E_FORMAT, "%s is not a finite number at step %lld", what,
               (long long)net->steps);
     return rung_error_hint(err, "lower the learning rate or go back to the last checkpoint");
 }
 
-/* Dropout's draws are addressed by step and micro-batch: a resumed run draws the same. */
-static void begin_training(rung_net *net) {
+void rung_net_begin(rung_net *net) {
     net->core->lora.step = net->steps << 20 | net->micro;
 }
 
@@ -167,14 +168,14 @@ rung_status rung_net_grad_ce(double *value, rung_net *net, const rung_batch *b,
                              const rung_loss_ce *ce, double norm, double scale, rung_error *err) {
     rung_core *c = net->core;
     double val = 0;
-    begin_training(net);
+    rung_net_begin(net);
     rung_status st = rung_core_hidden(c, b, err);
     if (st == RUNG_OK)
         st = rung_core_ce(&val, NULL, c, ce->target, ce->weight, norm, scale, true, err);
     c->lora.step = -1;
     if (st != RUNG_OK) return st;
     if (value) *value = val;
-    if (!isfinite(val)) return not_finite(net, "loss", err);
+    if (!isfinite(val)) return rung_net_not_finite(net, "loss", err);
     net->micro++;
     return RUNG_OK;
 }
@@ -192,7 +193,7 @@ static rung_status grad_of_logits(double *value, int64_t *n_terms, rung_net *net
     int64_t n = (int64_t)b->n_rows * b->n_tok * c->shape.n_vocab;
     RUNG_TRY(rung_core_forward(c, b, err));
     RUNG_TRY(loss->fn(value, n_terms, c->dlogits, c->logits, b, c->shape.n_vocab, loss->ud, err));
-    if (!isfinite(*value)) return not_finite(net, "loss", err);
+    if (!isfinite(*value)) return rung_net_not_finite(net, "loss", err);
     if (scale != 1) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < n; i++) c->dlogits[i] *= (real)scale;
@@ -210,7 +211,12 @@ rung_status rung_net_grad(double *value, int64_t *n_terms, rung_net *net, const 
         if (n_terms) *n_terms = terms;
         return rung_net_grad_ce(value, net, b, ce, 0, scale, err);
     }
-    begin_training(net);
+    const rung_loss_on_net *row = loss->fn == rung_loss_on_net_fn ? loss->ud : NULL;
+    if (row && row->kl_exact_coef == 0) /* an exact KL reads the reference's logits anyway */
+        return rung_net_grad_row(value, n_terms, net, b, loss->ud, scale, err);
+    if (loss->fn == rung_loss_pair_fn)
+        return rung_net_grad_pair(value, n_terms, net, b, loss->ud, scale, err);
+    rung_net_begin(net);
     rung_status st = grad_of_logits(&val, &terms, net, b, loss, scale, err);
     net->core->lora.step = -1;
     if (value) *value = val;
@@ -235,7 +241,7 @@ rung_status rung_net_step_div(double *grad_norm, rung_net *net, const rung_adamw
     net->micro = 0;
     if (!isfinite(norm)) {
         memset(c->dw, 0, (size_t)c->n_params * sizeof *c->dw);
-        return not_finite(net, "gradient", err);
+        return rung_net_not_finite(net, "gradient", err);
     }
     rung_adam a = rung_adam_at(o, net->steps + 1, norm);
     a.grad_scale = (float)((double)a.grad_scale / div);

@@ -61,17 +61,38 @@ rung_status rung_net_set_vocab(rung_net *net, const char *const *token_text,
     return rung_fail(err, RUNG_E_NOMEM, "no memory for a vocabulary of %zu tokens", n);
 }
 
-void rung_net_set_meta(rung_net *net, const char *key, const char *value) {
+static void add_meta(rung_net *net, const char *key, char *value, float *number, size_t n) {
     rung_net_meta *p = rung_realloc(net->meta, (net->n_meta + 1) * sizeof *p);
-    char *k = rung_strdup(key), *v = rung_strdup(value);
+    char *k = rung_strdup(key);
     if (p) net->meta = p;
-    if (!p || !k || !v) {
+    if (!p || !k || (!value && !number)) {
         rung_free(k);
-        rung_free(v);
+        rung_free(value);
+        rung_free(number);
         net->failed = true;
         return;
     }
-    net->meta[net->n_meta++] = (rung_net_meta){k, v};
+    net->meta[net->n_meta++] = (rung_net_meta){k, value, number, n};
+}
+
+void rung_net_set_meta(rung_net *net, const char *key, const char *value) {
+    add_meta(net, key, rung_strdup(value), NULL, 0);
+}
+
+void rung_net_set_meta_f32(rung_net *net, const char *key, const float *number, size_t n) {
+    float *copy = rung_alloc((n + 1) * sizeof *copy);
+    if (copy) memcpy(copy, number, n * sizeof *copy);
+    add_meta(net, key, NULL, copy, n);
+}
+
+static void put_meta(rung_gguf_writer *w, const rung_net *net) {
+    for (size_t k = 0; k < net->n_meta; k++) {
+        const rung_net_meta *m = &net->meta[k];
+        if (m->number)
+            rung_gguf_put_arr_f32(w, m->key, m->number, m->n);
+        else
+            rung_gguf_put_str(w, m->key, m->value);
+    }
 }
 
 /* Saving -------------------------------------------------------------------------------------- */
@@ -141,7 +162,7 @@ static void put_one(rung_gguf_writer *w, const rung_core_tensor *t, rung_gguf_ty
 static rung_status put_tensors(rung_gguf_writer *w, const rung_net *net, rung_gguf_type type,
                                bool keep, rung_error *err) {
     rung_core *c = net->core;
-    int32_t n_own = c->n_tensors;
+    int32_t n_own = c->read.n_in > 0 ? c->read_tensor : c->n_tensors; /* a head is no part of it */
     for (int32_t i = 0; i < n_own; i++) {
         const rung_core_tensor *t = &c->tensor[i];
         if (rung_lora_is_factor(c, i)) continue;
@@ -189,8 +210,7 @@ rung_status rung_net_save(const rung_net *net, const char *gguf_path, const char
     put_shape(w, net);
     if (!keep) rung_gguf_put_u32(w, "general.file_type", types[i].file_type);
     put_vocab(w, net);
-    for (size_t k = 0; k < net->n_meta; k++)
-        rung_gguf_put_str(w, net->meta[k].key, net->meta[k].value);
+    put_meta(w, net);
     rung_status st = put_tensors(w, net, types[i].type, keep, err);
     if (st == RUNG_OK) st = rung_gguf_write(w, gguf_path, err);
     rung_gguf_writer_free(w);

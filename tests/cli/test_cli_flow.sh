@@ -87,6 +87,13 @@ expect 0 '' -- "$RUNG" reward train $S --kind prm_token --base "$MODEL" --run tr
 jsonl '.kind == "prm_token" and .n_train > 0'
 expect 0 '' -- "$RUNG" reward score "$T/tok.gguf" $S --run pool --json
 jsonl '.kind == "prm_token"'
+# a critic by adapters: one file with its base, scored without a policy
+expect 0 '' -- "$RUNG" reward train $S --kind prm_head --tune lora --lora-rank 2 --loss value --clip-value 0.3 --base "$MODEL" --run train --epochs 1 --out "$T/critic.gguf" --held-share 0.4 --json
+jsonl '.kind == "prm_head" and .epochs == 1'
+expect 0 'lora: rank 2' -- "$RUNG" reward show "$T/critic.gguf"
+expect 0 '' -- "$RUNG" reward score "$T/critic.gguf" $S --run pool --json
+jsonl '.kind == "prm_head" and .n_steps > 0'
+expect 2 'no head to train alone' -- "$RUNG" reward train $S --kind prm_token --tune head --base "$MODEL" --run train --out "$T/no.gguf"
 expect 0 '' -- "$RUNG" reward score confidence $S --policy "$MODEL" --run pool --json
 jsonl '.kind == "confidence"'
 expect 2 'not to standard output' -- "$RUNG" reward train $S --base "$MODEL" --run train --out -

@@ -7,6 +7,7 @@
 #include "../../../src/train/core_ce.c"
 #include "../../../src/train/core_linear.c"
 #include "../../../src/train/core_pass.c"
+#include "../../../src/train/core_read.c"
 #include "../../../src/train/frozen.c"
 #include "../../../src/train/gemm.c"
 #include "../../../src/train/head_core.c"
@@ -32,8 +33,10 @@ typedef struct shape_case {
     unsigned lora;      /* slots with adapters on a frozen base; 0 = all is trained */
     double dropout;
     int32_t drop_layers; /* layers whose activations are not kept */
-    bool ce;             /* the fused cross entropy instead of a loss of all logits */
+    int by;              /* what the loss is a function of */
 } shape_case;
+/* All logits; the fused cross entropy; scores of a head (linear, two layers); two words' logits. */
+enum { BY_LOGITS, BY_CE, BY_HEAD, BY_HEAD2, BY_WORDS };
 
 typedef struct problem {
     rung_batch b;
@@ -42,12 +45,47 @@ typedef struct problem {
     double *coef;
 } problem;
 
+/* Positions that a head reads: those of documents, the first of them twice. */
+static int64_t list_positions(int64_t *at, const problem *p) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < (int64_t)p->b.n_rows * p->b.n_tok; i++) {
+        if (p->b.doc[i] < 0) continue;
+        at[n++] = i;
+        if (n == 1) at[n++] = i;
+    }
+    return n;
+}
+
+/* L = sum of coef z + sum of z^2 / 8 of what is read from hidden states. */
+static double loss_of_states(rung_core *c, const shape_case *k, const problem *p, bool grad) {
+    rung_error err = RUNG_ERROR_INIT;
+    int64_t at[128], n = (int64_t)k->rows * k->n_tok;
+    double z[128], dz[128], mask[128], sum = 0;
+    if (k->by != BY_WORDS) n = list_positions(at, p);
+    for (int64_t i = 0; i < n; i++) mask[i] = p->b.doc[i] >= 0;
+    assert_int_equal(rung_core_hidden(c, &p->b, &err), RUNG_OK);
+    assert_int_equal(k->by == BY_WORDS ? rung_core_words(z, c, 2, 4, mask, &err)
+                                       : rung_core_score(z, c, at, n, &err),
+                     RUNG_OK);
+    for (int64_t i = 0; i < n; i++) {
+        bool on = k->by != BY_WORDS || mask[i] > 0;
+        if (on) sum += p->coef[i] * z[i] + z[i] * z[i] / 8;
+        dz[i] = on ? p->coef[i] + z[i] / 4 : 0;
+    }
+    if (grad)
+        assert_int_equal(k->by == BY_WORDS ? rung_core_words_back(c, dz, 2, 4, &err)
+                                           : rung_core_score_back(c, dz, at, n, &err),
+                         RUNG_OK);
+    return sum;
+}
+
 /* L = sum of coef * logits + sum of (logits)^2 / 8: known gradient, nothing cancels. */
 static double loss_of(rung_core *c, const shape_case *k, const problem *p, bool grad) {
     rung_error err = RUNG_ERROR_INIT;
     int64_t n = (int64_t)k->rows * k->n_tok, v = c->shape.n_vocab;
     double sum = 0;
-    if (k->ce) {
+    if (k->by >= BY_HEAD) return loss_of_states(c, k, p, grad);
+    if (k->by == BY_CE) {
         assert_int_equal(rung_core_hidden(c, &p->b, &err), RUNG_OK);
         assert_int_equal(rung_core_ce(&sum, NULL, c, p->target, p->weight, 0, 1, grad, &err),
                          RUNG_OK);
@@ -98,6 +136,13 @@ static rung_core *make_core(const shape_case *k, base *frozen) {
         assert_int_equal(rung_core_adapt(c, k->lora, &lora, &err), RUNG_OK);
     } else {
         assert_int_equal(rung_core_new(&c, &k->s, &err), RUNG_OK);
+    }
+    if (k->by == BY_HEAD || k->by == BY_HEAD2) {
+        assert_int_equal(rung_core_add_read(c, k->by == BY_HEAD ? 0 : 5, &err), RUNG_OK);
+        for (int64_t j = 0; j < k->s.n_embd; j++) {
+            c->read_mean[j] = 0.1 * (double)j;
+            c->read_inv_sd[j] = 1.5 - 0.05 * (double)j;
+        }
     }
     rung_rng r = rung_rng_at(5, RUNG_STREAM_TEST, (uint64_t)c->n_params, 0);
     for (int64_t i = 0; i < c->n_params; i++) c->w[i] = 0.3 * rung_rng_normal(&r);
@@ -171,7 +216,7 @@ enum {
     QWEN2 = RUNG_ARCH_QWEN2
 };
 static const shape_case cases[] = {
-    {"odd", {11, 18, 2, 3, 3, 13, 16, 10000, 1e-5f, false, 0, 0}, 2, 7, NULL, 0, 0, 0, false},
+    {"odd", {11, 18, 2, 3, 3, 13, 16, 10000, 1e-5f, false, 0, 0}, 2, 7, NULL, 0, 0, 0, BY_LOGITS},
     {"grouped queries, tied",
      {7, 24, 2, 6, 2, 10, 16, 500, 1e-5f, true, 0, 0},
      1,
@@ -180,9 +225,17 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     false},
-    {"one key head", {9, 16, 1, 4, 1, 8, 8, 10000, 1e-6f, false, 0, 0}, 3, 4, NULL, 0, 0, 0, false},
-    {"one token", {5, 8, 2, 2, 1, 6, 4, 10000, 1e-5f, true, 0, 0}, 1, 1, NULL, 0, 0, 0, false},
+     BY_LOGITS},
+    {"one key head",
+     {9, 16, 1, 4, 1, 8, 8, 10000, 1e-6f, false, 0, 0},
+     3,
+     4,
+     NULL,
+     0,
+     0,
+     0,
+     BY_LOGITS},
+    {"one token", {5, 8, 2, 2, 1, 6, 4, 10000, 1e-5f, true, 0, 0}, 1, 1, NULL, 0, 0, 0, BY_LOGITS},
     {"document mask",
      {13, 12, 2, 2, 2, 9, 8, 10000, 1e-5f, false, 0, 0},
      2,
@@ -191,8 +244,16 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     false},
-    {"masked row", {6, 12, 2, 3, 1, 5, 8, 10000, 1e-5f, true, 0, 0}, 2, 5, hole, 0, 0, 0, false},
+     BY_LOGITS},
+    {"masked row",
+     {6, 12, 2, 3, 1, 5, 8, 10000, 1e-5f, true, 0, 0},
+     2,
+     5,
+     hole,
+     0,
+     0,
+     0,
+     BY_LOGITS},
     {"qwen2: biases, halves",
      {9, 20, 2, 5, 1, 11, 16, 1000, 1e-6f, true, QWEN2, 0},
      2,
@@ -201,7 +262,7 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     false},
+     BY_LOGITS},
     {"heads of their own width",
      {9, 10, 2, 3, 3, 7, 16, 1000, 1e-6f, false, QWEN2, 6},
      1,
@@ -210,7 +271,7 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     false},
+     BY_LOGITS},
     {"70 tokens: two query blocks",
      {5, 8, 1, 2, 1, 6, 80, 10000, 1e-5f, true, 0, 0},
      1,
@@ -219,7 +280,7 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     false},
+     BY_LOGITS},
     {"fused cross entropy",
      {11, 12, 2, 2, 1, 9, 16, 10000, 1e-5f, true, 0, 0},
      2,
@@ -228,7 +289,7 @@ static const shape_case cases[] = {
      0,
      0,
      0,
-     true},
+     BY_CE},
     {"one layer of three kept",
      {7, 12, 3, 2, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
      2,
@@ -237,7 +298,7 @@ static const shape_case cases[] = {
      0,
      0,
      2,
-     false},
+     BY_LOGITS},
     {"no layer kept",
      {7, 12, 3, 2, 1, 9, 16, 10000, 1e-5f, true, QWEN2, 0},
      2,
@@ -246,7 +307,7 @@ static const shape_case cases[] = {
      0,
      0,
      3,
-     true},
+     BY_CE},
     {"adapters on q, v",
      {7, 12, 2, 3, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
      2,
@@ -255,7 +316,7 @@ static const shape_case cases[] = {
      QV,
      0,
      0,
-     false},
+     BY_LOGITS},
     {"adapters on all, tied, fused, recomputed",
      {7, 12, 2, 2, 2, 9, 16, 10000, 1e-5f, true, QWEN2, 0},
      2,
@@ -264,7 +325,7 @@ static const shape_case cases[] = {
      ALL,
      0,
      2,
-     true},
+     BY_CE},
     {"adapters with dropout",
      {7, 12, 2, 2, 2, 9, 16, 10000, 1e-5f, false, 0, 0},
      2,
@@ -273,7 +334,43 @@ static const shape_case cases[] = {
      ALL,
      0.3,
      2,
-     false},
+     BY_LOGITS},
+    {"head that trains with the net",
+     {11, 12, 2, 2, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
+     2,
+     7,
+     docs,
+     0,
+     0,
+     0,
+     BY_HEAD},
+    {"head of two layers, adapters, recomputed",
+     {7, 12, 3, 3, 1, 9, 16, 10000, 1e-5f, true, QWEN2, 0},
+     2,
+     7,
+     docs,
+     QV,
+     0.3,
+     2,
+     BY_HEAD2},
+    {"two words, tied",
+     {7, 12, 2, 3, 1, 9, 16, 10000, 1e-5f, true, 0, 0},
+     2,
+     7,
+     docs,
+     0,
+     0,
+     0,
+     BY_WORDS},
+    {"two words of a frozen output",
+     {9, 12, 2, 2, 2, 9, 16, 10000, 1e-5f, false, 0, 0},
+     2,
+     7,
+     docs,
+     ALL,
+     0,
+     0,
+     BY_WORDS},
 };
 
 static void test_gradients(void **state) {

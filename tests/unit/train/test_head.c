@@ -38,7 +38,7 @@ static data make(int64_t n, bool cross, uint64_t address) {
         double s = cross ? 6 * z[0] * z[1] : 3 * z[0];
         k.y[i] = rung_rng_f64(&r) < 1 / (1 + exp(-s)) ? 1 : 0;
     }
-    k.d = (rung_head_data){k.x, k.y, NULL, NULL, n};
+    k.d = (rung_head_data){.x = k.x, .y = k.y, .n = n};
     return k;
 }
 
@@ -96,6 +96,7 @@ static void test_learns(void **state) {
          */
         assert_float_equal(loss_of(h, &held.d), s.least, 1e-5);
         assert_true(h->inv_sd[D - 1] == 0);
+        assert_int_equal(h->epochs, s.epochs);
         rung_head_free(h);
         drop(&train);
         drop(&held);
@@ -107,18 +108,19 @@ static void test_learns(void **state) {
 static void test_other_losses(void **state) {
     (void)state;
     static const rung_loss_id ids[] = {RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY, RUNG_LOSS_MARGIN,
-                                       RUNG_LOSS_OMEGA};
+                                       RUNG_LOSS_OMEGA, RUNG_LOSS_VALUE};
     data train = make(1500, false, 21), held = make(500, false, 22);
     int32_t *group = calloc(1500, sizeof *group);
     for (int i = 0; i < 1500; i++) group[i] = i * 7 % 300; /* five rows each, far apart */
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 5; k++) {
         rung_head_opts o = {
             .n_hidden = k % 2 ? 16 : 0, .epochs = 40, .batch = 64, .lr = 0.01, .loss = ids[k]};
+        if (k == 4) o.clip_value = 0.3;
         seen s = {0};
         rung_log log = {emit, &s};
         rung_head *h;
         train.d.group = held.d.group = NULL;
-        if (k > 0) {
+        if (k > 0 && k < 4) {
             assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, &log, &err),
                              RUNG_E_INVAL);
             assert_non_null(strstr(err.what, "groups"));
@@ -128,12 +130,37 @@ static void test_other_losses(void **state) {
         print_message("  %s: %lld epochs, held loss %.3f, auc %.3f\n", rung_loss_name(ids[k]),
                       (long long)s.epochs, s.least, s.auc);
         assert_true(s.auc > 0.87);
+        assert_int_equal(h->value, k == 4);
         rung_head_free(h);
     }
     rung_head_opts o = {.loss = RUNG_LOSS_DPO};
     rung_head *h;
     assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, NULL, &err), RUNG_E_INVAL);
     free(group);
+    drop(&train);
+    drop(&held);
+}
+
+/* Soft targets all on one side of 1/2: the AUC is of the hard ones, where they are given. */
+static void test_sides(void **state) {
+    (void)state;
+    data train = make(1500, false, 31), held = make(500, false, 32);
+    bool *side = calloc(1500, sizeof *side);
+    rung_head *h;
+    rung_head_opts o = {.epochs = 30, .batch = 64, .lr = 0.01};
+    seen s = {0};
+    rung_log log = {emit, &s};
+    for (int i = 0; i < 500; i++) side[i] = held.y[i] > 0.5f;
+    for (int i = 0; i < 500; i++) held.y[i] = 0.1f + 0.3f * held.y[i];
+    for (int i = 0; i < 1500; i++) train.y[i] = 0.1f + 0.3f * train.y[i];
+    assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, &log, &err), RUNG_OK);
+    assert_true(isnan(s.auc));
+    rung_head_free(h);
+    held.d.positive = side;
+    assert_int_equal(rung_head_train(&h, D, &train.d, &held.d, &o, NULL, &log, &err), RUNG_OK);
+    assert_true(s.auc > 0.88);
+    rung_head_free(h);
+    free(side);
     drop(&train);
     drop(&held);
 }
@@ -251,6 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),     cmocka_unit_test(test_other_losses),
         cmocka_unit_test(test_early_stop), cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_weights),    cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_weights),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sides)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

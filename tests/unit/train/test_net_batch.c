@@ -165,8 +165,146 @@ static void test_samples(void **state) {
     check(RUNG_LOSS_IMPLICIT_CE);
 }
 
+/* Blocks of logits against all of them: the same loss given as one that wants all logits. */
+static rung_status all_logits(double *value, int64_t *n_terms, float *dlogits, const float *logits,
+                              const rung_batch *b, int32_t n_vocab, void *ud, rung_error *e) {
+    return rung_loss_on_net_fn(value, n_terms, dlogits, logits, b, n_vocab, ud, e);
+}
+
+static rung_loss_on_net row_of(const batch *b, rung_loss_id id) {
+    rung_loss_on_net row = {
+        .id = id, .opts = RUNG_LOSS_OPTS_INIT, .tok = b->target, .plus = 3, .minus = 8};
+    row.data = (rung_loss_data){.n = b->rows * b->n_tok,
+                                .mask = b->mask,
+                                .sample = b->sample,
+                                .ref = b->ref,
+                                .old = b->ref,
+                                .advantage = b->ref,
+                                .n_samples = DOCS,
+                                .weight = b->weight,
+                                .label = b->label};
+    return row;
+}
+
+static void both_ways(rung_net *net, const batch *b, rung_loss_on_net row, const char *how) {
+    result want, got;
+    int64_t terms[2];
+    double value[2];
+    rung_loss_on_net other = row;
+    rung_loss full = {all_logits, &row}, fused = {rung_loss_on_net_fn, &other};
+    rung_batch in = {b->rows, b->n_tok, b->tok, b->doc};
+    if (rung_net_grad(&value[0], &terms[0], net, &in, &full, 1.5, &err) != RUNG_OK)
+        fail_msg("%s: %s", how, err.what);
+    take(&want, net, value[0]);
+    if (rung_net_grad(&value[1], &terms[1], net, &in, &fused, 1.5, &err) != RUNG_OK)
+        fail_msg("%s: %s", how, err.what);
+    take(&got, net, value[1]);
+    assert_int_equal(terms[0], terms[1]);
+    assert_true(terms[0] > 3);
+    assert_float_equal(row.entropy, other.entropy, 1e-6);
+    same(&want, &got, how);
+    free(want.g);
+}
+
+static void test_fused(void **state) {
+    (void)state;
+    static batch b;
+    rung_net *net;
+    rung_net_shape shape = SHAPE;
+    /* act holds n * 4 / 16 rows: blocks of a few positions, each made twice */
+    shape.n_ff = 4, shape.n_head = 1, shape.n_head_kv = 1, shape.n_head_dim = 4;
+    assert_int_equal(rung_net_new(&net, &shape, 4, &err), RUNG_OK);
+    for (int64_t i = 0; i < net->core->n_params; i++) net->core->w[i] *= 8;
+    begin(&b, DOCS, LONGEST);
+    for (int32_t d = 0; d < DOCS; d++) put(&b, d, d, 0, 0);
+    both_ways(net, &b, row_of(&b, RUNG_LOSS_CE), "ce");
+    both_ways(net, &b, row_of(&b, RUNG_LOSS_IMPLICIT_CE), "implicit");
+    rung_loss_on_net ppo = row_of(&b, RUNG_LOSS_PPO);
+    ppo.temperature = 0.7;
+    ppo.entropy_coef = -0.2;
+    ppo.opts.kl_coef = 0.1;
+    both_ways(net, &b, ppo, "ppo with entropy, temperature and KL");
+    rung_loss_on_net words = row_of(&b, RUNG_LOSS_BCE);
+    double target[MAX];
+    for (int i = 0; i < MAX; i++) target[i] = (i % 5) / 4.0;
+    words.data.target = target;
+    both_ways(net, &b, words, "two words");
+    rung_net_free(net);
+}
+
+static rung_status not_a_number(double *value, int64_t *n_terms, float *dhidden,
+                                const float *hidden, const rung_batch *b, int32_t n_embd, void *ud,
+                                rung_error *e) {
+    (void)ud;
+    (void)e;
+    *value = (double)NAN;
+    *n_terms = b->n_rows;
+    memcpy(dhidden, hidden, (size_t)b->n_tok * (size_t)n_embd * sizeof *dhidden);
+    return RUNG_OK;
+}
+
+/* A head trains with the net: a value head learns what the states say, its gradient through a loss
+ * of hidden states is the head's own, and its misuses are told. */
+static void test_head(void **state) {
+    (void)state;
+    static batch b;
+    rung_net *net;
+    int64_t at[DOCS];
+    double target[DOCS], score[DOCS], first = 0, value = 0, norm;
+    assert_int_equal(rung_net_new(&net, &SHAPE, 4, &err), RUNG_OK);
+    int64_t own = rung_net_n_params(net);
+    begin(&b, DOCS, LONGEST);
+    for (int32_t d = 0; d < DOCS; d++) {
+        put(&b, d, d, 0, 0);
+        at[d] = d * LONGEST + length[d] - 1;
+        target[d] = d % 3 / 2.0;
+    }
+    rung_batch in = {b.rows, b.n_tok, b.tok, b.doc};
+    assert_int_equal(rung_net_scores(score, net, &in, at, DOCS, &err), RUNG_E_MISUSE);
+    assert_int_equal(rung_net_add_head(net, 6, NULL, NULL, 9, &err), RUNG_OK);
+    assert_int_equal(rung_net_add_head(net, 6, NULL, NULL, 9, &err), RUNG_E_MISUSE);
+    assert_int_equal(rung_net_n_params(net), own + 6 * 18 + 1);
+    rung_loss_on_head l = {.id = RUNG_LOSS_VALUE, .opts = RUNG_LOSS_OPTS_INIT, .at = at};
+    l.data = (rung_loss_data){.n = DOCS, .n_samples = DOCS, .target = target};
+    l.score = score;
+    rung_adamw adamw = RUNG_ADAMW_INIT;
+    adamw.lr = 0.01;
+    float *before = malloc((size_t)own * sizeof *before);
+    memcpy(before, net->core->w, (size_t)own * sizeof *before);
+    for (int i = 0; i < 60; i++) {
+        if (rung_net_grad_head(&value, net, &in, &l, 1, &err) != RUNG_OK) fail_msg("%s", err.what);
+        if (i == 0) first = value;
+        assert_int_equal(rung_net_step(&norm, net, &adamw, &err), RUNG_OK);
+    }
+    print_message("  value head: loss %.4f, after 60 steps %.2g\n", first, value);
+    assert_true(value < first / 100);
+    int64_t moved = 0;
+    for (int64_t i = 0; i < own; i++) moved += before[i] != net->core->w[i];
+    assert_true(moved > own * 9 / 10); /* the net itself has trained */
+    rung_head *h;
+    const float *hidden;
+    assert_int_equal(rung_net_scores(score, net, &in, at, DOCS, &err), RUNG_OK);
+    assert_int_equal(rung_net_get_head(&h, net, &err), RUNG_OK);
+    assert_int_equal(rung_net_hidden(&hidden, net, &in, &err), RUNG_OK);
+    for (int d = 0; d < DOCS; d++)
+        assert_float_equal(rung_head_score(h, hidden + at[d] * SHAPE.n_embd),
+                           1 / (1 + exp(-score[d])), 1e-6);
+    rung_head_free(h);
+    l.id = RUNG_LOSS_CE;
+    assert_int_equal(rung_net_grad_head(&value, net, &in, &l, 1, &err), RUNG_E_INVAL);
+    l.id = RUNG_LOSS_BCE;
+    at[2] = DOCS * LONGEST;
+    assert_int_equal(rung_net_grad_head(&value, net, &in, &l, 1, &err), RUNG_E_INVAL);
+    rung_loss_hidden nan = {not_a_number, NULL};
+    int64_t terms;
+    assert_int_equal(rung_net_grad_hidden(&value, &terms, net, &in, &nan, 1, &err), RUNG_E_FORMAT);
+    free(before);
+    rung_net_free(net);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_samples)};
+                                       cmocka_unit_test(test_samples), cmocka_unit_test(test_fused),
+                                       cmocka_unit_test(test_head)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
