@@ -23,6 +23,7 @@ rung_pkg(xxhash_dep libxxhash)
 rung_pkg(sqlite_dep sqlite3)
 rung_pkg(curl_dep libcurl)
 rung_pkg(seccomp_dep libseccomp)
+rung_pkg(microhttpd_dep libmicrohttpd)
 
 # A file system-yyjson or system-llama in the prefix says that the system's own copy is in the tested range.
 if(EXISTS ${RUNG_DEPS_DIR}/system-yyjson)

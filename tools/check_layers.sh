@@ -29,11 +29,13 @@ BEGIN {
               " cli", o, " ")
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
-    pub["weights"] = pub["text"] = pub["embed"] = pub["endpoint"] = "model"
-    pub["loss"] = "train"; pub["advantage"] = "rl"; pub["curve"] = "store"; pub["planted"] = "problem"; pub["bench_file"] = pub["claim"] = "bench"
+    pub["weights"] = pub["sampling"] = pub["text"] = pub["embed"] = pub["endpoint"] = "model"
+    pub["loss"] = "train"; pub["advantage"] = "rl"; pub["curve"] = "store"; pub["planted"] = "problem"
+    pub["bench_file"] = pub["claim"] = "bench"
     pub["code"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store|verify" \
-              " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h z3.h=verify", f, " ")
+              " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h z3.h=verify" \
+              " microhttpd.h=serve", f, " ")
     held = ""
     for (i = n; i >= 1; i--) {                 # "a b=folder": b and what stands before it without its own "="
         if (split(f[i], kv, "=") == 2) held = kv[2]
@@ -55,6 +57,7 @@ BEGIN {
     deps["serve"] = deps["cli"] = " bench"     # the two ends see everything
     for (i in rank) if (i != "cli" && i != "serve" && (i in deps)) deps["cli"] = deps["cli"] " " i
     deps["serve"] = deps["cli"]
+    deps["cli"] = deps["cli"] " serve"
 }
 {
     k = index($0, ":"); file = substr($0, 1, k - 1); rest = substr($0, k + 1)

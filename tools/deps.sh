@@ -50,6 +50,7 @@ base libdnnl-dev          h:dnnl.h
 base libflint-dev         h:flint/flint.h
 base libflint-arb-dev     h:flint/acb.h|acb.h
 base libseccomp-dev       pc:libseccomp
+base libmicrohttpd-dev    pc:libmicrohttpd
 base libz3-dev            h:z3.h|z3/z3.h
 base bubblewrap           cmd:bwrap
 base python3              file:/usr/bin/python3

@@ -8,6 +8,7 @@
 #include "rung/endpoint.h"
 #include "rung/event.h"
 #include "rung/rng.h"
+#include "rung/sampling.h"
 #include "rung/store.h"
 #ifdef __cplusplus
 extern "C" {
@@ -106,6 +107,13 @@ typedef struct rung_prompt {
 rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok,
                                int32_t *n_header /* tokens before prefix */, const rung_model *m,
                                const rung_prompt *p, rung_error *err);
+/* The same with earlier turns between system and user. */
+typedef struct rung_turn {
+    const char *user, *reply;
+} rung_turn;
+rung_status rung_chat_tokens(int32_t **tok, int32_t *n_tok, int32_t *n_header, const rung_model *m,
+                             const rung_turn *turn, int32_t n_turns, const rung_prompt *p,
+                             rung_error *err);
 /* What a chat template puts around texts: head USER tail REPLY rest USER tail REPLY rest ... */
 typedef struct rung_chat_frame {
     char *head, *tail, *rest;
@@ -117,51 +125,8 @@ rung_status rung_chat_frame_make(rung_chat_frame *out, const rung_model *m, cons
                                  const char *system, const char *reply, rung_error *err);
 void rung_chat_frame_clear(rung_chat_frame *f);
 
-/* How a token is drawn from logits z. In this order, which is that of llama.cpp's own chain:
- *   grammar            tokens that it does not allow next: z = -inf
- *   bias               z += bias (-inf bans)
- *   repeat_penalty r   tokens seen in the window: z = z > 0 ? z / r : z * r
- *   frequency, presence_penalty   ... and z -= times seen * frequency + presence
- *   top_k              the k largest
- *   top_p              the smallest head of the rest, largest first, whose share reaches p
- *   min_p              those whose p is at least min_p times the largest
- *   temperature T      z / T; with temperature_first before top_k, as vLLM and transformers do
- * then one draw by inverse transform, kept tokens in order of their ids. Equal logits: the lower id
- * is the larger. All zero but temperature and top_p = off, as RUNG_SAMPLING_INIT has it. */
-typedef struct rung_logit_bias {
-    int32_t tok;
-    float bias; /* finite or -INFINITY */
-} rung_logit_bias;
-typedef struct rung_sampling {
-    double temperature;  /* 0 (and below 1e-6) = argmax, lowest id on a tie */
-    int32_t top_k;       /* 0 = off */
-    double top_p, min_p; /* 1 / 0 = off */
-    bool temperature_first;
-    double repeat_penalty; /* 0 and 1 = off */
-    double presence_penalty, frequency_penalty;
-    int32_t penalty_last_n; /* the window: that many tokens of prompt and continuation; 0 = 64, -1 =
-                               all */
-    const rung_logit_bias *bias;
-    int32_t n_bias;
-    const char *grammar; /* GBNF with a rule "root", NULL none: the continuation alone is in its
-                            language and ends ("eos") when nothing can follow. Without top_k, min_p
-                            or temperature 0 all tokens are asked of it: tens of ms each */
-} rung_sampling;
-#define RUNG_SAMPLING_INIT                                                                         \
-    { .temperature = 1.0, .top_p = 1.0 }
-/* Ranges, and the grammar's syntax (E_FORMAT with line and column): all that can be said without a
- * model. Engines check when they are asked to sample. */
-rung_status rung_sampling_check(const rung_sampling *s, rung_error *err);
-/* One token from logits f32[n]; u in [0,1) is the draw. logprob (NULL: not wanted): ln p at T = 1
- * over all tokens, and ln p under what was drawn from (0 for an argmax). -1 when a logit is NaN or
- * +inf or none is finite, -2 when the biases leave none. Penalties and grammar need what came
- * before: engines apply them, this does not. Pure but for scratch, rung_sample_scratch(n) bytes. */
-int32_t rung_sample_token(double logprob[2], const float *logits, int32_t n, const rung_sampling *s,
-                          double u, void *scratch);
-size_t rung_sample_scratch(int32_t n);
-
 /* n continuations of one prompt. */
-enum { RUNG_STOP_TOK_MAX = 4 };
+enum { RUNG_STOP_TOK_MAX = 4, RUNG_TOP_MAX = 20 };
 typedef struct rung_gen {
     rung_prompt prompt;     /* copied by submit */
     rung_sampling sampling; /* copied, with its lists */
@@ -177,6 +142,12 @@ typedef struct rung_gen {
     int32_t stop_tok[RUNG_STOP_TOK_MAX], n_stop_tok; /* local: tokens that end it; kept */
     /* local: a pure rule on the text so far, asked after each token; true ends it */
     bool (*stop_fn)(void *ud, int32_t i, const char *text, int32_t n_bytes);
+    const rung_turn *turn; /* earlier turns of the conversation, between system and user; copied */
+    int32_t n_turns;
+    const int32_t *prompt_tok; /* local: these tokens instead of prompt and turns; copied */
+    int32_t n_prompt_tok;
+    bool told;     /* local: on_token hears of each token */
+    int32_t n_top; /* local: that many likeliest tokens of each place are told, too; <= TOP_MAX */
 } rung_gen;
 typedef struct rung_gen_out {
     void *ud;
@@ -189,6 +160,11 @@ typedef struct rung_gen_out {
     int32_t n_tok;        /* without EOS; remote: tok, logprob_draw NULL, logprob when offered */
     const char *stop;     /* "eos" "stop" "length" "context" "cancelled" "error" */
     int32_t n_prompt_new; /* prompt tokens computed for this sample (0 when forked) */
+    int32_t n_prompt_tok; /* tokens of the prompt; remote: 0 */
+    int32_t end_tok;      /* local, stop "eos": the token that ended it; else -1 */
+    float end_logprob;
+    const int32_t *top_tok; /* [n_tok, and a row for end_tok][n_top], likeliest first; or NULL */
+    const float *top_logprob;
 } rung_gen_out;
 
 /* Reading: hidden states and logits at chosen positions of given tokens. */
@@ -203,14 +179,17 @@ typedef struct rung_eval {
                      before is taken from the cache, and the last token, whose successor nobody asks
                      for, is not read: a text that grows is read once */
     void *ud;
+    int32_t n_top; /* with logprobs: the likeliest tokens at each of these places; <= TOP_MAX */
 } rung_eval;
 typedef struct rung_eval_out {
     void *ud;
     int32_t n_at;
-    const float *hidden;  /* [n_at][n_embd] or NULL */
-    const float *logits;  /* [n_at][n_vocab] or NULL */
-    const float *logprob; /* [n_tok], [0..from] = 0, or NULL */
-    int32_t n_new;        /* tokens computed (the rest came from the cache) */
+    const float *hidden;      /* [n_at][n_embd] or NULL */
+    const float *logits;      /* [n_at][n_vocab] or NULL */
+    const float *logprob;     /* [n_tok], [0..from] = 0, or NULL */
+    int32_t n_new;            /* tokens computed (the rest came from the cache) */
+    const int32_t *top_tok;   /* [n_tok][n_top], those of token p in row p; NULL not asked for */
+    const float *top_logprob; /* as logprob */
 } rung_eval_out;
 
 typedef struct rung_engine rung_engine;
@@ -262,7 +241,16 @@ typedef struct rung_engine_cb {
     rung_status (*on_gen)(void *ud, const rung_gen_out *o, rung_error *err);
     rung_status (*on_eval)(void *ud, const rung_eval_out *o, rung_error *err);
     void *ud;
+    /* Asked between two calls of the model (remote: between two looks at the line): may submit and
+     * cancel, so that work that comes meanwhile joins what is under way. RUNG_DONE: run returns
+     * with RUNG_OK and everything queued or under way stays for the next run. NULL: never. */
+    rung_status (*on_round)(void *ud, rung_error *err);
+    /* Local, of requests with `told`: a token has been drawn; the continuation so far, stop NULL.
+     * The last one is told by on_gen alone. Text may end inside a character. */
+    rung_status (*on_token)(void *ud, const rung_gen_out *so_far, rung_error *err);
 } rung_engine_cb;
+/* Local, without on_gen: evaluations alone are done; continuations stand still until another run.
+ */
 rung_status rung_engine_run(rung_engine *e, const rung_engine_cb *cb, rung_error *err);
 /* Forget what is queued and, local, every cached prefix: what follows does not depend on what came
  * before, to the last bit. Not from a callback. */

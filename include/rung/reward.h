@@ -212,6 +212,13 @@ rung_status rung_scorer_run(rung_scorer *s, rung_error *err);
 rung_status rung_scorer_get(const double **score, int32_t *n, const rung_scorer *s, int64_t live,
                             rung_error *err);
 void rung_scorer_drop(rung_scorer *s, int64_t live);
+/* A live trace of text as the model sees it, control tokens and all, that somebody else laid out:
+ * one step for each tag in it (the format's: rung_reward_tag, "" none), or one in all. E_FORMAT: no
+ * tag where there must be one; E_INVAL: a format that asks for more than one text. */
+rung_status rung_scorer_raw(int64_t *live, rung_scorer *s, const char *text, size_t n,
+                            rung_error *err);
+const char *rung_reward_tag(const rung_reward *r);
+int32_t rung_scorer_tokens(const rung_scorer *s, int64_t live); /* of its text so far */
 typedef struct rung_scorer_stats {
     int64_t n_tok, n_tok_cached, n_steps, n_reads; /* read, from the cache; scored; evaluations */
     double wall_s;

@@ -114,6 +114,9 @@ typedef struct rung_search_opts {
                           sampling, length and seed: then exactly); 0 = none */
     int32_t at_once;   /* problems searched at once; 0 = 32 */
     const char *generator;
+    const rung_turn *turn; /* earlier turns of the conversation, before every question */
+    int32_t n_turns;
+    const char *prefix; /* how the reply has begun: no part of it is searched; NULL none */
 } rung_search_opts;
 #define RUNG_SEARCH_OPTS_INIT                                                                      \
     {                                                                                              \
@@ -124,6 +127,57 @@ typedef struct rung_search_opts {
  * answer, traces, events and cost are written in one transaction. */
 rung_status rung_search_run(rung_store *s, rung_engine *e, int64_t run_id,
                             const rung_search_opts *o, const rung_log *log, rung_error *err);
+
+/* --- questions that come one by one, on an engine that others use, too (a server) ------------- */
+
+/* What the ud of every generation on such an engine begins with: who takes the sample. */
+typedef struct rung_taker {
+    rung_status (*take)(struct rung_taker *t, const rung_gen_out *o, rung_error *err);
+} rung_taker;
+typedef struct rung_search_host {
+    rung_engine *engine; /* its on_gen hands each sample to the rung_taker that is its ud */
+    rung_scorer *scorer; /* of opts.reward; NULL none */
+    rung_store *store;   /* NULL: nothing is kept; else finished searches are, under run */
+    int64_t run;
+    const rung_log *log;
+} rung_search_host;
+typedef struct rung_search_answer {
+    const char *text; /* of the chosen trace, without the prefix; "" none */
+    int32_t n_bytes;
+    const int32_t *tok; /* NULL not known */
+    const float *logprob;
+    int32_t n_tok;
+    const char *key, *stop; /* canonical answer, "" none; "length": it is not finished */
+    double score;           /* aggregate of its step scores; NaN none */
+    const double *step_score;
+    const int32_t *step_bytes; /* [n_steps] NaN: could not be scored; where each step ends */
+    int32_t n_steps, n_traces, n_nodes, n_prompt_tok;
+    int64_t problem; /* where it is kept; 0 not */
+    bool stopped;    /* by rung_search_live_stop: what there was by then */
+    rung_search_ledger ledger;
+} rung_search_answer;
+typedef struct rung_search_live rung_search_live;
+typedef struct rung_search_live_cb {
+    /* NULL, or each event as the tree grows */
+    rung_status (*on_event)(void *ud, const rung_search_event *e, rung_error *err);
+    /* Once, at the end: the answer, or NULL and why. It may free the search. */
+    void (*on_answer)(void *ud, const rung_search_answer *a, const rung_error *why);
+    void *ud;
+} rung_search_live_cb;
+/* Queues the first work. p: question, verifier, world; set, key: under which it is kept. Strings of
+ * p and o are copied. After a failure here on_answer is not called. */
+rung_status rung_search_live_new(rung_search_live **out, const rung_search_host *h,
+                                 const rung_search_opts *o, const rung_problem *p,
+                                 const rung_search_live_cb *cb, rung_error *err);
+/* It wants scores of the reward model. */
+bool rung_search_live_waits(const rung_search_live *l);
+/* Scores of those that wait, in one run of the scorer, outside rung_engine_run; then they go on. */
+rung_status rung_search_live_score(rung_search_live *const *l, int32_t n, rung_scorer *scorer,
+                                   rung_error *err);
+/* No more work is begun: it answers with what it has (stop), or with nothing (cancel), soon. */
+void rung_search_live_stop(rung_search_live *l);
+void rung_search_live_cancel(rung_search_live *l);
+void rung_search_live_free(rung_search_live *l); /* after on_answer, or after rung_engine_clear */
 
 /* The search tree of one problem from its events. Nodes are numbered in the order of creation; 0 is
  * the root. Strings in the arena. */

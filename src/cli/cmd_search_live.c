@@ -13,19 +13,6 @@ const cli_group cli_search_show_group = CLI_GROUP_OF("show", show_opts);
 
 /* ---- search run --policy */
 
-/* Non-embedding parameters: all but the token table, and the output table where it is not the same.
- */
-static rung_flops_model size_of(const rung_model *m) {
-    rung_flops_model f = {0};
-    rung_model_info info;
-    if (!m) return f; /* remote: not known */
-    rung_model_get_info(&info, m);
-    f.n_params = (double)info.n_params - (double)info.n_vocab * (double)info.n_embd;
-    f.n_layer = (double)info.n_layer;
-    f.width = (double)info.n_embd;
-    return f;
-}
-
 static rung_status open_scorer(rung_search_opts *o, cli_call *c, const cli_engine *e,
                                const char *path, rung_error *err) {
     rung_reward_open_opts ro = RUNG_REWARD_OPEN_OPTS_INIT;
@@ -45,7 +32,7 @@ static rung_status open_scorer(rung_search_opts *o, cli_call *c, const cli_engin
     ro.base = base ? e->engine : NULL;
     RUNG_TRY(rung_reward_open_as(&o->reward, path, &ro, err));
     o->reward_on_policy = base;
-    o->reward_size = size_of(e->model);
+    o->reward_size = cli_model_size(e->model);
     return rung_reward_register(&o->score_model, o->reward, c->app->store, err);
 }
 
@@ -202,7 +189,7 @@ rung_status cli_search_live(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_sampling(&o.sampling, c, err));
     RUNG_TRY(cli_engine_open(&e, c, err));
     o.generator = e.name;
-    o.policy_size = size_of(e.model);
+    o.policy_size = cli_model_size(e.model);
     rung_status st = set_scorer(&o, c, &e, err);
     if (st == RUNG_OK) st = run_live(c, &e, &o, t0, err);
     rung_reward_free(o.reward);

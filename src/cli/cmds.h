@@ -41,6 +41,7 @@
     X(bench_rollouts)                                                                              \
     X(bench_decode)                                                                                \
     X(bench_score)                                                                                 \
+    X(serve)                                                                                       \
     X(run)                                                                                         \
     X(report)                                                                                      \
     X(store_check)                                                                                 \

@@ -141,6 +141,10 @@ static const cli_cmd commands[] = {
         "labelled solutions from one published format into another, with a report of what is lost",
         "convert processbench trl gsm8k.json steps.jsonl --after-error truncate", true,
         OWN(convert) &cli_format_write_group, &cli_format_read_group,)
+    ROW("serve", "", serve, "",
+        "answer over HTTP as OpenAI's interface does, with a search behind each request",
+        "serve --policy models/tiny.gguf --reward prm.gguf --method beam --split-steps line", false,
+        OWN(serve) DRAWS ENGINE)
     ROW("run", "", run, "recipe",
         "run a recipe: its stages in order, each resumable, then the report",
         "run recipes/demo.yaml --out out/demo", true, OWN(run))

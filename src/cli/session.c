@@ -243,6 +243,19 @@ void cli_engine_close(cli_engine *e) {
     memset(e, 0, sizeof *e);
 }
 
+/* Non-embedding parameters: all but the token table, and the output table where it is not the same.
+ */
+rung_flops_model cli_model_size(const rung_model *m) {
+    rung_flops_model f = {0};
+    rung_model_info info;
+    if (!m) return f; /* remote: not known */
+    rung_model_get_info(&info, m);
+    f.n_params = (double)info.n_params - (double)info.n_vocab * (double)info.n_embd;
+    f.n_layer = (double)info.n_layer;
+    f.width = (double)info.n_embd;
+    return f;
+}
+
 /* Lines of ID:BIAS. */
 static rung_status read_biases(rung_sampling *s, cli_call *c, const char *text, rung_error *err) {
     int32_t n = 1;

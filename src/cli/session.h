@@ -21,6 +21,7 @@ void cli_engine_opts(rung_engine_opts *o, cli_call *c);
 rung_status cli_weights(rung_weights *out, cli_call *c, const char *path, int32_t n_seq,
                         rung_error *err);
 void cli_engine_close(cli_engine *e);
+rung_flops_model cli_model_size(const rung_model *m); /* NULL: not known */
 /* From the options of the sampling group, checked; lists and texts live as long as the app's arena.
  * Before cli_run_begin: the text of the grammar's file takes the place of its name in the config.
  */

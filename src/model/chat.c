@@ -8,10 +8,11 @@
 #include "model/model_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define MARK_SYSTEM "\x01rung-system\x01"
-#define MARK_USER   "\x01rung-user\x01"
+#define MARK      "\x01rung-"
+#define MARK_USER MARK "user\x01" /* in frames */
 
 /* Appends the conversation up to the start of the assistant's turn. */
 static rung_status apply_all(rung_buf *b, const char *template_text,
@@ -115,42 +116,80 @@ static bool has_control(const rung_model *m, const char *s) {
 
 /* The template with marks where the caller's texts go, each piece tokenized as what it is. */
 static rung_status add_apart(tokens *all, const rung_model *m, const char *marked,
-                             const rung_prompt *p, rung_error *err) {
+                             const struct llama_chat_message *msg, size_t n_msg, rung_error *err) {
     bool bos = true;
     while (*marked) {
-        const char *sys = strstr(marked, MARK_SYSTEM), *user = strstr(marked, MARK_USER);
-        bool is_sys = sys && (!user || sys < user);
-        const char *at = is_sys ? sys : user;
+        const char *at = strstr(marked, MARK);
         size_t n = at ? (size_t)(at - marked) : strlen(marked);
         RUNG_TRY(add_text(all, m, marked, n, bos, true, err));
         bos = false;
         if (!at) break;
-        const char *text = is_sys ? p->system : p->user;
-        RUNG_TRY(add_text(all, m, text, strlen(text), false, false, err));
-        marked = at + strlen(is_sys ? MARK_SYSTEM : MARK_USER);
+        char *end = NULL;
+        unsigned long i = strtoul(at + strlen(MARK), &end, 10);
+        if (i >= n_msg || *end != '\x01')
+            return rung_fail(err, RUNG_E_MODEL, "this chat template changes what it is given");
+        RUNG_TRY(add_text(all, m, msg[i].content, strlen(msg[i].content), false, false, err));
+        marked = end + 1;
     }
     return RUNG_OK;
 }
 
-static rung_status add_header(tokens *all, const rung_model *m, const rung_prompt *p,
-                              rung_error *err) {
-    const char *user = p->user ? p->user : "";
+/* The conversation as the template has it; where a text holds the text of a control token, apart.
+ */
+static rung_status add_messages(tokens *all, const rung_model *m, struct llama_chat_message *msg,
+                                size_t n, rung_error *err) {
+    bool control = false;
     rung_buf b;
     rung_buf_init(&b, (size_t)1 << 28);
+    for (size_t i = 0; i < n && !control; i++) control = has_control(m, msg[i].content);
     rung_status st;
-    if (!m->template_text) {
-        if (p->system) rung_buf_str(&b, p->system);
-        rung_buf_str(&b, user);
-        st = rung_buf_check(&b, err);
-        if (st == RUNG_OK) st = add_text(all, m, b.data ? b.data : "", b.n, true, false, err);
-    } else if (has_control(m, user) || (p->system && has_control(m, p->system))) {
-        st = apply(&b, m->template_text, p->system ? MARK_SYSTEM : NULL, MARK_USER, err);
-        if (st == RUNG_OK) st = add_apart(all, m, b.data, p, err);
-    } else {
-        st = apply(&b, m->template_text, p->system, user, err);
+    if (!control) {
+        st = apply_all(&b, m->template_text, msg, n, err);
         if (st == RUNG_OK) st = add_text(all, m, b.data, b.n, true, true, err);
+        rung_buf_clear(&b);
+        return st;
     }
+    enum { MARK_MAX = 32 };
+    struct llama_chat_message *marks = rung_calloc(n, sizeof *marks);
+    char(*text)[MARK_MAX] = rung_calloc(n, sizeof *text);
+    st = marks && text ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "no memory for a conversation");
+    for (size_t i = 0; st == RUNG_OK && i < n; i++) {
+        snprintf(text[i], sizeof text[i], MARK "%zu\x01", i);
+        marks[i] = (struct llama_chat_message){msg[i].role, text[i]};
+    }
+    if (st == RUNG_OK) st = apply_all(&b, m->template_text, marks, n, err);
+    if (st == RUNG_OK) st = add_apart(all, m, b.data, msg, n, err);
+    rung_free(marks);
+    rung_free(text);
     rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status add_raw(tokens *all, const rung_model *m, const struct llama_chat_message *msg,
+                           size_t n, rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, (size_t)1 << 28);
+    for (size_t i = 0; i < n; i++) rung_buf_str(&b, msg[i].content);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) st = add_text(all, m, b.data ? b.data : "", b.n, true, false, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
+static rung_status add_header(tokens *all, const rung_model *m, const rung_turn *turn,
+                              int32_t n_turns, const rung_prompt *p, rung_error *err) {
+    size_t n = 0;
+    struct llama_chat_message *msg = rung_calloc(2 * (size_t)n_turns + 2, sizeof *msg);
+    if (!msg) return rung_fail(err, RUNG_E_NOMEM, "no memory for a conversation");
+    if (p->system) msg[n++] = (struct llama_chat_message){"system", p->system};
+    for (int32_t i = 0; i < n_turns; i++) {
+        msg[n++] = (struct llama_chat_message){"user", turn[i].user};
+        msg[n++] = (struct llama_chat_message){"assistant", turn[i].reply};
+    }
+    msg[n++] = (struct llama_chat_message){"user", p->user ? p->user : ""};
+    rung_status st =
+        m->template_text ? add_messages(all, m, msg, n, err) : add_raw(all, m, msg, n, err);
+    rung_free(msg);
     return st;
 }
 
@@ -235,8 +274,14 @@ rung_status rung_model_tokenize_pieces(int32_t **tok, int32_t *n_tok, const rung
 
 rung_status rung_prompt_tokens(int32_t **tok, int32_t *n_tok, int32_t *n_header,
                                const rung_model *m, const rung_prompt *p, rung_error *err) {
+    return rung_chat_tokens(tok, n_tok, n_header, m, NULL, 0, p, err);
+}
+
+rung_status rung_chat_tokens(int32_t **tok, int32_t *n_tok, int32_t *n_header, const rung_model *m,
+                             const rung_turn *turn, int32_t n_turns, const rung_prompt *p,
+                             rung_error *err) {
     tokens all = {0};
-    rung_status st = add_header(&all, m, p, err);
+    rung_status st = add_header(&all, m, turn, n_turns, p, err);
     if (n_header) *n_header = all.n;
     if (st == RUNG_OK && p->prefix && *p->prefix)
         st = add_on(&all, m, p->prefix, strlen(p->prefix), false, err);

@@ -55,6 +55,15 @@ rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err) 
     if (g->n_stop_tok < 0 || g->n_stop_tok > RUNG_STOP_TOK_MAX)
         return rung_fail(err, RUNG_E_INVAL, "%d stop tokens: not in 0..%d", g->n_stop_tok,
                          RUNG_STOP_TOK_MAX);
+    if (g->n_top < 0 || g->n_top > RUNG_TOP_MAX || g->n_turns < 0 ||
+        (g->prompt_tok && g->n_prompt_tok < 1))
+        return rung_fail(err, RUNG_E_INVAL,
+                         "%d likeliest tokens, %d turns, %d tokens: out of range", g->n_top,
+                         g->n_turns, g->n_prompt_tok);
+    if (!e->model && (g->prompt_tok || g->n_top)) {
+        rung_fail(err, RUNG_E_INVAL, "an endpoint takes text and tells one token of a place");
+        return rung_error_hint(err, "use a local model");
+    }
     if (!e->model && (g->n_stop_tok || g->stop_fn)) {
         rung_fail(err, RUNG_E_INVAL, "an endpoint stops at strings only");
         return rung_error_hint(err, "give stop strings, or use a local model");
@@ -73,6 +82,9 @@ rung_status rung_engine_eval(rung_engine *e, const rung_eval *v, rung_error *err
                          "evaluation of %d tokens at %d positions asks for nothing", v->n_tok,
                          v->n_at);
     }
+    if (v->n_top < 0 || v->n_top > RUNG_TOP_MAX || (v->n_top > 0 && !v->logprobs))
+        return rung_fail(err, RUNG_E_INVAL, "%d likeliest tokens: not in 0..%d, or no logprobs",
+                         v->n_top, RUNG_TOP_MAX);
     if (v->from < 0 || v->from >= v->n_tok) {
         return rung_fail(err, RUNG_E_INVAL, "logprobs after token %d of %d", v->from, v->n_tok);
     }

@@ -40,6 +40,24 @@ static bool grow(live *l) {
     return true;
 }
 
+/* The likeliest tokens where token l->n is about to be noted. */
+static bool note_top(local *e, live *l, const float *logits) {
+    int32_t k = l->j->gen.n_top, need = (l->n + 1) * k;
+    if (k == 0) return true;
+    if (need > l->cap_top) {
+        int32_t cap = need * 2;
+        int32_t *tok = rung_realloc(l->top_tok, (size_t)cap * sizeof *tok);
+        if (tok) l->top_tok = tok;
+        float *lp = rung_realloc(l->top_logprob, (size_t)cap * sizeof *lp);
+        if (lp) l->top_logprob = lp;
+        if (!tok || !lp) return false;
+        l->cap_top = cap;
+    }
+    size_t at = (size_t)l->n * (size_t)k;
+    rung_top_logprobs(l->top_tok + at, l->top_logprob + at, k, logits, e->base.model->info.n_vocab);
+    return true;
+}
+
 /* Is there a stop string that ends in text[old..n)? */
 static bool hit_stop(const job *j, const rung_buf *text, size_t old) {
     size_t from = old + 1 > j->stop_max ? old + 1 - j->stop_max : 0;
@@ -60,6 +78,10 @@ static bool ends_here(const live *l, int32_t tok, size_t old) {
     return j->gen.stop_fn && j->gen.stop_fn(j->ud, l->i, text, (int32_t)l->text.n);
 }
 
+static rung_status no_memory(rung_error *err) {
+    return rung_fail(err, RUNG_E_NOMEM, "no memory for a continuation");
+}
+
 /* Take the sampled token; *stop says why the continuation ends, NULL when it goes on. `used` cells
  * are taken: the token needs one more to be decoded. */
 static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, const char **stop,
@@ -73,9 +95,11 @@ static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, c
     }
     if (rung_model_is_eog(e->base.model, tok)) {
         *stop = "eos";
-        return RUNG_OK;
+        l->end_tok = tok;
+        l->end_logprob = (float)d->logprob;
+        return note_top(e, l, d->logits) ? RUNG_OK : no_memory(err);
     }
-    if (!grow(l)) return rung_fail(err, RUNG_E_NOMEM, "no memory for a continuation");
+    if (!grow(l) || !note_top(e, l, d->logits)) return no_memory(err);
     l->tok[l->n] = l->last = tok;
     l->logprob[l->n] = (float)d->logprob;
     l->logprob_draw[l->n++] = (float)d->logprob_draw;
@@ -99,19 +123,37 @@ void rung_job_unref(job *j) {
     if (--j->n_live == 0 && j->next_i >= j->gen.n) rung_job_free(j);
 }
 
+static rung_gen_out so_far(const live *l, const char *stop) {
+    const job *j = l->j;
+    bool top = j->gen.n_top > 0;
+    return (rung_gen_out){.ud = j->ud,
+                          .i = l->i,
+                          .text = l->text.data ? l->text.data : "",
+                          .n_bytes = (int32_t)l->text.n,
+                          .tok = l->tok,
+                          .logprob = l->logprob,
+                          .logprob_draw = l->logprob_draw,
+                          .n_tok = l->n,
+                          .stop = stop,
+                          .n_prompt_new = l->n_prompt_new,
+                          .n_prompt_tok = j->n_tok,
+                          .end_tok = stop ? l->end_tok : -1,
+                          .end_logprob = l->end_logprob,
+                          .top_tok = top ? l->top_tok : NULL,
+                          .top_logprob = top ? l->top_logprob : NULL};
+}
+
+/* It goes on: its caller may want to hear of each token. */
+static rung_status tell_token(local *e, const live *l, rung_error *err) {
+    if (!l->j->gen.told || !e->cb->on_token) return RUNG_OK;
+    rung_gen_out o = so_far(l, NULL);
+    return e->cb->on_token(e->cb->ud, &o, err);
+}
+
 /* Report a continuation that has ended and free its place. The callback may submit more. */
 rung_status rung_live_report(local *e, live *l, const char *stop, rung_error *err) {
     job *j = l->j;
-    rung_gen_out o = {.ud = j->ud,
-                      .i = l->i,
-                      .text = l->text.data ? l->text.data : "",
-                      .n_bytes = (int32_t)l->text.n,
-                      .tok = l->tok,
-                      .logprob = l->logprob,
-                      .logprob_draw = l->logprob_draw,
-                      .n_tok = l->n,
-                      .stop = stop,
-                      .n_prompt_new = l->n_prompt_new};
+    rung_gen_out o = so_far(l, stop);
     e->base.stats.n_cancelled += j->cancelled;
     l->j = NULL;
     e->n_live--;
@@ -130,6 +172,7 @@ rung_status rung_live_start(local *e, job *j, int32_t s, rung_error *err) {
     l->i = j->gen.i0 + j->next_i++;
     l->rng = rung_rng_at(j->gen.seed, j->gen.stream, j->gen.key, (uint64_t)l->i);
     l->n = 0;
+    l->end_tok = -1;
     l->n_prompt_new = j->n_new;
     rung_buf_reset(&l->text);
     e->base.stats.n_prompt_new += j->n_new;
@@ -146,7 +189,7 @@ rung_status rung_live_start(local *e, job *j, int32_t s, rung_error *err) {
     RUNG_TRY(accept(e, l, e->draw, j->n_tok, &stop, err));
     if (stop) return rung_live_report(e, l, stop, err);
     rung_kv_fork(&e->kv, s, j->stream, j->n_tok);
-    return RUNG_OK;
+    return tell_token(e, l, err);
 }
 
 /* Close the gaps: the last live continuation moves to the first free place. */
@@ -190,7 +233,7 @@ rung_status rung_live_step(local *e, rung_error *err) {
         const char *stop;
         if (l->j->cancelled) continue; /* by a callback just now */
         RUNG_TRY(accept(e, l, &e->draw[s], k->stream[s].n, &stop, err));
-        if (stop) RUNG_TRY(rung_live_report(e, l, stop, err));
+        RUNG_TRY(stop ? rung_live_report(e, l, stop, err) : tell_token(e, l, err));
     }
     return RUNG_OK;
 }

@@ -43,6 +43,8 @@ job *rung_queue_pop(queue *q) {
 static rung_status fill_gen(job *j, const rung_gen *g, rung_error *err) {
     j->gen = *g;
     j->gen.prompt = (rung_prompt){0};
+    j->gen.turn = NULL;
+    j->gen.prompt_tok = NULL;
     j->ud = g->ud;
     if (g->skip) {
         j->skip = dup_bytes(g->skip, (size_t)g->n * sizeof *g->skip);
@@ -76,6 +78,20 @@ static rung_status open_context(local *e, bool reading, rung_error *err) {
     return st;
 }
 
+/* The prompt's tokens: given, or those of the conversation. */
+static rung_status prompt_of(job *j, const rung_model *m, const rung_gen *g, rung_error *err) {
+    if (!g->prompt_tok)
+        return rung_chat_tokens(&j->tok, &j->n_tok, NULL, m, g->turn, g->n_turns, &g->prompt, err);
+    for (int32_t i = 0; i < g->n_prompt_tok; i++) {
+        if (g->prompt_tok[i] < 0 || g->prompt_tok[i] >= m->info.n_vocab)
+            return rung_fail(err, RUNG_E_INVAL, "token %d at %d is not in the vocabulary",
+                             g->prompt_tok[i], i);
+    }
+    j->tok = dup_bytes(g->prompt_tok, (size_t)g->n_prompt_tok * sizeof *j->tok);
+    j->n_tok = g->n_prompt_tok;
+    return j->tok ? RUNG_OK : no_memory(err);
+}
+
 static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
     local *e = (local *)base;
     bool any = false;
@@ -87,7 +103,7 @@ static rung_status local_gen(rung_engine *base, const rung_gen *g, rung_error *e
     rung_status st = fill_gen(j, g, err);
     if (st == RUNG_OK) st = rung_plan_new(&j->plan, base->model, &g->sampling, err);
     if (st == RUNG_OK) {
-        st = rung_prompt_tokens(&j->tok, &j->n_tok, NULL, base->model, &g->prompt, err);
+        st = prompt_of(j, base->model, g, err);
     }
     if (st != RUNG_OK) {
         rung_job_free(j);
@@ -143,6 +159,7 @@ static rung_status local_eval(rung_engine *base, const rung_eval *v, rung_error 
 static void local_clear(rung_engine *base) {
     local *e = (local *)base;
     job *j;
+    if (e->live) rung_live_drop_all(e);
     while ((j = rung_queue_pop(&e->gens))) rung_job_free(j);
     while ((j = rung_queue_pop(&e->evals))) rung_job_free(j);
     e->n_eval_tok = 0;
@@ -157,6 +174,8 @@ static void local_close(rung_engine *base) {
         rung_free(e->live[s].tok);
         rung_free(e->live[s].logprob);
         rung_free(e->live[s].logprob_draw);
+        rung_free(e->live[s].top_tok);
+        rung_free(e->live[s].top_logprob);
         rung_seq_clear(&e->live[s].seq);
         rung_buf_clear(&e->live[s].text);
     }

@@ -90,6 +90,11 @@ typedef struct live {
     sampler_seq seq;
     int32_t *tok;
     float *logprob, *logprob_draw;
+    int32_t *top_tok; /* [cap][n_top] of its request, NULL: not asked for yet */
+    float *top_logprob;
+    int32_t cap_top; /* entries of both */
+    int32_t end_tok; /* that ended it; -1 */
+    float end_logprob;
     int32_t n, cap, n_prompt_new;
     rung_buf text;
 } live;
@@ -123,6 +128,9 @@ rung_status rung_live_start(local *e, job *j, int32_t s, rung_error *err); /* at
 /* Tell how a continuation ended and free its place. The callback may submit and cancel. */
 rung_status rung_live_report(local *e, live *l, const char *stop, rung_error *err);
 rung_status rung_live_step(local *e, rung_error *err);
+void rung_live_drop_all(local *e); /* without a report; before the queue is emptied */
+/* top_logprob.c: the k likeliest of n, likeliest first (equal: the lower id), and their ln p. */
+void rung_top_logprobs(int32_t *tok, float *logprob, int32_t k, const float *logits, int32_t n);
 
 /* engine_exact.c. Before a decode call that is filled up: now and then the same rows without,
  * timed; after it. */

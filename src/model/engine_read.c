@@ -20,7 +20,8 @@ enum { READ_BRANCHES = 64, READ_CELLS = 2048, READ_BATCH = 512 };
 enum { SPARE_SEQ = READ_BRANCHES, SPARE_CELLS = READ_BRANCHES * RUNG_EXACT_PAD };
 
 typedef struct reading {
-    float *hidden, *logits, *logprob;
+    float *hidden, *logits, *logprob, *top_logprob;
+    int32_t *top_tok;
     int32_t i_at; /* next asked position */
 } reading;
 
@@ -48,6 +49,8 @@ static void reading_clear(reading *r) {
     rung_free(r->hidden);
     rung_free(r->logits);
     rung_free(r->logprob);
+    rung_free(r->top_logprob);
+    rung_free(r->top_tok);
     *r = (reading){0};
 }
 
@@ -58,7 +61,11 @@ static rung_status reading_init(reading *r, const reader *rd, const job *j, rung
     if (v->hidden) r->hidden = rung_calloc(n * (size_t)rd->d.n_embd, sizeof(float));
     if (v->logits) r->logits = rung_calloc(n * n_vocab, sizeof(float));
     if (v->logprobs) r->logprob = rung_calloc((size_t)v->n_tok, sizeof(float));
-    if ((v->hidden && !r->hidden) || (v->logits && !r->logits) || (v->logprobs && !r->logprob)) {
+    size_t n_top = (size_t)v->n_tok * (size_t)v->n_top;
+    if (n_top) r->top_tok = rung_calloc(n_top, sizeof(int32_t));
+    if (n_top) r->top_logprob = rung_calloc(n_top, sizeof(float));
+    if ((v->hidden && !r->hidden) || (v->logits && !r->logits) || (v->logprobs && !r->logprob) ||
+        (n_top && (!r->top_tok || !r->top_logprob))) {
         reading_clear(r);
         return rung_fail(err, RUNG_E_NOMEM, "no memory to read %d positions", v->n_at);
     }
@@ -201,7 +208,9 @@ static rung_status deliver(local *e, job *j, reading *r, int32_t n_new, rung_err
                        .hidden = r->hidden,
                        .logits = r->logits,
                        .logprob = r->logprob,
-                       .n_new = n_new};
+                       .n_new = n_new,
+                       .top_tok = r->top_tok,
+                       .top_logprob = r->top_logprob};
     rung_status st = e->cb->on_eval ? e->cb->on_eval(e->cb->ud, &o, err) : RUNG_OK;
     reading_clear(r);
     rung_job_free(j);
@@ -277,6 +286,9 @@ static rung_status read_row(reader *rd, branch *b, int32_t i, int32_t row, int32
         double lp = rung_logprob_of(logits, n_vocab, b->j->tok[p + 1]);
         if (!(lp <= 0.0)) return rung_not_numbers(rd->d.model, err);
         r->logprob[p + 1] = (float)lp;
+        size_t at = ((size_t)p + 1) * (size_t)v->n_top;
+        if (v->n_top > 0)
+            rung_top_logprobs(r->top_tok + at, r->top_logprob + at, v->n_top, logits, n_vocab);
     }
     r->i_at += asked;
     return RUNG_OK;

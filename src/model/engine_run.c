@@ -183,8 +183,11 @@ static rung_status sweep_queue(local *e, rung_error *err) {
         j->n_live++; /* it must outlive its last live sample */
         rung_status st = RUNG_OK;
         for (; j->next_i < j->gen.n && st == RUNG_OK; rung_job_skip_done(j)) {
-            rung_gen_out o = {
-                .ud = j->ud, .i = j->gen.i0 + j->next_i++, .text = "", .stop = "cancelled"};
+            rung_gen_out o = {.ud = j->ud,
+                              .i = j->gen.i0 + j->next_i++,
+                              .text = "",
+                              .stop = "cancelled",
+                              .end_tok = -1};
             e->base.stats.n_cancelled++;
             if (e->cb->on_gen) st = e->cb->on_gen(e->cb->ud, &o, err);
         }
@@ -247,8 +250,20 @@ static bool read_now(local *e) {
     return false;
 }
 
+/* Readings alone: continuations keep their places and stand still. */
+static rung_status run_readings(local *e, rung_error *err) {
+    while (rung_reader_busy(e)) {
+        RUNG_TRY(rung_read_step(e, err));
+        RUNG_TRY(rung_engine_tick(&e->base, e->n_live, err));
+    }
+    return RUNG_OK;
+}
+
 static rung_status run_all(local *e, rung_error *err) {
     for (;;) {
+        rung_status st = e->cb->on_round ? e->cb->on_round(e->cb->ud, err) : RUNG_OK;
+        if (st == RUNG_DONE) return RUNG_OK;
+        RUNG_TRY(st);
         RUNG_TRY(admit(e, err));
         bool read = read_now(e);
         if (read) RUNG_TRY(rung_read_step(e, err));
@@ -261,8 +276,7 @@ static rung_status run_all(local *e, rung_error *err) {
     }
 }
 
-/* After a failure nothing queued or live stays, and the caches are taken to hold nothing. */
-static void drop_all(local *e) {
+void rung_live_drop_all(local *e) {
     for (int32_t s = 0; s < e->kv.n_seq; s++) {
         job *j = e->live[s].j;
         e->live[s].j = NULL;
@@ -270,15 +284,14 @@ static void drop_all(local *e) {
     }
     e->n_live = 0;
     e->cancels = false;
-    e->base.ops->clear(&e->base);
 }
 
 rung_status rung_local_run(rung_engine *base, const rung_engine_cb *cb, rung_error *err) {
     local *e = (local *)base;
     e->cb = cb;
     rung_llama_log(base->log);
-    rung_status st = run_all(e, err);
-    if (st != RUNG_OK) drop_all(e);
+    rung_status st = cb->on_gen ? run_all(e, err) : run_readings(e, err);
+    if (st != RUNG_OK) base->ops->clear(base); /* the caches are taken to hold nothing */
     rung_llama_log(NULL);
     e->cb = NULL;
     return st;

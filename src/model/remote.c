@@ -16,6 +16,7 @@
 #define PAUSE_S_MAX   60.0  /* between two tries, unless the server asks for more ... */
 #define RETRY_AFTER_S 600.0 /* ... up to this */
 #define WAIT_S        0.5   /* the longest that the loop sleeps */
+#define ROUND_S       0.02  /* ... when somebody wants to be asked for more work */
 
 static rung_status no_memory(rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "no memory to queue a request");
@@ -24,6 +25,11 @@ static rung_status no_memory(rung_error *err) {
 static void unref(remote_job *j) {
     if (--j->n_left > 0) return;
     for (size_t k = 0; k < sizeof j->text / sizeof *j->text; k++) rung_free(j->text[k]);
+    for (int32_t i = 0; j->turn && i < j->gen.n_turns; i++) {
+        rung_free((void *)(uintptr_t)j->turn[i].user);
+        rung_free((void *)(uintptr_t)j->turn[i].reply);
+    }
+    rung_free(j->turn);
     rung_free(j->bias);
     rung_free(j->grammar);
     rung_free(j);
@@ -89,6 +95,21 @@ static void unlink_active(remote *e, request *r) {
     rung_endpoint_gave(r->ep, r, rung_now());
 }
 
+static rung_status copy_turns(remote_job *j, const rung_gen *g, rung_error *err) {
+    j->gen.turn = NULL;
+    if (g->n_turns == 0) return RUNG_OK;
+    j->turn = rung_calloc((size_t)g->n_turns, sizeof *j->turn);
+    if (!j->turn) return no_memory(err);
+    j->gen.turn = j->turn;
+    for (int32_t i = 0; i < g->n_turns; i++) {
+        j->turn[i].user = rung_strdup(g->turn[i].user);
+        j->turn[i].reply = rung_strdup(g->turn[i].reply);
+        if (!j->turn[i].user || !j->turn[i].reply) return no_memory(err);
+        j->home = rung_hash64(g->turn[i].user, strlen(g->turn[i].user), j->home);
+    }
+    return RUNG_OK;
+}
+
 static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
     const char *from[7] = {g->prompt.system, g->prompt.user, g->prompt.prefix};
     j->gen = *g;
@@ -114,7 +135,7 @@ static rung_status copy_job(remote_job *j, const rung_gen *g, rung_error *err) {
     }
     j->gen.prompt = (rung_prompt){j->text[0], j->text[1], j->text[2]};
     for (int k = 0; k < 4; k++) j->gen.stop[k] = j->text[3 + k];
-    return RUNG_OK;
+    return copy_turns(j, g, err);
 }
 
 static rung_status remote_gen(rung_engine *base, const rung_gen *g, rung_error *err) {
@@ -150,7 +171,8 @@ static rung_status deliver(remote *e, request *r, wire_choice *c, rung_error *er
                           .n_bytes = (int32_t)c[k].n_bytes,
                           .logprob = c[k].logprob,
                           .n_tok = c[k].n_tok,
-                          .stop = c[k].stop};
+                          .stop = c[k].stop,
+                          .end_tok = -1};
         e->base.stats.n_generated += c[k].n_tok;
         if (e->cb->on_gen) st = e->cb->on_gen(e->cb->ud, &o, err);
     }
@@ -409,8 +431,12 @@ static rung_status on_message(remote *e, CURLMsg *m, rung_error *err) {
 }
 
 static rung_status run_all(remote *e, rung_error *err) {
-    while (e->waiting || e->active) {
+    while (e->waiting || e->active || e->cb->on_round) {
         double wait_s;
+        rung_status asked = e->cb->on_round ? e->cb->on_round(e->cb->ud, err) : RUNG_OK;
+        if (asked == RUNG_DONE) return RUNG_OK;
+        RUNG_TRY(asked);
+        if (!e->waiting && !e->active) return RUNG_OK;
         RUNG_TRY(start_ready(e, &wait_s, err));
         int running = 0, left = 0;
         if (curl_multi_perform(e->multi, &running)) {
@@ -425,6 +451,7 @@ static rung_status run_all(remote *e, rung_error *err) {
         }
         RUNG_TRY(rung_engine_tick(&e->base, e->n_active, err));
         if (!any && (e->waiting || e->active)) {
+            if (e->cb->on_round && wait_s > ROUND_S) wait_s = ROUND_S;
             curl_multi_poll(e->multi, NULL, 0, (int)(wait_s * 1000.0) + 1, NULL);
         }
     }

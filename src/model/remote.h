@@ -11,6 +11,7 @@
 typedef struct remote_job {
     rung_gen gen;  /* its strings and lists are copies */
     char *text[7]; /* the copies: system, user, prefix, four stops */
+    rung_turn *turn;
     rung_logit_bias *bias;
     char *grammar;
     uint64_t home;  /* hash of system and user: prompts that share a beginning share it */

@@ -15,20 +15,28 @@ static bool message(yyjson_mut_doc *d, yyjson_mut_val *list, const char *role, c
 }
 
 /* Completions get the raw text; chat gets a last assistant message that it shall go on with. */
-static bool add_prompt(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_prompt *p,
+static bool add_prompt(yyjson_mut_doc *d, yyjson_mut_val *root, const rung_gen *g,
                        const wire_dialect *w, bool completions, rung_buf *raw) {
+    const rung_prompt *p = &g->prompt;
     const char *user = p->user ? p->user : "";
     bool prefix = p->prefix && *p->prefix;
     if (completions) {
         if (p->system) rung_buf_str(raw, p->system);
+        for (int32_t i = 0; i < g->n_turns; i++) {
+            rung_buf_str(raw, g->turn[i].user);
+            rung_buf_str(raw, g->turn[i].reply);
+        }
         rung_buf_str(raw, user);
         if (prefix) rung_buf_str(raw, p->prefix);
         return !raw->failed &&
                yyjson_mut_obj_add_str(d, root, "prompt", raw->data ? raw->data : "");
     }
     yyjson_mut_val *list = yyjson_mut_obj_add_arr(d, root, "messages");
-    bool ok = list && (!p->system || message(d, list, "system", p->system)) &&
-              message(d, list, "user", user);
+    bool ok = list && (!p->system || message(d, list, "system", p->system));
+    for (int32_t i = 0; ok && i < g->n_turns; i++)
+        ok = message(d, list, "user", g->turn[i].user) &&
+             message(d, list, "assistant", g->turn[i].reply);
+    ok = ok && message(d, list, "user", user);
     if (prefix) {
         ok = ok && message(d, list, "assistant", p->prefix);
     }
@@ -109,7 +117,7 @@ rung_status rung_wire_body(rung_buf *out, const rung_gen *g, const wire_dialect 
     bool ok = root != NULL;
     if (ok) yyjson_mut_doc_set_root(d, root);
     if (ok && model_name) ok = yyjson_mut_obj_add_str(d, root, "model", model_name);
-    ok = ok && add_prompt(d, root, &g->prompt, w, completions, &raw) &&
+    ok = ok && add_prompt(d, root, g, w, completions, &raw) &&
          add_sampling(d, root, g, w, completions, i, n) &&
          rung_wire_more_add(d, root, &g->sampling, w->name);
     size_t len = 0;

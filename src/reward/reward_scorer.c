@@ -203,6 +203,11 @@ rung_status rung_scorer_get(const double **score, int32_t *n, const rung_scorer 
     return t->too_long ? rung_fail(err, RUNG_E_LIMIT, "%s", t->why) : RUNG_OK;
 }
 
+int32_t rung_scorer_tokens(const rung_scorer *s, int64_t live) {
+    const live_trace *t = at(s, live);
+    return t ? t->l.n_tok : 0;
+}
+
 /* Order and twins ------------------------------------------------------------------------------ */
 
 static int32_t shared(const reward_layout *a, const reward_layout *b) {

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static rung_status go_on(search_slot *p, rung_error *err);
-
 /* ---- text */
 
 static int32_t count_delimiters(const char *text, int32_t n, const char *delimiter) {
@@ -84,13 +82,20 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
     RUNG_TRY(rung_trace_prompt(&w->user, &p->problem, w->o.suffix, err));
     if (a->cue) rung_buf_str(&w->user, a->cue);
     rung_buf_reset(&w->text);
+    if (w->o.prefix) rung_buf_str(&w->text, w->o.prefix);
     search_path_text(&w->text, &p->s, a->node);
     RUNG_TRY(rung_buf_check(&w->user, err));
     RUNG_TRY(rung_buf_check(&w->text, err));
     search_job *j = rung_arena_alloc(p->s.arena, sizeof *j);
     if (!j) return rung_fail(err, RUNG_E_NOMEM, "no memory for a request");
-    *j = (search_job){
-        .slot = p, .at = at, .n_steps = a->n_steps, .i0 = a->i0, .delimiter = p->delimiter};
+    *j = (search_job){.taker.take = search_take,
+                      .next = p->job,
+                      .slot = p,
+                      .at = at,
+                      .n_steps = a->n_steps,
+                      .i0 = a->i0,
+                      .delimiter = p->delimiter};
+    p->job = j;
     rung_gen g = {.prompt = {w->o.system, w->user.data, w->text.n ? w->text.data : NULL},
                   .sampling = w->o.sampling,
                   .n = a->n,
@@ -98,6 +103,8 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
                   .skip = skip,
                   .max_tok = a->max_tok,
                   .stop = {w->o.stop},
+                  .turn = w->o.turn,
+                  .n_turns = w->o.n_turns,
                   .ud = j};
     if (a->temperature >= 0.0) g.sampling.temperature = a->temperature;
     if (a->n_steps == 1) g.stop[w->o.stop ? 1 : 0] = p->delimiter;
@@ -109,6 +116,7 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
 }
 
 static rung_status submit_all(search_slot *p, rung_error *err) {
+    p->job = NULL;
     for (int32_t k = 0; k < p->s.n_asks; k++) RUNG_TRY(submit_ask(p, k, err));
     return RUNG_OK;
 }
@@ -159,6 +167,7 @@ static void close_slot(search_slot *p) {
 static rung_status end_slot(search_slot *p, rung_error *err) {
     search_driver *w = p->w;
     rung_status st = RUNG_OK;
+    if (w->live) return search_live_end(w->live, err);
     if (p->failed) {
         w->n_failed++;
     } else {
@@ -171,38 +180,53 @@ static rung_status end_slot(search_slot *p, rung_error *err) {
     return fill(w, err);
 }
 
-/* Until it needs somebody else, or is over. */
-static rung_status go_on(search_slot *p, rung_error *err) {
+rung_status search_go_on(search_slot *p, rung_error *err) {
     for (;;) {
         search_need need = SEARCH_IS_OVER;
-        if (p->failed) return end_slot(p, err);
+        if (p->failed || p->stopping) return end_slot(p, err);
         RUNG_TRY(search_advance(&need, &p->s, err));
+        if (p->w->live) RUNG_TRY(search_live_tell(p->w->live, err));
         if (need == SEARCH_IS_OVER) return end_slot(p, err);
         RUNG_TRY(need == SEARCH_NEEDS_TEXT ? submit_all(p, err) : search_score_begin(p, err));
         if (p->n_left > 0 || p->waits) return RUNG_OK;
     }
 }
 
-static rung_status on_gen(void *ud, const rung_gen_out *o, rung_error *err) {
-    search_job *j = o->ud;
+static rung_status take_sample(search_job *j, const rung_gen_out *o, rung_error *err) {
     search_slot *p = j->slot;
-    search_driver *w = ud;
+    search_driver *w = p->w;
     bool judges = j->judges;
     w->n_out--;
     p->n_left--;
     if (!rung_gen_is_whole(o))
-        p->failed = true;
+        p->failed = !p->stopping;
     else if (judges)
         RUNG_TRY(search_score_judged(p, j->at, o, err));
     else
         RUNG_TRY(take_text(p, j, o, err));
     if (p->n_left > 0) return RUNG_OK;
     if (judges) search_score_judged_all(p);
-    return go_on(p, err);
+    return search_go_on(p, err);
+}
+
+/* A failure of a live search is its own: the others on the engine go on. */
+rung_status search_take(rung_taker *t, const rung_gen_out *o, rung_error *err) {
+    search_job *j = (search_job *)t;
+    rung_search_live *l = j->slot->w->live;
+    rung_error why = RUNG_ERROR_INIT;
+    if (!l) return take_sample(j, o, err);
+    rung_status st = take_sample(j, o, &why);
+    return st == RUNG_OK ? st : search_live_failed(l, &why);
+}
+
+static rung_status on_gen(void *ud, const rung_gen_out *o, rung_error *err) {
+    rung_taker *t = o->ud;
+    (void)ud;
+    return t->take(t, o, err);
 }
 
 /* How a step ends, as text that a generation can stop at. */
-static rung_status set_delimiter(search_slot *p, rung_error *err) {
+rung_status search_set_delimiter(search_slot *p, rung_error *err) {
     const char *how = p->w->o.split;
     if (!how) how = p->problem.world && p->problem.world[0] ? "line" : "blank";
     p->split = how;
@@ -219,16 +243,16 @@ static rung_status set_delimiter(search_slot *p, rung_error *err) {
     return RUNG_OK;
 }
 
-static rung_status count_header(search_slot *p, rung_error *err) {
+rung_status search_count_header(search_slot *p, rung_error *err) {
     search_driver *w = p->w;
     const rung_model *m = rung_engine_model(w->engine);
     int32_t *tok = NULL, n = 0, n_header = 0;
     if (!m) return RUNG_OK; /* remote: what the server reports is in its own ledger */
     RUNG_TRY(rung_trace_prompt(&w->user, &p->problem, w->o.suffix, err));
-    rung_prompt prompt = {w->o.system, w->user.data, NULL};
-    RUNG_TRY(rung_prompt_tokens(&tok, &n, &n_header, m, &prompt, err));
+    rung_prompt prompt = {w->o.system, w->user.data, w->o.prefix};
+    RUNG_TRY(rung_chat_tokens(&tok, &n, &n_header, m, w->o.turn, w->o.n_turns, &prompt, err));
     rung_free(tok);
-    p->s.n_header_tok = n_header;
+    p->s.n_header_tok = n; /* with what the reply begins with, if anything */
     return RUNG_OK;
 }
 
@@ -247,10 +271,10 @@ static rung_status open_slot(search_slot *p, search_driver *w, int64_t id, rung_
     p->s.judge = search_judge_node;
     p->s.is_final = search_step_is_final;
     p->s.ud = p;
-    RUNG_TRY(set_delimiter(p, err));
+    RUNG_TRY(search_set_delimiter(p, err));
     p->used = true;
     RUNG_TRY(search_begin(&p->s, &w->o, w->m, rung_problem_address(&p->problem), err));
-    return count_header(p, err);
+    return search_count_header(p, err);
 }
 
 /* The store has no answer to it yet. */
@@ -266,7 +290,7 @@ static rung_status fill(search_driver *w, rung_error *err) {
             int64_t id = w->problems.id[w->next++];
             if (!is_missing(w, id)) continue;
             RUNG_TRY(open_slot(p, w, id, err));
-            RUNG_TRY(go_on(p, err));
+            RUNG_TRY(search_go_on(p, err));
         }
     }
     return RUNG_OK;
@@ -288,7 +312,8 @@ static rung_status prepare(search_driver *w, rung_error *err) {
     for (size_t i = 0; i < w->problems.n; i++) w->n_done += !is_missing(w, w->problems.id[i]);
     w->next_have = 0;
     w->slot = rung_calloc((size_t)w->o.at_once, sizeof *w->slot);
-    if (!w->slot) return rung_fail(err, RUNG_E_NOMEM, "no memory for searches");
+    w->waiting = rung_calloc((size_t)w->o.at_once, sizeof *w->waiting);
+    if (!w->slot || !w->waiting) return rung_fail(err, RUNG_E_NOMEM, "no memory for searches");
     bool reads =
         w->o.scorer == RUNG_SEARCH_SCORE_REWARD || w->o.scorer == RUNG_SEARCH_SCORE_ENSEMBLE;
     if (reads && !w->o.reward)
@@ -308,13 +333,14 @@ static rung_status drive(search_driver *w, rung_error *err) {
     while (st == RUNG_OK) {
         if (w->n_out > 0) st = rung_engine_run(w->engine, &cb, err);
         if (st != RUNG_OK || w->n_waiting == 0) break;
-        st = search_score_waiting(w, err);
-        for (int32_t k = 0; k < w->o.at_once && st == RUNG_OK; k++) {
-            search_slot *p = &w->slot[k];
-            if (!p->used || !p->waits) continue;
-            p->waits = false;
+        int32_t n = 0;
+        for (int32_t k = 0; k < w->o.at_once; k++)
+            if (w->slot[k].used && w->slot[k].waits) w->waiting[n++] = &w->slot[k];
+        st = search_score_waiting(w->waiting, n, w->scorer, err);
+        for (int32_t k = 0; k < n && st == RUNG_OK; k++) {
+            w->waiting[k]->waits = false;
             w->n_waiting--;
-            st = go_on(p, err);
+            st = search_go_on(w->waiting[k], err);
         }
     }
     if (st != RUNG_OK) rung_engine_clear(w->engine);
@@ -323,7 +349,7 @@ static rung_status drive(search_driver *w, rung_error *err) {
     return st == RUNG_OK ? rung_failed_samples(w->engine, w->n_failed, "problems", err) : st;
 }
 
-static rung_status check(const rung_search_opts *o, const search_method *m, rung_error *err) {
+rung_status search_check(const rung_search_opts *o, const search_method *m, rung_error *err) {
     if (!m) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no search named \"%s\"", o->method ? o->method : "");
         return rung_error_hint(err, "rung help search run lists them");
@@ -346,6 +372,7 @@ static void driver_clear(search_driver *w) {
     }
     rung_scorer_close(w->scorer);
     rung_free(w->slot);
+    rung_free(w->waiting);
     rung_ids_clear(&w->problems);
     rung_ids_clear(&w->have);
     rung_buf_clear(&w->user);
@@ -358,7 +385,7 @@ rung_status rung_search_run(rung_store *s, rung_engine *e, int64_t run_id,
     if (o->struct_size != sizeof *o)
         return rung_fail(err, RUNG_E_INVAL, "rung_search_opts of another size");
     const search_method *m = search_method_find(o->method ? o->method : "");
-    RUNG_TRY(check(o, m, err));
+    RUNG_TRY(search_check(o, m, err));
     search_driver *w = rung_calloc(1, sizeof *w);
     if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory to search");
     w->store = s;

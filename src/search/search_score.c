@@ -86,7 +86,9 @@ static rung_status submit_judge(search_slot *p, int32_t at, rung_error *err) {
     RUNG_TRY(rung_buf_check(&w->user, err));
     search_job *j = rung_arena_alloc(p->s.arena, sizeof *j);
     if (!j) return rung_fail(err, RUNG_E_NOMEM, "no memory for a request");
-    *j = (search_job){.slot = p, .at = at, .judges = true};
+    *j = (search_job){
+        .taker.take = search_take, .next = p->job, .slot = p, .at = at, .judges = true};
+    p->job = j;
     rung_gen g = {.prompt = {NULL, w->user.data, NULL},
                   .sampling = RUNG_SAMPLING_INIT,
                   .n = JUDGE_VOTES,
@@ -140,6 +142,7 @@ void search_score_judged_all(search_slot *p) {
 static rung_status begin_judge(search_slot *p, rung_error *err) {
     p->vote = rung_arena_alloc(p->s.arena, (size_t)p->s.n_want * 2 * sizeof *p->vote);
     if (!p->vote) return rung_fail(err, RUNG_E_NOMEM, "no memory for votes");
+    p->job = NULL;
     for (int32_t i = 0; i < p->s.n_want; i++) RUNG_TRY(submit_judge(p, i, err));
     return RUNG_OK;
 }
@@ -158,6 +161,27 @@ rung_status search_score_begin(search_slot *p, rung_error *err) {
 
 /* ---- a reward model */
 
+/* The question, and how the reply has begun: its steps are read, their scores belong to nobody. */
+static rung_status begin_root(search_slot *p, rung_error *err) {
+    rung_scorer *sc = p->w->scorer;
+    const char *text = p->w->o.prefix;
+    RUNG_TRY(rung_scorer_begin(&p->live_root, sc, p->problem.question, err));
+    rung_step *step = NULL;
+    int32_t n = 0;
+    if (!text || !*text) return RUNG_OK;
+    rung_status st = rung_split_steps(&step, &n, p->split, text, strlen(text), err);
+    for (int32_t k = 0; k < n && st == RUNG_OK; k++) {
+        const rung_step *x = &step[k];
+        rung_error e = RUNG_ERROR_INIT;
+        st = rung_scorer_step(sc, p->live_root, text + x->byte_begin,
+                              (size_t)(x->byte_end - x->byte_begin), NULL, 0, &e);
+        if (st == RUNG_E_FORMAT || st == RUNG_E_MISMATCH) st = RUNG_OK; /* goes unread */
+        if (st != RUNG_OK && err) *err = e;
+    }
+    rung_free(step);
+    return st;
+}
+
 /* The live trace of a node: that of the nearest step before it that has one, forked, and the steps
  * from there. *live = -1: it cannot be scored. */
 static rung_status live_of(int64_t *live, search_slot *p, int32_t node, rung_error *err) {
@@ -172,7 +196,7 @@ static rung_status live_of(int64_t *live, search_slot *p, int32_t node, rung_err
         path[n++] = from;
         from = s->node[from].parent;
     }
-    if (p->live_root < 0) RUNG_TRY(rung_scorer_begin(&p->live_root, sc, p->problem.question, err));
+    if (p->live_root < 0) RUNG_TRY(begin_root(p, err));
     RUNG_TRY(rung_scorer_fork(live, sc, from > 0 ? s->node[from].live : p->live_root, err));
     while (n > 0) {
         const search_node *v = &s->node[path[--n]];
@@ -241,25 +265,24 @@ static rung_status read_scores(search_slot *p, int32_t node, int64_t live, rung_
     return RUNG_OK;
 }
 
-rung_status search_score_waiting(search_driver *w, rung_error *err) {
+rung_status search_score_waiting(search_slot **slot, int32_t n, rung_scorer *scorer,
+                                 rung_error *err) {
     rung_status st = RUNG_OK;
-    for (int32_t k = 0; k < w->o.at_once && st == RUNG_OK; k++) {
-        search_slot *p = &w->slot[k];
-        if (!p->used || !p->waits) continue;
+    for (int32_t k = 0; k < n && st == RUNG_OK; k++) {
+        search_slot *p = slot[k];
         p->live_want = rung_arena_alloc(p->s.arena, (size_t)p->s.n_want * sizeof(int64_t));
         if (!p->live_want) return rung_fail(err, RUNG_E_NOMEM, "no memory for scores");
         for (int32_t i = 0; i < p->s.n_want && st == RUNG_OK; i++)
             st = live_of(&p->live_want[i], p, p->s.want[i], err);
     }
-    if (st == RUNG_OK) st = rung_scorer_run(w->scorer, err);
-    for (int32_t k = 0; k < w->o.at_once && st == RUNG_OK; k++) {
-        search_slot *p = &w->slot[k];
-        if (!p->used || !p->waits) continue;
+    if (st == RUNG_OK) st = rung_scorer_run(scorer, err);
+    for (int32_t k = 0; k < n && st == RUNG_OK; k++) {
+        search_slot *p = slot[k];
         for (int32_t i = 0; i < p->s.n_want && st == RUNG_OK; i++) {
             int32_t node = p->s.want[i];
             st = read_scores(p, node, p->live_want[i], err);
             bool scratch = p->s.node[node].end == SEARCH_CUT;
-            if (scratch && p->live_want[i] >= 0) rung_scorer_drop(w->scorer, p->live_want[i]);
+            if (scratch && p->live_want[i] >= 0) rung_scorer_drop(scorer, p->live_want[i]);
         }
     }
     return st;

@@ -132,7 +132,7 @@ static void as_the_engine_sees(void **state) {
     assert_in_range(n_tok, 2, 64);
     for (int32_t i = 0; i < n_tok; i++) at[i] = i;
     rung_eval ev = {.tok = tok, .n_tok = n_tok, .at = at, .n_at = n_tok, .hidden = true};
-    rung_engine_cb cb = {NULL, on_eval, &s};
+    rung_engine_cb cb = {.on_eval = on_eval, .ud = &s};
     assert_int_equal(rung_engine_eval(en, &ev, &err), RUNG_OK);
     assert_int_equal(rung_engine_run(en, &cb, &err), RUNG_OK);
     assert_int_equal(rung_embedder_run(v, mean, &texts[0], 1, false, &err), RUNG_OK);
