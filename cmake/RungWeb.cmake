@@ -1,9 +1,11 @@
-# The report page: npm packages and the bundle in the build folder, then one C array in rung_bench.
+# The pages, the report's and the server's: npm packages and bundles in the build folder, then a C array each, in
+# rung_bench and rung_serve.
 option(RUNG_WEB "bundle the report page (needs node >= 18 and npm; off: `rung report` says it is not built in)" ON)
 set(web ${CMAKE_SOURCE_DIR}/web)
 set(web_build ${CMAKE_BINARY_DIR}/web)
 if(NOT RUNG_WEB)
   target_compile_definitions(rung_bench PRIVATE RUNG_NO_WEB=1)
+  target_compile_definitions(rung_serve PRIVATE RUNG_NO_WEB=1)
   return()
 endif()
 find_program(RUNG_NODE NAMES node nodejs)
@@ -21,14 +23,19 @@ add_custom_command(OUTPUT ${web_build}/installed.stamp
   WORKING_DIRECTORY ${web_build}
   DEPENDS ${web}/package.json ${web}/package-lock.json
   COMMENT "npm ci for the report page" VERBATIM)
-add_custom_command(OUTPUT ${web_build}/report.html
-  COMMAND ${RUNG_NODE} ${web}/build.mjs --modules ${web_build} --out ${web_build}/report.html
-  DEPENDS ${web_build}/installed.stamp ${web}/build.mjs ${web}/report.html ${web}/style.css ${web_sources}
-  COMMENT "bundling the report page" VERBATIM)
-add_custom_command(OUTPUT ${web_build}/report_page.c
-  COMMAND ${CMAKE_COMMAND} -DIN=${web_build}/report.html -DOUT=${web_build}/report_page.c -DNAME=rung_report_page
-          -P ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake
-  DEPENDS ${web_build}/report.html ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake
-  COMMENT "embedding the report page" VERBATIM)
 file(MAKE_DIRECTORY ${web_build})
-target_sources(rung_bench PRIVATE ${web_build}/report_page.c)
+function(rung_page page style module)
+  add_custom_command(OUTPUT ${web_build}/${page}.html
+    COMMAND ${RUNG_NODE} ${web}/build.mjs --modules ${web_build} --page ${page} --out ${web_build}/${page}.html
+    DEPENDS ${web_build}/installed.stamp ${web}/build.mjs ${web}/${page}.html ${web}/style.css ${web}/${style}
+            ${web_sources}
+    COMMENT "bundling the page ${page}" VERBATIM)
+  add_custom_command(OUTPUT ${web_build}/${page}_page.c
+    COMMAND ${CMAKE_COMMAND} -DIN=${web_build}/${page}.html -DOUT=${web_build}/${page}_page.c -DNAME=rung_${page}_page
+            -P ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake
+    DEPENDS ${web_build}/${page}.html ${CMAKE_SOURCE_DIR}/cmake/Embed.cmake
+    COMMENT "embedding the page ${page}" VERBATIM)
+  target_sources(${module} PRIVATE ${web_build}/${page}_page.c)
+endfunction()
+rung_page(report style.css rung_bench)
+rung_page(serve serve.css rung_serve)

@@ -1,5 +1,5 @@
-// Bundles the report into one HTML file without outside references.
-//   node build.mjs --modules DIR --out FILE      DIR holds node_modules (npm ci ran there)
+// Bundles a page into one HTML file without outside references.
+//   node build.mjs --modules DIR --out FILE [--page report|serve]      DIR holds node_modules (npm ci ran there)
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,9 +11,17 @@ const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
   options: {
     modules: { type: "string", default: here },
-    out: { type: "string", default: join(here, "build", "report.html") },
+    out: { type: "string" },
+    page: { type: "string", default: "report" },
   },
 });
+// What differs: where it begins, its look, whom it may talk to, the marks that are filled in later.
+const pages = {
+  report: { script: "src/main.js", style: "style.css", connect: "", marks: ["__RUNG_TITLE__", "__RUNG_DATA__"] },
+  serve: { script: "src/serve.js", style: "serve.css", connect: "connect-src 'self'; ", marks: [] },
+};
+const page = pages[values.page];
+const out = resolve(values.out ?? join(here, "build", `${values.page}.html`));
 const modules = resolve(values.modules, "node_modules");
 const esbuild = createRequire(join(modules, "..", "package.json"))("esbuild");
 
@@ -52,19 +60,20 @@ function licences() {
   return [...by].map(([text, names]) => `${names.join(", ")}\n\n${text}`).join("\n\n").replaceAll("--", "- -");
 }
 
-const script = (await bundle("src/main.js")).replaceAll("</script", "<\\/script");
-const style = await bundle("style.css");
+const script = (await bundle(page.script)).replaceAll("</script", "<\\/script");
+const style = await bundle(page.style);
 const hash = createHash("sha256").update(script).digest("base64");
-// Nothing may be loaded: scripts only by this hash, no connections, no frames, no fonts; innerHTML is refused.
+// Nothing may be loaded: scripts only by this hash, no frames, no fonts, no connections (the server's page: to the server
+// it came from); innerHTML is refused.
 const policy = `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; ` +
-  "img-src data:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'";
+  `img-src data:; ${page.connect}base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'`;
 
-const html = readFileSync(join(here, "report.html"), "utf8")
+const html = readFileSync(join(here, `${values.page}.html`), "utf8")
   .replace("__CSP__", () => policy)
   .replace("__STYLE__", () => style)
   .replace("__LICENCES__", licences)
   .replace("__SCRIPT__", () => script);
-for (const mark of ["__RUNG_TITLE__", "__RUNG_DATA__"])
+for (const mark of page.marks)
   if (html.split(mark).length !== 2) throw new Error(`${mark} must occur once in the template`);
-mkdirSync(dirname(resolve(values.out)), { recursive: true });
-writeFileSync(values.out, html);
+mkdirSync(dirname(out), { recursive: true });
+writeFileSync(out, html);

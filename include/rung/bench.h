@@ -147,6 +147,9 @@ rung_status rung_bench_searches(rung_search_arm *arm, int32_t n_arms, int64_t *n
  * reader types to make it again. E_NOT_FOUND when there is no "answer" result. */
 rung_status rung_report_write(const char *path, rung_store *s, const char *title,
                               const char *command, const rung_log *log, rung_error *err);
+/* The same, appended to html. */
+rung_status rung_report_html(rung_buf *html, rung_store *s, const char *title, const char *command,
+                             const rung_log *log, rung_error *err);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,7 @@ extern "C" {
 typedef struct rung_serve_caps {
     const char *name;   /* of the model that is served */
     const char *method; /* of chat requests that name none; "sample" = no search */
+    const char *split;  /* how steps are split; told to the page */
     int32_t max_tok;    /* most tokens of a continuation; also when a request does not say */
     int32_t n;          /* most choices */
     int64_t budget_tok; /* most tokens that a search may draw; also when it does not say */
@@ -28,15 +29,14 @@ typedef struct rung_serve_opts {
     const char *token; /* what Authorization: Bearer must hold; NULL: nobody is asked */
     const char *cors;  /* the one other origin whose pages may ask, "*" any; NULL none */
     rung_serve_caps caps;
-    int32_t queue;          /* requests that may wait; more: 429; 0 = 256 */
-    int32_t active;         /* requests that a worker has at once; 0 = 64 */
-    int32_t connections;    /* open connections; then the one idle longest goes; 0 = 512 */
-    int64_t max_body;       /* bytes of a request; 0 = 4 MiB */
-    double idle_s;          /* until a whole request has begun; 0 = 30 */
-    double body_s;          /* from its header to its last byte; 0 = 30 */
-    double drain_s;         /* after SIGTERM; 0 = 30 */
-    char *const *argv;      /* of this program, to start workers with */
-    const char *store_path; /* of trees and runs that may be looked at; NULL none */
+    int32_t queue;       /* requests that may wait; more: 429; 0 = 256 */
+    int32_t active;      /* requests that a worker has at once; 0 = 64 */
+    int32_t connections; /* open connections; then the one idle longest goes; 0 = 512 */
+    int64_t max_body;    /* bytes of a request; 0 = 4 MiB */
+    double idle_s;       /* until a whole request has begun; 0 = 30 */
+    double body_s;       /* from its header to its last byte; 0 = 30 */
+    double drain_s;      /* after SIGTERM; 0 = 30 */
+    char *const *argv;   /* of this program, to start workers with */
     const rung_log *log;
     bool (*stop)(void *ud); /* true: stop taking requests, finish those that are there, return */
     void (*on_listen)(void *ud, const char *url); /* it listens; models may still be loading */
@@ -68,7 +68,8 @@ typedef struct rung_serve_work_opts {
     { .struct_size = sizeof(rung_serve_work_opts), .search = RUNG_SEARCH_OPTS_INIT }
 /* Until the server closes the pipe. */
 rung_status rung_serve_work(const rung_serve_work_opts *o, rung_error *err);
-rung_status rung_serve_verify(int fd, rung_error *err);
+/* store_path: NULL none; it need not be there yet. */
+rung_status rung_serve_verify(int fd, const char *store_path, rung_error *err);
 /* Tell the server that this worker cannot begin, and why. */
 void rung_serve_cannot(int fd, const rung_error *why);
 

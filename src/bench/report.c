@@ -30,9 +30,9 @@ void rung_put_html_text(rung_buf *out, const char *text) {
 }
 
 #ifdef RUNG_NO_WEB
-rung_status rung_report_write(const char *path, rung_store *s, const char *title,
-                              const char *command, const rung_log *log, rung_error *err) {
-    (void)path, (void)s, (void)title, (void)command, (void)log;
+rung_status rung_report_html(rung_buf *html, rung_store *s, const char *title, const char *command,
+                             const rung_log *log, rung_error *err) {
+    (void)html, (void)s, (void)title, (void)command, (void)log;
     rung_fail(err, RUNG_E_NOT_BUILT, "this build has no report page");
     return rung_error_hint(err, "install node and npm and configure with -DRUNG_WEB=ON");
 }
@@ -50,25 +50,32 @@ static rung_status upto(rung_buf *html, size_t *from, const char *mark, rung_err
     return RUNG_OK;
 }
 
-rung_status rung_report_write(const char *path, rung_store *s, const char *title,
-                              const char *command, const rung_log *log, rung_error *err) {
-    rung_buf data, html;
+rung_status rung_report_html(rung_buf *html, rung_store *s, const char *title, const char *command,
+                             const rung_log *log, rung_error *err) {
+    rung_buf data;
     rung_buf_init(&data, REPORT_MAX);
-    rung_buf_init(&html, REPORT_MAX);
     size_t from = 0;
     rung_status st;
     RUNG_GOTO(rung_report_data(&data, s, title, command, log, err));
-    RUNG_GOTO(upto(&html, &from, "__RUNG_TITLE__", err));
-    rung_put_html_text(&html, title && title[0] ? title : "rung report");
-    RUNG_GOTO(upto(&html, &from, "__RUNG_DATA__", err));
-    rung_put_script_safe(&html, data.data, data.n);
-    rung_buf_append(&html, rung_report_page + from, rung_report_page_n - from);
-    RUNG_GOTO(rung_buf_check(&html, err));
-    RUNG_GOTO(rung_file_write(path, html.data, html.n, err));
-    st = rung_progress(log, "parts", 3, 3, 0, err);
+    RUNG_GOTO(upto(html, &from, "__RUNG_TITLE__", err));
+    rung_put_html_text(html, title && title[0] ? title : "rung report");
+    RUNG_GOTO(upto(html, &from, "__RUNG_DATA__", err));
+    rung_put_script_safe(html, data.data, data.n);
+    rung_buf_append(html, rung_report_page + from, rung_report_page_n - from);
+    RUNG_GOTO(rung_buf_check(html, err));
 out:
     rung_buf_clear(&data);
-    rung_buf_clear(&html);
     return st;
 }
 #endif
+
+rung_status rung_report_write(const char *path, rung_store *s, const char *title,
+                              const char *command, const rung_log *log, rung_error *err) {
+    rung_buf html;
+    rung_buf_init(&html, REPORT_MAX);
+    rung_status st = rung_report_html(&html, s, title, command, log, err);
+    if (st == RUNG_OK) st = rung_file_write(path, html.data, html.n, err);
+    if (st == RUNG_OK) st = rung_progress(log, "parts", 3, 3, 0, err);
+    rung_buf_clear(&html);
+    return st;
+}

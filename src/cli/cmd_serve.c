@@ -82,6 +82,7 @@ static rung_status caps_of(rung_serve_caps *caps, char name[96], cli_call *c, ru
     RUNG_TRY(served_name(name, c, err));
     *caps = (rung_serve_caps){.name = name,
                               .method = cli_str(c, "method"),
+                              .split = cli_str(c, "split-steps"),
                               .max_tok = (int32_t)cli_int(c, "max-tokens"),
                               .n = (int32_t)cli_int(c, "max-choices"),
                               .budget_tok = cli_int(c, "budget-tokens"),
@@ -191,7 +192,7 @@ rung_status cli_serve(cli_call *c, rung_error *err) {
     char name[96];
     int fd;
     const char *role = rung_serve_role(&fd), *variable = cli_str(c, "token-env");
-    if (strcmp(role, "verify") == 0) return rung_serve_verify(fd, err);
+    if (strcmp(role, "verify") == 0) return rung_serve_verify(fd, c->app->store_path, err);
     if (strcmp(role, "model") == 0) return work(c, fd, err);
     if (!c->app->argv || c->in_recipe)
         return rung_fail(err, RUNG_E_INVAL, "a server cannot be a stage of a recipe");
@@ -208,7 +209,6 @@ rung_status cli_serve(cli_call *c, rung_error *err) {
     o.body_s = cli_real(c, "body");
     o.drain_s = cli_real(c, "drain");
     o.argv = c->app->argv;
-    o.store_path = c->app->store_path;
     o.log = &c->app->log;
     o.stop = asked_to_stop;
     o.on_listen = say_url;

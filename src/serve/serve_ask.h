@@ -14,6 +14,10 @@ typedef enum serve_kind {
     SERVE_GET_REWARD,
     SERVE_VERIFY,
     SERVE_COMPUTE_SCORE,
+    SERVE_TREE, /* from here on nothing is asked but a path: what the store keeps */
+    SERVE_RUNS,
+    SERVE_SEARCHES,
+    SERVE_REPORT,
     SERVE_N_KINDS
 } serve_kind;
 

@@ -282,8 +282,18 @@ static void take(serve_request *r) {
         serve_refuse(r, 413, NULL, "the body is too large", NULL);
         return;
     }
+    const char *rest = r->path + (r->route->under ? strlen(r->route->path) : 0);
     if (r->route->role == SERVE_LOCAL) {
-        r->route->local(r, r->path + (r->route->under ? strlen(r->route->path) : 0));
+        r->route->local(r, rest);
+        return;
+    }
+    if (r->route->kind >= SERVE_TREE) { /* the path is all there is */
+        rung_buf_reset(&r->body);
+        rung_buf_str(&r->body, r->route->under ? rest : "");
+        r->deadline = r->t0 + s->o.caps.deadline_s;
+        pthread_mutex_lock(&s->lock);
+        (void)serve_enqueue(r);
+        pthread_mutex_unlock(&s->lock);
         return;
     }
     rung_arena *a = rung_arena_new((size_t)s->o.max_body * 8 + (1 << 20));

@@ -138,7 +138,7 @@ bool serve_token_fits(const char *token, const char *given); /* in constant time
 void serve_health(serve_request *r, const char *path);
 void serve_models(serve_request *r, const char *path);
 void serve_metrics_text(serve_request *r, const char *path);
-void serve_tree(serve_request *r, const char *path);
+void serve_page(serve_request *r, const char *path);
 /* ---- serve_metrics.c */
 void serve_count(serve *s, const serve_request *r);
 void serve_histogram_add(serve_histogram *h, double seconds);

@@ -29,6 +29,7 @@ typedef struct serve_ask_head {
 typedef struct serve_head {
     int32_t status;
     int32_t stream; /* text/event-stream, sent as it comes */
+    int32_t html;   /* else JSON */
 } serve_head;
 typedef struct serve_cost {
     int64_t prompt_tok, gen_tok, scored_tok;

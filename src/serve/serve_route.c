@@ -8,6 +8,8 @@
     { "POST", path, SERVE_MODEL, kind, false, NULL, false }
 #define VERIFY(path, kind)                                                                         \
     { "POST", path, SERVE_VERIFIER, kind, false, NULL, false }
+#define STORED(path, kind, under)                                                                  \
+    { "GET", path, SERVE_VERIFIER, kind, false, NULL, under }
 #define LOCAL(path, open, fn, under)                                                               \
     { "GET", path, SERVE_LOCAL, SERVE_N_KINDS, open, fn, under }
 
@@ -24,10 +26,14 @@ static const serve_route routes[] = {
     VERIFY("/v1/verify", SERVE_VERIFY),
     VERIFY("/compute_score", SERVE_COMPUTE_SCORE),
     VERIFY("/v1/compute_score", SERVE_COMPUTE_SCORE),
+    STORED("/tree/", SERVE_TREE, true),
+    STORED("/runs", SERVE_RUNS, false),
+    STORED("/runs/", SERVE_SEARCHES, true),
+    STORED("/report", SERVE_REPORT, false),
+    LOCAL("/", true, serve_page, false),
     LOCAL("/v1/models", false, serve_models, false),
     LOCAL("/health", true, serve_health, false),
     LOCAL("/metrics", false, serve_metrics_text, false),
-    LOCAL("/tree/", false, serve_tree, true),
 };
 enum { N = sizeof routes / sizeof routes[0] };
 

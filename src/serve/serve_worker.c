@@ -112,7 +112,9 @@ static void on_head(serve_request *r, const serve_frame *f) {
     r->head = true;
     r->status = h.status;
     r->stream = h.stream != 0;
-    r->type = r->stream ? "text/event-stream; charset=utf-8" : "application/json";
+    r->type = r->stream ? "text/event-stream; charset=utf-8"
+              : h.html  ? "text/html; charset=utf-8"
+                        : "application/json";
     serve_histogram_add(&r->s->m.first, rung_now() - r->t0);
     if (r->stream) serve_resume(r);
 }

@@ -29,7 +29,7 @@ int work_status_of(rung_status st) {
 }
 
 static void send_head(work_ask *a, int status, bool stream) {
-    serve_head h = {status, stream};
+    serve_head h = {status, stream, 0};
     if (a->head_sent) return;
     a->head_sent = true;
     serve_pipe_put(&a->w->pipe, SERVE_HEAD, a->id, &h, sizeof h, NULL, 0);

@@ -119,6 +119,10 @@ rung_status work_begin_score(work_ask *a, rung_error *err);
 void work_finish_score(work_ask *a); /* its scores are known */
 void work_drop_score(work_ask *a);
 
+/* ---- work_store.c: what is kept. path: what follows the route's */
+rung_status work_read_store(rung_buf *b, serve_kind kind, const char *path, size_t n, rung_arena *a,
+                            const char *store, rung_error *err);
+
 /* ---- serve_error.c */
 void serve_error_json(rung_buf *b, int status, const char *code, const char *message,
                       const char *hint);

@@ -1,5 +1,6 @@
-/* The worker that verifies: answers against references, one request after the other. Exact maths on
- * what strangers send is kept away from the server and from the models. */
+/* The worker that verifies, and reads the store: one request after the other. Exact maths on what
+ * strangers send, and reports of large stores, are kept away from the server and from the models.
+ */
 #include "rung/verify.h"
 #include "serve/work.h"
 
@@ -66,49 +67,55 @@ static void answer(rung_buf *b, const serve_ask *a) {
     if (!a->one) rung_buf_str(b, "]}");
 }
 
-static void reply(serve_pipe *p, uint64_t id, int status, const rung_buf *b) {
-    serve_head h = {status, 0};
+static void reply(serve_pipe *p, uint64_t id, int status, bool html, const rung_buf *b) {
+    serve_head h = {status, 0, html};
     serve_cost c = {0};
     serve_pipe_put(p, SERVE_HEAD, id, &h, sizeof h, NULL, 0);
     serve_pipe_put(p, SERVE_DATA, id, b->data, b->n, NULL, 0);
     serve_pipe_put(p, SERVE_END, id, &c, sizeof c, NULL, 0);
 }
 
-static void on_ask(serve_pipe *p, const serve_frame *f, rung_arena *arena, rung_buf *b) {
+static rung_status do_ask(rung_buf *b, serve_kind kind, const char *body, size_t n,
+                          rung_arena *arena, const char *store, rung_error *err) {
     static const rung_serve_caps none = {.name = ""};
+    serve_ask a;
+    if (kind >= SERVE_TREE) return work_read_store(b, kind, body, n, arena, store, err);
+    RUNG_TRY(serve_ask_read(&a, arena, kind, body, n, &none, err));
+    answer(b, &a);
+    return rung_buf_check(b, err);
+}
+
+static void on_ask(serve_pipe *p, const serve_frame *f, rung_arena *arena, rung_buf *b,
+                   const char *store) {
     rung_error err = RUNG_ERROR_INIT;
     serve_ask_head h;
-    serve_ask a;
     if (f->n < sizeof h) return;
     memcpy(&h, f->data, sizeof h);
     rung_buf_reset(b);
     rung_arena_reset(arena);
-    rung_status st = serve_ask_read(&a, arena, (serve_kind)h.kind, f->data + sizeof h,
-                                    f->n - sizeof h, &none, &err);
-    if (st == RUNG_OK) {
-        answer(b, &a);
-        st = rung_buf_check(b, &err);
-    }
+    rung_status st =
+        do_ask(b, (serve_kind)h.kind, f->data + sizeof h, f->n - sizeof h, arena, store, &err);
     if (st != RUNG_OK) {
-        rung_buf_reset(b);
+        rung_buf_clear(b); /* it may have failed for its size */
         serve_error_json(b, work_status_of(st), NULL, err.what, err.hint);
     }
-    reply(p, f->id, st == RUNG_OK ? 200 : work_status_of(st), b);
+    reply(p, f->id, st == RUNG_OK ? 200 : work_status_of(st),
+          st == RUNG_OK && h.kind == SERVE_REPORT, b);
 }
 
-rung_status rung_serve_verify(int fd, rung_error *err) {
+rung_status rung_serve_verify(int fd, const char *store_path, rung_error *err) {
     serve_pipe p;
     serve_frame f;
     rung_buf b;
     rung_arena *arena = rung_arena_new(256u << 20);
     if (!arena) return rung_fail(err, RUNG_E_NOMEM, "no memory for a worker");
     serve_pipe_init(&p, fd);
-    rung_buf_init(&b, 64u << 20);
+    rung_buf_init(&b, 60u << 20);
     serve_pipe_put(&p, SERVE_READY, 0, "{}", 2, NULL, 0);
     while (serve_pipe_flush(&p, true) && serve_pipe_read(&p)) {
         bool any = false;
         while (serve_pipe_next(&f, &p)) {
-            if (f.type == SERVE_ASK) on_ask(&p, &f, arena, &b);
+            if (f.type == SERVE_ASK) on_ask(&p, &f, arena, &b, store_path);
             if (!serve_pipe_flush(&p, true)) break;
             any = true;
         }

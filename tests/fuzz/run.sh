@@ -13,25 +13,36 @@ target() {
     extract | parse | equal) file=fuzz_math.c dict=math.dict longest=400 ;;
     rows) file=fuzz_rows.c dict=rows.dict longest=2000 ;;
     format) file=fuzz_format.c dict=format.dict longest=3000 ;;
+    serve) file=fuzz_serve.c dict=serve.dict longest=3000 ;;
+    http) file=fuzz_serve.c dict=http.dict longest=2000 ;;
     sql | sqltext) file=fuzz_sql.c dict=sql.dict longest=600 ;;
     *) echo "fuzz: no target $1" >&2; exit 2 ;;
     esac
 }
-[ $# -gt 0 ] || set -- extract parse equal rows format sql sqltext
+[ $# -gt 0 ] || set -- extract parse equal rows format sql sqltext serve http
 
 command -v clang >/dev/null || { echo "fuzz: no clang; hint: tools/deps.sh --ci" >&2; exit 77; }
 deps=${RUNG_DEPS_DIR:-$("$root/tools/deps.sh" --print-dir)}
 out=${RUNG_FUZZ_DIR:-$(mktemp -d)}
 mkdir -p "$out/obj"
-flags=(-std=c11 -O1 -g -D_GNU_SOURCE -DRUNG_DEBUG_BUILD=1 '-DRUNG_VERSION="fuzz"' -fno-sanitize-recover=undefined
+flags=(-std=c11 -O1 -g -D_GNU_SOURCE -DRUNG_DEBUG_BUILD=1 -DRUNG_NO_WEB=1 '-DRUNG_VERSION="fuzz"' -fno-sanitize-recover=undefined
     -I"$root/include" -I"$root/src" -isystem "$deps/include")
-libs=(-lflint -lgmp -lxxhash -lseccomp -lsqlite3 -lz3 -lm -lpthread)
+libs=(-lflint -lgmp -lxxhash -lseccomp -lsqlite3 -lz3 -lmicrohttpd -lm -lpthread)
 [ -e /usr/include/flint/acb.h ] || libs=(-lflint-arb "${libs[@]}")
 if [ -e "$deps/lib/libyyjson.a" ]; then libs=("$deps/lib/libyyjson.a" "${libs[@]}"); else libs+=(-lyyjson); fi
-# the names that verify takes from elsewhere: the store's, and the texts of the servers beside it
+# the names that verify and serve take from elsewhere: the store's, the texts of the servers beside it, the tables of methods
 cat >"$out/elsewhere.c" <<'EOF'
 #include "verify/code/box.h"
-#include "rung/store.h"
+#include "rung/search.h"
+bool rung_search_at(rung_search_info *out, size_t i) {
+    *out = (rung_search_info){.name = "beam", .help = ""};
+    return i == 0;
+}
+bool rung_search_find(rung_search_info *out, const char *name) { return rung_search_at(out, name[0] != 'b'); }
+const rung_method *rung_method_find(const char *name) { (void)name; return NULL; }
+bool rung_search_scorer_find(rung_search_scorer *out, const char *name) { *out = 0; return name[0] == 'r'; }
+bool rung_aggregate_find(rung_aggregate_id *out, const char *name) { *out = 0; return name[0] == 'm'; }
+rung_status rung_sampling_check(const rung_sampling *s, rung_error *err) { (void)s, (void)err; return RUNG_OK; }
 const char *rung_verdict_name(rung_verdict v) { return v == 1 ? "correct" : v == 2 ? "wrong" : "unknown"; }
 rung_status rung_cache_put(rung_store *s, const char *key, const char *reply, size_t n, rung_error *err) {
     (void)s, (void)key, (void)reply, (void)n, (void)err;
@@ -49,7 +60,7 @@ const size_t rung_box_py_n = 0, rung_sql_worker_exe_n = 0;
 EOF
 objects=()
 compile=()
-for source in "$root"/src/{verify,verify/*,format,base}/*.c "$out/elsewhere.c"; do
+for source in "$root"/src/{verify,verify/*,format,base}/*.c "$root"/src/serve/serve*.c "$out/elsewhere.c"; do
     [ "$(basename "$source")" != yaml.c ] || continue
     object=${source#"$root"/}
     object=$out/obj/$(printf %s "${object%.c}" | tr / _).o

@@ -1,0 +1,115 @@
+// One method at one question: its tree as it grows, its answer, what it cost.
+import { h } from "./dom.js";
+import { count, number, plural, seconds } from "./format.js";
+
+const states = { chosen: "chosen", done: "finished", pruned: "left", kept: "kept", scratch: "look ahead" };
+
+// The tree of a search as nested lists: each state a line with its step, its score, what became of it.
+export class Tree {
+  element = h("ol", { class: "tree", "aria-label": "Tree of the search" });
+  nodes = new Map([[0, { list: this.element }]]);
+
+  add(node, parent, text, scratch) {
+    const above = this.nodes.get(parent) ?? this.nodes.get(0);
+    if (!above.list) {
+      above.list = h("ol");
+      above.item.append(above.list);
+    }
+    const fill = h("i"), value = h("span", { class: "value" }), what = h("span", { class: "what" });
+    const code = h("code", null, text.trim() || "(end)");
+    const step = h("div", { class: "step" }, code, h("span", { class: "bar", "aria-hidden": "true" }, fill), h("span", null, value, " ", what));
+    const item = h("li", null, step);
+    above.list.append(item);
+    const entry = { item, fill, value, what, code };
+    this.nodes.set(node, entry);
+    if (scratch) this.mark(node, "scratch");
+  }
+
+  score(node, value) {
+    const entry = this.nodes.get(node);
+    if (!entry?.item || typeof value !== "number") return;
+    entry.value.textContent = number(value, 2);
+    entry.fill.style.width = `${100 * Math.max(0, Math.min(1, value))}%`;
+  }
+
+  mark(node, state) {
+    const entry = this.nodes.get(node);
+    if (!entry?.item) return;
+    if (state === "kept") entry.item.classList.remove("pruned");
+    entry.item.classList.add(state);
+    entry.what.textContent = states[state];
+    if (state !== "chosen") return;
+    for (let at = entry.item; at?.tagName === "LI"; at = at.parentElement.closest("li")) at.classList.add("chosen");
+  }
+
+  event(e) {
+    if (e.kind === "node") this.add(e.node, e.parent, e.text, e.scratch);
+    else if (e.kind === "extend") { const x = this.nodes.get(e.node); if (x?.code) x.code.textContent = e.text.trim(); }
+    else if (e.kind === "score") this.score(e.node, e.value);
+    else if (e.kind === "keep") this.mark(e.node, "kept");
+    else if (e.kind === "prune") this.mark(e.node, "pruned");
+    else if (e.kind === "done") this.mark(e.node, "done");
+    else if (e.kind === "choose") this.mark(e.node, "chosen");
+  }
+
+  static of(nodes) {
+    const tree = new Tree();
+    for (const n of nodes) {
+      tree.add(n.node, n.parent, n.text, n.scratch);
+      tree.score(n.node, n.score);
+      for (const state of ["kept", "pruned", "done"]) if (n[state]) tree.mark(n.node, state);
+    }
+    for (const n of nodes) if (n.chosen) tree.mark(n.node, "chosen");
+    return tree;
+  }
+}
+
+export class Pane {
+  constructor(api, method) {
+    this.api = api;
+    this.method = method;
+    this.abort = new AbortController();
+    this.tree = new Tree();
+    this.answer = h("div", { class: "answer", "aria-label": `Answer of ${method}` });
+    this.final = h("p", { class: "final" });
+    this.cost = h("p", { class: "soft" });
+    this.element = h("section", { class: "pane", "aria-label": method }, h("h2", null, method), this.final, this.answer, this.cost, this.tree.element);
+  }
+
+  stop() {
+    this.abort.abort();
+  }
+
+  take(object) {
+    const choice = object.choices[0];
+    if (choice?.delta?.content) this.answer.append(choice.delta.content);
+    if (object.rung?.event) this.tree.event(object.rung.event);
+    if (object.usage) this.usage = object.usage;
+    if (object.rung?.choices) this.result = object.rung.choices[0];
+    if (object.rung?.stopped) this.stopped = true;
+  }
+
+  async run({ text, n, temperature, seed }) {
+    const began = performance.now();
+    const body = { messages: [{ role: "user", content: text }], temperature, seed, stream_options: { include_usage: true },
+      rung: this.method === "sample" ? { method: "sample" } : { method: this.method, n, events: true } };
+    try {
+      await this.api.stream("/v1/chat/completions", body, this.abort.signal, (o) => this.take(o));
+    } catch (error) {
+      this.failure = error.name === "AbortError" ? "stopped" : error.message;
+      this.element.append(h("p", { class: "problem", role: "alert" }, this.failure));
+    }
+    this.took = (performance.now() - began) / 1000;
+    if (this.result?.answer) this.final.textContent = this.result.answer;
+    const u = this.usage;
+    this.cost.textContent = [u && `${count(u.completion_tokens)} tokens drawn`, this.result && plural(this.result.nodes - 1, "state"),
+      typeof this.result?.score === "number" && `score ${number(this.result.score, 3)}`, seconds(this.took),
+      this.stopped && "stopped at its deadline"].filter(Boolean).join(" \u00b7 ");
+    this.element.dataset.done = "true";
+  }
+
+  summary() {
+    if (this.failure) return `${this.method}: ${this.failure}.`;
+    return `${this.method} answers ${this.result?.answer || this.answer.textContent.trim().split("\n").pop() || "nothing"}.`;
+  }
+}
