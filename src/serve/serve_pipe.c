@@ -35,9 +35,17 @@ static void compact(rung_buf *b, size_t *at) {
     *at = 0;
 }
 
+/* A length that no frame has: the other side is not what it should be. */
+static bool nonsense(const serve_pipe *p) {
+    uint32_t n = 0;
+    if (p->in.n - p->in_at < HEAD_BYTES) return false;
+    memcpy(&n, p->in.data + p->in_at + 4, 4);
+    return n > FRAME_MAX;
+}
+
 bool serve_pipe_read(serve_pipe *p) {
     char bytes[READ_BYTES];
-    if (p->fd < 0) return false;
+    if (p->fd < 0 || nonsense(p)) return false;
     compact(&p->in, &p->in_at);
     for (;;) {
         ssize_t n = recv(p->fd, bytes, sizeof bytes, MSG_DONTWAIT);

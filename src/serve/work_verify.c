@@ -47,24 +47,30 @@ static void score_json(rung_buf *b, const verdict *v) {
     rung_buf_str(b, "}");
 }
 
-static void answer(rung_buf *b, const serve_ask *a) {
+/* A batch for verl: the scores alone first, then all that is known. */
+static rung_status answer(rung_buf *b, const serve_ask *a, rung_arena *arena, rung_error *err) {
     bool score = a->kind == SERVE_COMPUTE_SCORE;
-    if (!a->one) rung_buf_str(b, score ? "{\"scores\":[" : "{\"items\":[");
-    for (int32_t pass = 0; pass < (score && !a->one ? 2 : 1); pass++) {
-        if (pass) rung_buf_str(b, "],\"results\":[");
-        for (int32_t i = 0; i < a->n_checks; i++) {
-            verdict v;
-            judge(&v, &a->check[i]);
-            if (i) rung_buf_str(b, ",");
-            if (score && !a->one && pass == 0)
-                rung_buf_str(b, v.check.verdict == RUNG_VERDICT_CORRECT ? "1.0" : "0.0");
-            else if (score)
-                score_json(b, &v);
-            else
-                verdict_json(b, &v);
-        }
+    verdict *v = rung_arena_alloc(arena, (size_t)a->n_checks * sizeof *v + 1);
+    if (!v) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d verdicts", a->n_checks);
+    for (int32_t i = 0; i < a->n_checks; i++) judge(&v[i], &a->check[i]);
+    if (!a->one && score) {
+        rung_buf_str(b, "{\"scores\":[");
+        for (int32_t i = 0; i < a->n_checks; i++)
+            rung_buf_printf(b, "%s%.1f", i ? "," : "",
+                            v[i].check.verdict == RUNG_VERDICT_CORRECT ? 1.0 : 0.0);
+        rung_buf_str(b, "],\"results\":[");
+    } else if (!a->one) {
+        rung_buf_str(b, "{\"items\":[");
+    }
+    for (int32_t i = 0; i < a->n_checks; i++) {
+        if (i) rung_buf_str(b, ",");
+        if (score)
+            score_json(b, &v[i]);
+        else
+            verdict_json(b, &v[i]);
     }
     if (!a->one) rung_buf_str(b, "]}");
+    return rung_buf_check(b, err);
 }
 
 static void reply(serve_pipe *p, uint64_t id, int status, bool html, const rung_buf *b) {
@@ -81,8 +87,7 @@ static rung_status do_ask(rung_buf *b, serve_kind kind, const char *body, size_t
     serve_ask a;
     if (kind >= SERVE_TREE) return work_read_store(b, kind, body, n, arena, store, err);
     RUNG_TRY(serve_ask_read(&a, arena, kind, body, n, &none, err));
-    answer(b, &a);
-    return rung_buf_check(b, err);
+    return answer(b, &a, arena, err);
 }
 
 static void on_ask(serve_pipe *p, const serve_frame *f, rung_arena *arena, rung_buf *b,

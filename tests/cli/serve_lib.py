@@ -1,4 +1,5 @@
 """A server of rung for tests, and a client without any library: sockets and JSON."""
+import ctypes
 import json
 import os
 import signal
@@ -23,13 +24,18 @@ def check(what, ok, more=""):
     return ok
 
 
+def die_with_us():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives a test that broke off
+
+
 class Server:
     def __init__(self, *options, env=None, wait=True):
         self.dir = tempfile.mkdtemp(prefix="rung-serve.")
         command = [RUNG, "serve", "--policy", MODEL, "--listen", "127.0.0.1:0", "--split-steps", "line", "--threads", "1",
                    "--max-tokens", "80", "--quiet", "--store", os.path.join(self.dir, "s.db"), *options]
         self.log = open(os.path.join(self.dir, "log"), "w+")
-        self.p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **(env or {})})
+        self.p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **(env or {})},
+                                  preexec_fn=die_with_us)
         self.url = self.p.stdout.readline().strip()
         self.port = int(self.url.rsplit(":", 1)[1]) if self.url else 0
         self.token = (env or {}).get("RUNG_SERVE_TOKEN")

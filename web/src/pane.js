@@ -32,6 +32,14 @@ export class Tree {
     entry.fill.style.width = `${100 * Math.max(0, Math.min(1, value))}%`;
   }
 
+  // Of tree search: the mean of what was backed up, where the step has no score of its own.
+  mean(node, value, visits) {
+    const entry = this.nodes.get(node);
+    if (!entry?.item || typeof value !== "number") return;
+    if (!entry.value.textContent) this.score(node, value);
+    entry.item.title = `${plural(visits, "visit")}, mean value ${number(value, 3)}`;
+  }
+
   mark(node, state) {
     const entry = this.nodes.get(node);
     if (!entry?.item) return;
@@ -46,6 +54,7 @@ export class Tree {
     if (e.kind === "node") this.add(e.node, e.parent, e.text, e.scratch);
     else if (e.kind === "extend") { const x = this.nodes.get(e.node); if (x?.code) x.code.textContent = e.text.trim(); }
     else if (e.kind === "score") this.score(e.node, e.value);
+    else if (e.kind === "value") this.mean(e.node, e.value, e.visits);
     else if (e.kind === "keep") this.mark(e.node, "kept");
     else if (e.kind === "prune") this.mark(e.node, "pruned");
     else if (e.kind === "done") this.mark(e.node, "done");
@@ -57,6 +66,7 @@ export class Tree {
     for (const n of nodes) {
       tree.add(n.node, n.parent, n.text, n.scratch);
       tree.score(n.node, n.score);
+      tree.mean(n.node, n.value, n.visits);
       for (const state of ["kept", "pruned", "done"]) if (n[state]) tree.mark(n.node, state);
     }
     for (const n of nodes) if (n.chosen) tree.mark(n.node, "chosen");
