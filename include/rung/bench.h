@@ -52,9 +52,11 @@ rung_status rung_bench_seeds(rung_seeds *out, rung_answer_diff *const *diff, con
                              int n_seeds, uint64_t seed, rung_error *err);
 /* The same object as a text table for eyes, without escape codes. E_FORMAT: not such an object. */
 rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err);
-/* ProcessBench from stored scores (labels.md 1): the problems of `set` whose traces have a known
- * first error. tau < 0: the tau that maximises F1 on tune_set (NULL: on the set itself, and the
- * object says so). A trace without all its scores is a miss in either class and is counted. */
+/* ProcessBench (labels.md 1): the problems of `set` (or the traces of a run) whose first error is
+ * known, against the first step that scores below tau, or against what a labeler claims: a critic's
+ * votes, rollouts, ... tau < 0: the tau that maximises F1 on tune_set (NULL: on the set itself, and
+ * the object says so). A trace without all its scores, or of which the labeler says nothing that
+ * can be read, is a miss in either class and is counted. */
 typedef struct rung_pb_opts {
     size_t struct_size;
     const char *set;
@@ -64,6 +66,7 @@ typedef struct rung_pb_opts {
     uint64_t seed;
     int32_t n_boot; /* 0 = 10000 */
     rung_filter traces;
+    const rung_label_source *labels; /* NULL: scores of model */
 } rung_pb_opts;
 #define RUNG_PB_OPTS_INIT                                                                          \
     { .struct_size = sizeof(rung_pb_opts), .tau = 0.5 }

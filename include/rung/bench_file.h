@@ -33,6 +33,26 @@ rung_status rung_bench_bias(rung_buf *json, rung_store *s, int64_t model, double
                             const rung_filter *traces, int32_t n_boot, uint64_t seed,
                             rung_error *err);
 
+/* PRMBench: the published file (classes, wrong steps from 1) against the stored scores of its
+ * imported set (`rung label import prmbench FILE --set SET`). A step is called valid above tau; in
+ * the classes redundency and circular above tau_redundant. Totals pool the error classes. A case
+ * without all its scores is left out and counted. Appends one JSON object. */
+typedef struct rung_prmbench_opts {
+    size_t struct_size;
+    const char *set;
+    int64_t model; /* 0: the policy's own confidence */
+    double tau, tau_redundant;
+    int32_t n_boot;
+    uint64_t seed;
+} rung_prmbench_opts;
+#define RUNG_PRMBENCH_OPTS_INIT                                                                    \
+    {                                                                                              \
+        .struct_size = sizeof(rung_prmbench_opts), .tau = 0.5, .tau_redundant = 0.15,              \
+        .n_boot = 10000                                                                            \
+    }
+rung_status rung_bench_prmbench(rung_buf *json, rung_store *s, const char *path,
+                                const rung_prmbench_opts *o, const rung_log *log, rung_error *err);
+
 #ifdef __cplusplus
 }
 #endif

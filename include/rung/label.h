@@ -135,6 +135,12 @@ typedef struct rung_judge_report {
  * vote's first error has none from it. */
 rung_status rung_label_judge(rung_judge_report *out, rung_store *s, rung_engine *e, int64_t run_id,
                              const rung_judge_opts *o, const rung_log *log, rung_error *err);
+/* A simulated judge, for experiments: of each trace with a known first error one critique that
+ * names it with this chance, and else a place drawn evenly from -1 .. n_steps-1 (which may hit,
+ * too). Its critiques and labels are those of rung_label_judge; critic "simulated". */
+rung_status rung_label_simulate(rung_judge_report *out, rung_store *s, int64_t run_id,
+                                double accuracy, uint64_t seed, const rung_filter *traces,
+                                rung_error *err);
 /* The first error that n critiques of a trace name: the most frequent claim, the first seen on a
  * tie; unparsed ones do not vote. */
 int32_t rung_judge_vote(const rung_critique *c, int32_t n);
@@ -225,6 +231,8 @@ typedef struct rung_curate_opts {
     int32_t ngram;  /* decontaminate: words; 0 = 13 */
     double held;    /* split: share of problems held out; 0 = .1 */
     bool keep_held; /* split: keep the held-out ones instead */
+    int64_t keep;   /* sample: so many traces, drawn */
+    bool undivided; /* denoise: soft = c / known before the error, not divided by self-confidence */
 } rung_curate_opts;
 #define RUNG_CURATE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_curate_opts) }

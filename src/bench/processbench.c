@@ -1,6 +1,7 @@
-/* ProcessBench (labels.md 1): the first step whose score falls below tau against the marked first
- * error. Exact index, strict <, subsets never pooled. */
+/* ProcessBench (labels.md 1): the first step whose score falls below tau, or a labeler's claim,
+ * against the marked first error. Exact index, strict <, subsets never pooled. */
 #include "bench/pool.h"
+#include "rung/claim.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +13,12 @@
 
 /* Cases in columns; the steps of case i are score[begin[i]] .. score[begin[i+1]]. */
 typedef struct cases {
-    int64_t n, cap, n_score, score_cap, begin_cap, question_cap, complete_cap;
+    int64_t n, cap, n_score, score_cap, begin_cap, question_cap, complete_cap, claim_cap;
     void *label;    /* int32_t[n] */
     void *question; /* uint64_t[n]: hash of the question's text */
     void *begin;    /* int64_t[n+1] */
-    void *complete; /* bool[n]: every step has a score */
+    void *complete; /* bool[n]: every step has a score, or the labeler has spoken */
+    void *claim;    /* int32_t[n]: of a labeler; NULL: scores decide */
     void *score;    /* double[n_score] */
     int64_t n_unscored, n_unlabelled;
 } cases;
@@ -26,6 +28,7 @@ static void cases_clear(cases *c) {
     rung_free(c->question);
     rung_free(c->begin);
     rung_free(c->complete);
+    rung_free(c->claim);
     rung_free(c->score);
 }
 
@@ -40,7 +43,17 @@ static rung_status question_hash(uint64_t *out, rung_store *s, int64_t problem, 
     return st;
 }
 
-static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, int64_t model,
+static rung_status add_claim(bool *spoken, cases *c, rung_store *s, const rung_trace *t,
+                             const rung_label_source *from, rung_error *err) {
+    int32_t e;
+    RUNG_TRY(rung_grow(&c->claim, &c->claim_cap, c->n + 1, sizeof(int32_t), err));
+    RUNG_TRY(rung_label_claim(&e, s, t, from, err));
+    *spoken = e != RUNG_FIRST_ERROR_UNKNOWN;
+    ((int32_t *)c->claim)[c->n] = *spoken ? e : RUNG_PRED_NONE;
+    return RUNG_OK;
+}
+
+static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, const rung_pb_opts *o,
                             rung_error *err) {
     RUNG_TRY(rung_grow(&c->label, &c->cap, c->n + 1, sizeof(int32_t), err));
     RUNG_TRY(rung_grow(&c->question, &c->question_cap, c->n + 1, sizeof(uint64_t), err));
@@ -48,9 +61,14 @@ static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, int64_
     RUNG_TRY(rung_grow(&c->complete, &c->complete_cap, c->n + 1, sizeof(bool), err));
     RUNG_TRY(rung_grow(&c->score, &c->score_cap, c->n_score + t->n_steps + 1, sizeof(double), err));
     double *score = (double *)c->score + c->n_score;
-    RUNG_TRY(rung_step_scores(score, s, t, model, err));
     bool complete = t->n_steps > 0;
-    for (int32_t i = 0; i < t->n_steps; i++) complete = complete && !isnan(score[i]);
+    if (o->labels) {
+        RUNG_TRY(add_claim(&complete, c, s, t, o->labels, err));
+        for (int32_t i = 0; i < t->n_steps; i++) score[i] = (double)NAN;
+    } else {
+        RUNG_TRY(rung_step_scores(score, s, t, o->model, err));
+        for (int32_t i = 0; i < t->n_steps; i++) complete = complete && !isnan(score[i]);
+    }
     ((int32_t *)c->label)[c->n] = t->first_error;
     RUNG_TRY(question_hash((uint64_t *)c->question + c->n, s, t->problem, err));
     ((bool *)c->complete)[c->n] = complete;
@@ -64,7 +82,7 @@ static rung_status add_case(cases *c, rung_store *s, const rung_trace *t, int64_
 static rung_status load(cases *c, rung_store *s, const rung_pb_opts *o, const char *set,
                         rung_error *err) {
     rung_filter f = o->traces;
-    f.set = set;
+    if (set && set[0]) f.set = set;
     rung_iter *it = NULL;
     const rung_trace *t;
     rung_status st = rung_trace_iter(&it, s, &f, err);
@@ -73,12 +91,12 @@ static rung_status load(cases *c, rung_store *s, const rung_pb_opts *o, const ch
         if (t->first_error == RUNG_FIRST_ERROR_UNKNOWN)
             c->n_unlabelled++;
         else
-            RUNG_GOTO(add_case(c, s, t, o->model, err));
+            RUNG_GOTO(add_case(c, s, t, o, err));
     }
     if (st == RUNG_DONE) st = RUNG_OK;
     if (st == RUNG_OK && c->n == 0) {
         st = rung_fail(err, RUNG_E_NOT_FOUND, "set \"%s\" has no traces with a known first error",
-                       set);
+                       set ? set : "");
         rung_error_hint(err, "import the set first: `rung problem import processbench FILE`");
     }
 out:
@@ -89,7 +107,8 @@ out:
 static void predict(int32_t *pred, const cases *c, double tau) {
     const int64_t *begin = c->begin;
     for (int64_t i = 0; i < c->n; i++)
-        pred[i] = ((bool *)c->complete)[i]
+        pred[i] = c->claim ? ((int32_t *)c->claim)[i]
+                  : ((bool *)c->complete)[i]
                       ? rung_first_below((double *)c->score + begin[i],
                                          (int32_t)(begin[i + 1] - begin[i]), tau)
                       : RUNG_PRED_NONE;
@@ -226,7 +245,7 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
                        double tau, const char *tuned_on, rung_interval ci, int64_t n_questions) {
     rung_pb r = rung_processbench(pred, c->label, c->n);
     rung_buf_str(b, "{\"v\":1,\"metric\":\"processbench\",\"subset\":");
-    rung_buf_json_str(b, o->set, strlen(o->set));
+    rung_buf_json_str(b, o->set ? o->set : "", o->set ? strlen(o->set) : 0);
     rung_buf_printf(b, ",\"n\":%lld,", (long long)c->n);
     put_pb(b, r);
     rung_buf_str(b, ",\"threshold\":");
@@ -243,6 +262,12 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
         rung_buf_json_str(b, tuned_on, strlen(tuned_on));
     else
         rung_buf_str(b, "null");
+    if (o->labels) {
+        rung_buf_str(b, ",\"labels\":");
+        rung_buf_json_str(b, o->labels->source, strlen(o->labels->source));
+        rung_buf_printf(b, ",\"label_run\":%lld}", (long long)o->labels->run);
+        return;
+    }
     rung_buf_str(b, ",\"sweep\":[");
     for (int i = 0; i < N_SWEEP; i++) {
         double at = (double)i / (double)(N_SWEEP - 1);
@@ -254,45 +279,67 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
     rung_buf_str(b, "]}");
 }
 
+/* Cases with their predictions; cases_clear(c) and rung_free(*pred) whatever the status. */
+static rung_status predictions(cases *c, int32_t **pred, double *tau, const char **tuned_on,
+                               rung_store *s, const rung_pb_opts *o, rung_error *err) {
+    if (!o || o->struct_size != sizeof *o || ((!o->set || !o->set[0]) && !o->traces.run))
+        return rung_fail(err, RUNG_E_INVAL, "processbench needs a set or a run");
+    *tau = o->labels ? (double)NAN : o->tau;
+    RUNG_TRY(load(c, s, o, o->set, err));
+    if (*tau < 0.0) {
+        cases other = {0};
+        rung_status st = RUNG_OK;
+        *tuned_on = o->tune_set && o->tune_set[0] ? o->tune_set : o->set ? o->set : "itself";
+        bool itself = !o->tune_set || !o->tune_set[0] || (o->set && !strcmp(*tuned_on, o->set));
+        if (!itself) st = load(&other, s, o, *tuned_on, err);
+        if (st == RUNG_OK) st = tune(tau, itself ? c : &other, err);
+        cases_clear(&other);
+        RUNG_TRY(st);
+    }
+    if (c->n_unscored == c->n) {
+        rung_fail(err, RUNG_E_NOT_FOUND, "no trace of \"%s\" is scored by model %lld",
+                  o->set ? o->set : "the run", (long long)o->model);
+        return rung_error_hint(err, o->labels ? "label them first with `rung label`"
+                                              : "score them first with `rung reward score`");
+    }
+    *pred = rung_calloc((size_t)c->n, sizeof **pred);
+    if (!*pred)
+        return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c->n);
+    predict(*pred, c, *tau);
+    return RUNG_OK;
+}
+
 rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb_opts *o,
                                     rung_error *err) {
-    if (!o || o->struct_size != sizeof *o || !o->set || !o->set[0])
-        return rung_fail(err, RUNG_E_INVAL, "processbench needs options with a set");
-    cases c = {0}, other = {0};
-    double tau = o->tau;
+    cases c = {0};
+    double tau;
     const char *tuned_on = NULL;
     int32_t *pred = NULL;
     rung_interval ci;
     int64_t n_questions = 0;
-    rung_status st;
-    RUNG_GOTO(load(&c, s, o, o->set, err));
-    if (tau < 0.0) {
-        tuned_on = o->tune_set && o->tune_set[0] ? o->tune_set : o->set;
-        const cases *on = &c;
-        if (strcmp(tuned_on, o->set) != 0) {
-            RUNG_GOTO(load(&other, s, o, tuned_on, err));
-            on = &other;
-        }
-        RUNG_GOTO(tune(&tau, on, err));
+    rung_status st = predictions(&c, &pred, &tau, &tuned_on, s, o, err);
+    if (st == RUNG_OK) st = interval_of(&ci, &n_questions, &c, pred, o, err);
+    if (st == RUNG_OK) {
+        put_result(json, o, &c, pred, tau, tuned_on, ci, n_questions);
+        st = rung_buf_check(json, err);
     }
-    if (c.n_unscored == c.n) {
-        st = rung_fail(err, RUNG_E_NOT_FOUND, "no trace of set \"%s\" is scored by model %lld",
-                       o->set, (long long)o->model);
-        rung_error_hint(err, "score them first with `rung reward score`");
-        goto out;
-    }
-    pred = rung_calloc((size_t)c.n, sizeof *pred);
-    if (!pred) {
-        st = rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c.n);
-        goto out;
-    }
-    predict(pred, &c, tau);
-    RUNG_GOTO(interval_of(&ci, &n_questions, &c, pred, o, err));
-    put_result(json, o, &c, pred, tau, tuned_on, ci, n_questions);
-    st = rung_buf_check(json, err);
-out:
     rung_free(pred);
     cases_clear(&c);
-    cases_clear(&other);
+    return st;
+}
+
+rung_status rung_arm_processbench(rung_arm *out, rung_store *s, const rung_pb_opts *o,
+                                  rung_error *err) {
+    cases c = {0};
+    double tau;
+    const char *tuned_on = NULL;
+    int32_t *pred = NULL;
+    rung_status st = predictions(&c, &pred, &tau, &tuned_on, s, o, err);
+    for (int64_t i = 0; i < c.n && st == RUNG_OK; i++) {
+        int32_t label = ((int32_t *)c.label)[i];
+        st = rung_arm_push(out, ((uint64_t *)c.question)[i], pred[i] == label, label != -1, err);
+    }
+    rung_free(pred);
+    cases_clear(&c);
     return st;
 }

@@ -2,6 +2,7 @@
  * step, scored 1 - p; AUROC is the same either way round. Steps without a label (after the first
  * error, say) are counted and left out. Intervals resample problems. */
 #include "bench/pool.h"
+#include "rung/claim.h"
 #include "rung/problem.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +18,9 @@
 
 typedef struct item {
     double p, y, soft; /* score; 1 right, 0 wrong; soft label or NaN */
-    uint32_t problem;  /* dense number */
-    bool hard;         /* a hard operation of a world */
+    int64_t problem_id;
+    uint32_t problem; /* dense number */
+    bool hard;        /* a hard operation of a world */
 } item;
 typedef struct series {
     void *v; /* double[n] */
@@ -81,7 +83,12 @@ static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_
     const rung_step *step = &t->step[i];
     bool hard = a->of_world && rung_world_is_hard(t->text + step->byte_begin,
                                                   (size_t)(step->byte_end - step->byte_begin));
-    ((item *)a->item)[a->n++] = (item){score, y > 0.5 ? 1.0 : 0.0, l.soft, a->n_problems - 1, hard};
+    ((item *)a->item)[a->n++] = (item){.p = score,
+                                       .y = y > 0.5 ? 1.0 : 0.0,
+                                       .soft = l.soft,
+                                       .problem_id = t->problem,
+                                       .problem = a->n_problems - 1,
+                                       .hard = hard};
     return RUNG_OK;
 }
 
@@ -356,5 +363,17 @@ out:
     rung_free(p);
     steps_clear(a);
     rung_free(a);
+    return st;
+}
+
+rung_status rung_arm_steps(rung_arm *out, rung_store *s, int64_t model, const char *label_source,
+                           const rung_filter *traces, rung_error *err) {
+    steps a = {0};
+    rung_status st = load(&a, s, model, label_source, traces, err);
+    for (int64_t i = 0; i < a.n && st == RUNG_OK; i++) {
+        const item *x = (const item *)a.item + i;
+        st = rung_arm_push(out, (uint64_t)x->problem_id, x->p, x->y, err);
+    }
+    steps_clear(&a);
     return st;
 }

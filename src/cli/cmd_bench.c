@@ -1,7 +1,7 @@
 /* rung bench answer | processbench | steps, and rung report */
 #include "base/json.h"
-#include "cli/session.h"
-#include "rung/bench.h"
+#include "cli/label_common.h"
+#include "rung/claim.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,8 @@ static const cli_opt answer_opts[] = {
 const cli_group cli_bench_answer_group = CLI_GROUP_OF("measurement", answer_opts);
 static const cli_opt pb_opts[] = {
     OPT_STR("prm", "", "MODEL", CLI_KEY, "step scores of this model: its file, name or number"),
+    OPT_STR("labels", "", "SOURCE@RUN", CLI_KEY,
+            "what a labeler claims instead of scores: judge@RUN is a critic, with its votes"),
     OPT_REAL("tau", "0.5", "TAU", -1, 1, CLI_KEY,
              "a step below it is wrong; -1 = the one that maximises F1 on --tune"),
     OPT_STR("tune", "", "SET", CLI_KEY, "set on which tau is chosen, empty = the set itself"),
@@ -39,6 +41,11 @@ static const cli_opt steps_opts[] = {
     OPT_NAME,
 };
 const cli_group cli_bench_steps_group = CLI_GROUP_OF("measurement", steps_opts);
+static const cli_opt labels_opts[] = {
+    OPT_STR("labels", "", "SOURCE@RUN", CLI_KEY, "the labels to count"),
+    OPT_NAME,
+};
+const cli_group cli_bench_labels_group = CLI_GROUP_OF("measurement", labels_opts);
 static const cli_opt report_opts[] = {
     OPT_PATH("out", "report.html", CLI_FREE, "where to write it"),
     OPT_STR("title", "rung report", "TEXT", CLI_FREE, "its heading"),
@@ -155,19 +162,31 @@ rung_status cli_print_flat(cli_call *c, rung_error *err) {
     return cli_table_print(&t, c->app, err);
 }
 
+static rung_status pb_options(rung_pb_opts *o, rung_label_source *labels, measure *m, cli_call *c,
+                              rung_error *err) {
+    const char *prm = cli_str(c, "prm"), *from = cli_str(c, "labels");
+    if (!cli_str(c, "set") && !cli_str(c, "run"))
+        RUNG_TRY(cli_need(c, "set", "--set names the imported ProcessBench subset", err));
+    if (prm && from) return rung_fail(err, RUNG_E_INVAL, "either --prm or --labels");
+    *o = (rung_pb_opts)RUNG_PB_OPTS_INIT;
+    RUNG_TRY(begin(m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&o->model, c, m->store, prm, NULL, err));
+    if (from) RUNG_TRY(cli_label_source(labels, c, m->store, from, err));
+    o->labels = from ? labels : NULL;
+    o->set = cli_str(c, "set");
+    o->tau = cli_real(c, "tau");
+    o->tune_set = cli_str(c, "tune");
+    o->seed = (uint64_t)cli_int(c, "seed");
+    o->n_boot = (int32_t)cli_int(c, "boot");
+    o->traces = m->filter;
+    return RUNG_OK;
+}
+
 rung_status cli_bench_processbench(cli_call *c, rung_error *err) {
-    rung_pb_opts o = RUNG_PB_OPTS_INIT;
+    rung_pb_opts o;
+    rung_label_source labels;
     measure m;
-    const char *prm = cli_str(c, "prm");
-    RUNG_TRY(cli_need(c, "set", "--set names the imported ProcessBench subset", err));
-    RUNG_TRY(begin(&m, c, err));
-    if (prm) RUNG_TRY(cli_model_lookup(&o.model, c, m.store, prm, NULL, err));
-    o.set = cli_str(c, "set");
-    o.tau = cli_real(c, "tau");
-    o.tune_set = cli_str(c, "tune");
-    o.seed = (uint64_t)cli_int(c, "seed");
-    o.n_boot = (int32_t)cli_int(c, "boot");
-    o.traces = m.filter;
+    RUNG_TRY(pb_options(&o, &labels, &m, c, err));
     RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
     RUNG_TRY(rung_bench_processbench(&c->result, m.store, &o, err));
     RUNG_TRY(end(&m, c, "processbench", err));
@@ -186,6 +205,84 @@ rung_status cli_bench_steps(cli_call *c, rung_error *err) {
                               (uint64_t)cli_int(c, "seed"), err));
     RUNG_TRY(end(&m, c, "steps", err));
     return c->app->json ? RUNG_OK : cli_print_flat(c, err);
+}
+
+static rung_status yield_source(rung_label_source *from, measure *m, cli_call *c, rung_error *err) {
+    RUNG_TRY(cli_need(c, "labels", "--labels mc@mc", err));
+    RUNG_TRY(begin(m, c, err));
+    RUNG_TRY(cli_label_source(from, c, m->store, cli_str(c, "labels"), err));
+    if (!from->run) return rung_fail(err, RUNG_E_INVAL, "--labels: of which run? SOURCE@RUN");
+    if (strcmp(from->source, "binary") == 0) m->filter.run = from->run; /* its own traces */
+    return RUNG_OK;
+}
+
+rung_status cli_bench_labels(cli_call *c, rung_error *err) {
+    rung_label_source from;
+    rung_label_yield z;
+    measure m;
+    RUNG_TRY(yield_source(&from, &m, c, err));
+    RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
+    RUNG_TRY(
+        rung_bench_yield(&z, NULL, RUNG_YIELD_LABELS, m.store, &from, &m.filter, &m.filter, err));
+    cli_result_open(c, &m.run);
+    cli_result_str(c, "metric", "labels");
+    cli_result_str(c, "labels", cli_str(c, "labels"));
+    cli_result_int(c, "n_problems", z.n_problems);
+    cli_result_int(c, "n_labelled", z.n_labelled);
+    cli_result_int(c, "n_labels", z.n_labels);
+    cli_result_int(c, "n_hard_1", z.n_hard_1);
+    cli_result_real(c, "share_right", (double)z.n_hard_1 / (double)z.n_labels);
+    cli_result_int(c, "n_known", z.n_known);
+    cli_result_real(c, "agreement", (double)z.n_agree / (double)z.n_known);
+    cli_result_close(c, m.t0);
+    RUNG_TRY(end(&m, c, "labels", err));
+    return c->app->json ? RUNG_OK : cli_print_flat(c, err);
+}
+
+/* ---- arms of a claim: what these stages measured, item by item */
+
+static rung_status steps_arm(rung_arm *out, cli_call *c, rung_error *err) {
+    measure m;
+    int64_t model = 0;
+    const char *prm = cli_str(c, "prm");
+    RUNG_TRY(begin(&m, c, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&model, c, m.store, prm, NULL, err));
+    return rung_arm_steps(out, m.store, model, cli_str(c, "source"), &m.filter, err);
+}
+
+rung_status cli_arm_of(rung_arm *out, rung_arm_metric *how, cli_call *c, const char *metric,
+                       rung_error *err) {
+    static const struct {
+        const char *name;
+        rung_status (*fn)(cli_call *, rung_error *);
+        rung_arm_metric how;
+        rung_yield_figure yield;
+    } figures[] = {{"f1", cli_bench_processbench, RUNG_ARM_F1, 0},
+                   {"acc_err", cli_bench_processbench, RUNG_ARM_ACC_ERR, 0},
+                   {"acc_cor", cli_bench_processbench, RUNG_ARM_ACC_COR, 0},
+                   {"auroc", cli_bench_steps, RUNG_ARM_AUROC, 0},
+                   {"labels", cli_bench_labels, RUNG_ARM_RATIO, RUNG_YIELD_LABELS},
+                   {"rare", cli_bench_labels, RUNG_ARM_RARE, RUNG_YIELD_RARE},
+                   {"agreement", cli_bench_labels, RUNG_ARM_RATIO, RUNG_YIELD_AGREE}};
+    size_t k = 0;
+    while (k < CLI_N(figures) &&
+           (strcmp(figures[k].name, metric) != 0 || figures[k].fn != c->cmd->fn))
+        k++;
+    if (k == CLI_N(figures))
+        return rung_fail(err, RUNG_E_INVAL, "%s %s has no figure \"%s\" for a claim", c->cmd->noun,
+                         c->cmd->verb, metric);
+    *how = figures[k].how;
+    measure m;
+    rung_label_source from;
+    if (figures[k].fn == cli_bench_steps) return steps_arm(out, c, err);
+    if (figures[k].fn == cli_bench_processbench) {
+        rung_pb_opts o;
+        RUNG_TRY(pb_options(&o, &from, &m, c, err));
+        return rung_arm_processbench(out, m.store, &o, err);
+    }
+    rung_label_yield z;
+    RUNG_TRY(yield_source(&from, &m, c, err));
+    return rung_bench_yield(&z, out, figures[k].yield, m.store, &from, &m.filter, &m.filter, err);
 }
 
 rung_status cli_report(cli_call *c, rung_error *err) {

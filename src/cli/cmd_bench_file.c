@@ -24,6 +24,19 @@ static const cli_opt bias_opts[] = {
 };
 const cli_group cli_bench_bias_group = CLI_GROUP_OF("measurement", bias_opts);
 
+static const cli_opt prmbench_opts[] = {
+    OPT_PATH("file", "", CLI_NOTE, "PRMBench's own file: classes and wrong steps"),
+    OPT_STR("prm", "", "MODEL", CLI_KEY,
+            "step scores of this model; empty = the policy's own least token probability"),
+    OPT_REAL("tau", "0.5", "TAU", 0, 1, CLI_KEY, "a step scored above it is called valid"),
+    OPT_REAL("tau-redundant", "0.15", "TAU", 0, 1, CLI_KEY,
+             "the same in the classes redundency and circular"),
+    OPT_INT("boot", "10000", "N", 100, 1e7, CLI_KEY, "bootstrap samples of the intervals"),
+    OPT_SEED,
+    OPT_NAME,
+};
+const cli_group cli_bench_prmbench_group = CLI_GROUP_OF("measurement", prmbench_opts);
+
 static void cell_real(cli_table *t, const char *fmt, yyjson_val *v) {
     char text[48] = "-";
     if (yyjson_is_num(v)) snprintf(text, sizeof text, fmt, yyjson_get_num(v));
@@ -123,4 +136,45 @@ rung_status cli_bench_bias(cli_call *c, rung_error *err) {
                              (int32_t)cli_int(c, "boot"), (uint64_t)cli_int(c, "seed"), err));
     RUNG_TRY(cli_run_end(c, &run, "bias", t0, err));
     return print(c, false, err);
+}
+
+static void prmbench_row(cli_table *t, yyjson_val *v) {
+    static const char *const key[] = {"f1", "f1_negative", "acc_right", "acc_wrong", "acc_first"};
+    cli_cell(t, "%s", rung_json_str(v, "class", ""));
+    cli_cell(t, "%lld", (long long)rung_json_i64(v, "n", 0));
+    cell_real(t, "%.4f", yyjson_obj_get(v, "prmscore"));
+    cell_interval(t, "%.4f", yyjson_obj_get(v, "ci95"));
+    for (size_t k = 0; k < CLI_N(key); k++) cell_real(t, "%.4f", yyjson_obj_get(v, key[k]));
+}
+
+rung_status cli_bench_prmbench(cli_call *c, rung_error *err) {
+    static const char *const head[] = {"class",       "cases",       "PRMScore",
+                                       "95%",         "F1",          "negative F1",
+                                       "right steps", "wrong steps", "first error"};
+    rung_prmbench_opts o = RUNG_PRMBENCH_OPTS_INIT;
+    rung_store *s;
+    rung_run run;
+    double t0 = rung_now();
+    const char *prm = cli_str(c, "prm");
+    RUNG_TRY(cli_need(c, "set", "--set names the set that label import made", err));
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    if (prm) RUNG_TRY(cli_model_lookup(&o.model, c, s, prm, NULL, err));
+    o.set = cli_str(c, "set");
+    o.tau = cli_real(c, "tau");
+    o.tau_redundant = cli_real(c, "tau-redundant");
+    o.n_boot = (int32_t)cli_int(c, "boot");
+    o.seed = (uint64_t)cli_int(c, "seed");
+    RUNG_TRY(cli_run_begin(&run, c, NULL, err));
+    RUNG_TRY(rung_bench_prmbench(&c->result, s, cli_str(c, "file"), &o, &c->app->log, err));
+    RUNG_TRY(cli_run_end(c, &run, "prmbench", t0, err));
+    if (c->app->json) return RUNG_OK;
+    cli_table t;
+    yyjson_doc *doc = yyjson_read(c->result.data, c->result.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_arr_iter it = yyjson_arr_iter_with(yyjson_obj_get(root, "classes"));
+    cli_table_init(&t, head, CLI_N(head));
+    for (yyjson_val *v; (v = yyjson_arr_iter_next(&it)) != NULL;) prmbench_row(&t, v);
+    prmbench_row(&t, yyjson_obj_get(root, "total"));
+    yyjson_doc_free(doc);
+    return cli_table_print(&t, c->app, err);
 }

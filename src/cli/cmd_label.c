@@ -5,7 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cli_opt truth_opts[] = {OPT_NAME};
+static const cli_opt truth_opts[] = {
+    OPT_REAL("judge", "0", "SHARE", 0, 1, CLI_KEY,
+             "critiques of a simulated judge instead: it names the first error with this chance, "
+             "else any place; 0 = the truth itself"),
+    OPT_SEED,
+    OPT_NAME,
+};
 const cli_group cli_label_truth_group = CLI_GROUP_OF("labels", truth_opts);
 static const cli_opt show_opts[] = {
     OPT_STR("source", "mc", "NAME", CLI_FREE, "labels of this source: mc, truth, human, ..."),
@@ -124,9 +130,19 @@ rung_status cli_label_truth(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
     RUNG_TRY(cli_run_begin(&run, c, NULL, err));
-    RUNG_TRY(rung_label_truth(&n, s, run.id, &f, err));
+    double judge = cli_real(c, "judge");
+    if (judge > 0.0) {
+        rung_judge_report z;
+        RUNG_TRY(rung_label_simulate(&z, s, run.id, judge, (uint64_t)cli_int(c, "seed"), &f, err));
+        n = z.n_traces;
+    } else {
+        RUNG_TRY(rung_label_truth(&n, s, run.id, &f, err));
+    }
     RUNG_TRY(cli_run_end(c, &run, NULL, t0, err));
-    rung_buf_printf(&c->summary, "%lld steps labelled from known first errors", (long long)n);
+    rung_buf_printf(&c->summary,
+                    judge > 0.0 ? "%lld traces judged by a simulated judge"
+                                : "%lld steps labelled from known first errors",
+                    (long long)n);
     cli_result_open(c, &run);
     cli_result_int(c, "n_labels", n);
     cli_result_close(c, t0);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* "SOURCE@RUN" or "SOURCE@RUN=WEIGHT"; without @RUN: the newest run that has such labels. */
-static rung_status source_of(rung_label_source *out, cli_call *c, rung_store *s, const char *text,
+rung_status cli_label_source(rung_label_source *out, cli_call *c, rung_store *s, const char *text,
                              rung_error *err) {
     char buf[256], *at, *eq;
     *out = (rung_label_source){0};
@@ -112,7 +112,7 @@ rung_status cli_label_fuse(cli_call *c, rung_error *err) {
             return rung_fail(err, RUNG_E_LIMIT, "more than %d labelers", RUNG_LABELERS_MAX);
         name[n] = rung_arena_strndup(c->app->arena, p, len);
         if (!name[n]) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
-        RUNG_TRY(source_of(&in[n], c, s, name[n], err));
+        RUNG_TRY(cli_label_source(&in[n], c, s, name[n], err));
         n++;
         p += len;
     }
@@ -120,7 +120,7 @@ rung_status cli_label_fuse(cli_call *c, rung_error *err) {
         if (in[j].run == 0)
             return rung_fail(err, RUNG_E_INVAL, "\"%s\": of which run? SOURCE@RUN", name[j]);
     const char *known = cli_str(c, "gold");
-    if (known) RUNG_TRY(source_of(&gold, c, s, known, err));
+    if (known) RUNG_TRY(cli_label_source(&gold, c, s, known, err));
     rung_fusion_find(&how, cli_str(c, "method"));
     RUNG_TRY(cli_run_begin(&run, c, NULL, err));
     RUNG_TRY(rung_label_fuse(&z, s, run.id, in, n, known ? &gold : NULL, how, err));
@@ -135,12 +135,15 @@ rung_status cli_label_fuse(cli_call *c, rung_error *err) {
 static const cli_opt curate_opts[] = {
     OPT_STR("filters", "", "NAME,NAME", CLI_KEY,
             "in this order: consensus, confidence, denoise, truncate, balance, merge, last_step, "
-            "dedupe, decontaminate, split"),
+            "dedupe, decontaminate, sample, split"),
     OPT_STR("labels", "mc", "SOURCE@RUN", CLI_KEY, "the labels; without @RUN: the newest run's"),
     OPT_STR("other", "", "SOURCE@RUN", CLI_KEY, "consensus: the other labeler"),
     OPT_REAL("confidence", "0.75", "SHARE", 0, 1, CLI_KEY,
              "confidence: least share of a problem's traces that are right"),
     OPT_INT("distance", "2", "STEPS", 0, 1000, CLI_KEY, "denoise: softened steps before the error"),
+    OPT_CHOICE("soften", "ratio", "ratio|raw", CLI_KEY,
+               "denoise: soft labels c / known divided by the self-confidence, or as they are"),
+    OPT_INT("keep", "0", "TRACES", 0, 1e12, CLI_KEY, "sample: so many traces"),
     OPT_CHOICE("by", "traces", "traces|classes|length", CLI_KEY,
                "balance: traces, classes of steps, classes at each prefix length"),
     OPT_REAL("merge", "0.2", "SHARE", 0, 1, CLI_KEY, "merge: share of neighbouring pairs"),
@@ -211,10 +214,12 @@ rung_status cli_label_curate(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_need(c, "filters", "--filters consensus,truncate,balance", err));
     RUNG_TRY(cli_need(c, "labels", "--labels mc@NAME", err));
     RUNG_TRY(cli_filter(&o.traces, c, s, err));
-    RUNG_TRY(source_of(&o.labels, c, s, cli_str(c, "labels"), err));
-    if (cli_str(c, "other")) RUNG_TRY(source_of(&o.other, c, s, cli_str(c, "other"), err));
+    RUNG_TRY(cli_label_source(&o.labels, c, s, cli_str(c, "labels"), err));
+    if (cli_str(c, "other")) RUNG_TRY(cli_label_source(&o.other, c, s, cli_str(c, "other"), err));
     o.seed = (uint64_t)cli_int(c, "seed");
     o.confidence = cli_real(c, "confidence");
+    o.keep = cli_int(c, "keep");
+    o.undivided = strcmp(cli_str(c, "soften"), "raw") == 0;
     o.distance = cli_int(c, "distance") ? (int32_t)cli_int(c, "distance") : -1;
     o.by = cli_str(c, "by");
     o.merge = cli_real(c, "merge");
@@ -275,7 +280,7 @@ rung_status cli_label_audit(cli_call *c, rung_error *err) {
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
     RUNG_TRY(cli_need(c, "labels", "--labels mc@NAME", err));
-    RUNG_TRY(source_of(&from, c, s, cli_str(c, "labels"), err));
+    RUNG_TRY(cli_label_source(&from, c, s, cli_str(c, "labels"), err));
     RUNG_TRY(rung_label_audit(&z, s, &f, &from, err));
     const rung_audit_bucket *all = &z.bucket[RUNG_AUDIT_BUCKETS];
     cli_table_init(&t, head, CLI_N(head));
@@ -332,7 +337,7 @@ rung_status cli_label_examples(cli_call *c, rung_error *err) {
     int64_t n = 0;
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_need(c, "labels", "--labels binary@tree", err));
-    RUNG_TRY(source_of(&from, c, s, cli_str(c, "labels"), err));
+    RUNG_TRY(cli_label_source(&from, c, s, cli_str(c, "labels"), err));
     if (from.run == 0) return rung_fail(err, RUNG_E_INVAL, "of which run? SOURCE@RUN");
     out_lines o = {c->app, err};
     RUNG_TRY(rung_label_examples(&n, s, &from, cli_str(c, "kind"), out_line, &o, err));

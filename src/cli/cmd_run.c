@@ -1,7 +1,5 @@
 /* rung run RECIPE: its stages in this process, one store, then the report and a closing table. */
-#include "base/json.h"
-#include "cli/recipe.h"
-#include "cli/session.h"
+#include "cli/run_claim.h"
 #include "rung/bench.h"
 #include <errno.h>
 #include <math.h>
@@ -32,8 +30,7 @@ typedef struct show {
     cli_call *c;
     recipe r;
     char out[2048], report[2200];
-    const char *answer;                   /* result of the last bench answer stage */
-    cli_call *measured[RECIPE_MAX_SEEDS]; /* that stage of each seed */
+    bool answered; /* a bench answer has run: the report has something to show */
     int64_t tokens;
     rung_run run;
     double t0;
@@ -52,134 +49,6 @@ static rung_status make_folder(const char *path, rung_error *err) {
         if (!keep) return RUNG_OK;
         *p = keep;
     }
-}
-
-/* The claim's comparison in the object of bench answer: methods[name].vs[over]. */
-static yyjson_val *comparison(yyjson_val *root, const recipe_claim *k) {
-    yyjson_arr_iter it = yyjson_arr_iter_with(yyjson_obj_get(root, "methods"));
-    for (yyjson_val *m; (m = yyjson_arr_iter_next(&it)) != NULL;) {
-        const char *name = yyjson_get_str(yyjson_obj_get(m, "name"));
-        if (name && strcmp(name, k->method) == 0) {
-            return yyjson_obj_get(yyjson_obj_get(m, "vs"), k->over);
-        }
-    }
-    return NULL;
-}
-
-/* lo and hi of the difference against the margin (design 7). */
-static const char *verdict_of(const recipe *r, rung_interval ci) {
-    if (r->quick) return "quick";
-    if (isnan(ci.lo) || isnan(ci.hi)) return "too noisy to say";
-    if (ci.lo > r->claim.margin) return "holds";
-    return ci.hi <= r->claim.margin ? "does not hold" : "too noisy to say";
-}
-
-/* One seed: as its bench answer says. */
-static bool claim_of_one(rung_seeds *out, const show *w) {
-    yyjson_doc *doc = w->answer ? yyjson_read(w->answer, strlen(w->answer), 0) : NULL;
-    yyjson_val *root = yyjson_doc_get_root(doc), *vs = root ? comparison(root, &w->r.claim) : NULL;
-    yyjson_val *ci = yyjson_obj_get(vs, "ci95");
-    *out = (rung_seeds){.seed_sd = (double)NAN};
-    out->n_problems = rung_json_i64(root, "n_problems", 0);
-    out->diff = out->seed_diff[0] = rung_json_f64(vs, "diff", (double)NAN);
-    bool both = yyjson_arr_size(ci) == 2 && yyjson_is_num(yyjson_arr_get(ci, 0)) &&
-                yyjson_is_num(yyjson_arr_get(ci, 1));
-    out->ci.lo = both ? yyjson_get_num(yyjson_arr_get(ci, 0)) : (double)NAN;
-    out->ci.hi = both ? yyjson_get_num(yyjson_arr_get(ci, 1)) : (double)NAN;
-    bool found = vs != NULL;
-    yyjson_doc_free(doc);
-    return found;
-}
-
-/* Several: the problems' differences once more from the rows, seeds averaged inside a problem. */
-static rung_status claim_of_all(rung_seeds *out, bool *found, const show *w, rung_error *err) {
-    rung_answer_diff *diff[RECIPE_MAX_SEEDS] = {0};
-    int64_t n[RECIPE_MAX_SEEDS] = {0};
-    rung_status st = RUNG_OK;
-    *found = false;
-    for (int k = 0; k < w->r.n_seeds && st == RUNG_OK; k++) {
-        if (!w->measured[k]) goto out; /* nothing of it depends on the seed */
-        st = cli_answer_diffs(&diff[k], &n[k], w->measured[k], w->r.claim.method, w->r.claim.over,
-                              err);
-    }
-    if (st == RUNG_OK) {
-        uint64_t seed = strtoull(w->r.seed[0], NULL, 10);
-        st = rung_bench_seeds(out, diff, n, w->r.n_seeds, seed, err);
-        *found = st == RUNG_OK;
-    }
-out:
-    for (int k = 0; k < w->r.n_seeds; k++) rung_free(diff[k]);
-    return st;
-}
-
-static void say_claim(const show *w, const rung_seeds *d, int n_seeds) {
-    cli_app *app = w->c->app;
-    cli_say(app, "claim: %s", w->r.claim.text ? w->r.claim.text : w->r.id);
-    cli_say(app, "  %s over %s: %+.1f points [%+.1f, %+.1f] on %lld problems: %s",
-            w->r.claim.method, w->r.claim.over, 100.0 * d->diff, 100.0 * d->ci.lo, 100.0 * d->ci.hi,
-            (long long)d->n_problems, verdict_of(&w->r, d->ci));
-    if (n_seeds < 2) return;
-    char each[512];
-    size_t at = 0;
-    for (int k = 0; k < n_seeds && at < sizeof each; k++) {
-        int n = snprintf(each + at, sizeof each - at, "%s%s: %+.1f", k ? ", " : "", w->r.seed[k],
-                         100.0 * d->seed_diff[k]);
-        at += n > 0 ? (size_t)n : 0;
-    }
-    cli_say(app, "  by seed %s; standard deviation between seeds %.1f", each, 100.0 * d->seed_sd);
-}
-
-static void put_real(rung_buf *b, double v) {
-    if (isfinite(v))
-        rung_buf_printf(b, "%.9g", v);
-    else
-        rung_buf_str(b, "null");
-}
-
-static rung_status closing_object(show *w, rung_error *err) {
-    rung_buf *b = &w->c->result;
-    rung_seeds d = {.diff = (double)NAN, .ci = {(double)NAN, (double)NAN}};
-    bool found = false;
-    int n_seeds = 1;
-    if (w->r.claim.method) found = claim_of_one(&d, w);
-    if (found && w->r.n_seeds > 1) {
-        bool several = false;
-        rung_seeds all;
-        RUNG_TRY(claim_of_all(&all, &several, w, err));
-        if (several) d = all, n_seeds = w->r.n_seeds;
-    }
-    rung_buf_str(b, "{\"v\":1,\"claim\":");
-    rung_buf_json_str(b, w->r.id, strlen(w->r.id));
-    if (found) {
-        rung_buf_printf(b, ",\"verdict\":\"%s\",\"metric\":\"%s over %s\"", verdict_of(&w->r, d.ci),
-                        w->r.claim.method, w->r.claim.over);
-    } else {
-        rung_buf_printf(b, ",\"verdict\":%s,\"metric\":null", w->r.quick ? "\"quick\"" : "null");
-    }
-    rung_buf_str(b, ",\"diff\":");
-    put_real(b, found ? d.diff : (double)NAN);
-    if (found && isfinite(d.ci.lo) && isfinite(d.ci.hi)) {
-        rung_buf_printf(b, ",\"ci95\":[%.9g,%.9g]", d.ci.lo, d.ci.hi);
-    } else {
-        rung_buf_str(b, ",\"ci95\":null");
-    }
-    rung_buf_str(b, ",\"n_problems\":");
-    put_real(b, d.n_problems > 0 ? (double)d.n_problems : (double)NAN);
-    rung_buf_printf(b, ",\"n_seeds\":%d", n_seeds);
-    if (n_seeds > 1) {
-        rung_buf_str(b, ",\"by_seed\":[");
-        for (int k = 0; k < n_seeds; k++) {
-            rung_buf_printf(b, "%s{\"seed\":%s,\"diff\":", k ? "," : "", w->r.seed[k]);
-            put_real(b, d.seed_diff[k]);
-            rung_buf_str(b, "}");
-        }
-        rung_buf_printf(b, "],\"n_problems_left_out\":%lld,\"seed_sd\":", (long long)d.n_left_out);
-        put_real(b, d.seed_sd);
-    }
-    rung_buf_printf(b, ",\"tokens\":%lld,\"wall_s\":%.3f}", (long long)w->tokens,
-                    rung_now() - w->t0);
-    if (found) say_claim(w, &d, n_seeds);
-    return rung_buf_check(b, err);
 }
 
 /* ---- stages */
@@ -216,8 +85,7 @@ static rung_status run_stage(show *w, recipe_stage *s, size_t at, size_t n, rung
     }
     w->tokens += s->call.tokens;
     if (s->call.cmd->fn == cli_bench_answer && s->call.result.n > 0) {
-        w->measured[s->round] = &s->call;
-        if (s->round == 0) w->answer = s->call.result.data;
+        w->answered = true;
     }
     if (app->json && s->call.result.n > 0) {
         RUNG_TRY(cli_out(app, s->call.result.data, s->call.result.n, err));
@@ -230,7 +98,7 @@ static rung_status write_report(show *w, rung_error *err) {
     cli_app *app = w->c->app;
     bool own = false;
     for (size_t i = 0; i < w->r.n_stages; i++) own |= w->r.stage[i].call.cmd->fn == cli_report;
-    if (own || !w->answer || !cli_flag(w->c, "report")) return RUNG_OK;
+    if (own || !w->answered || !cli_flag(w->c, "report")) return RUNG_OK;
     cli_call c;
     cli_call_init(&c, app, cli_cmd_find("report", ""));
     rung_status st =
@@ -348,7 +216,7 @@ rung_status cli_run(cli_call *c, rung_error *err) {
     }
     RUNG_GOTO(open_all(&w, err));
     RUNG_GOTO(run_all(&w, err));
-    RUNG_GOTO(closing_object(&w, err));
+    RUNG_GOTO(run_claim_object(&c->result, c->app, &w.r, w.tokens, rung_now() - w.t0, err));
     c->tokens = w.tokens;
     RUNG_GOTO(cli_run_end(c, &w.run, "claim", w.t0, err));
     RUNG_GOTO(write_report(&w, err));

@@ -37,11 +37,14 @@
     X(bench_processbench)                                                                          \
     X(bench_bias)                                                                                  \
     X(bench_pool)                                                                                  \
+    X(bench_prmbench)                                                                              \
+    X(bench_labels)                                                                                \
     X(bench_steps)                                                                                 \
     X(bench_rollouts)                                                                              \
     X(bench_decode)                                                                                \
     X(bench_score)                                                                                 \
     X(serve)                                                                                       \
+    X(claims)                                                                                      \
     X(run)                                                                                         \
     X(report)                                                                                      \
     X(store_check)                                                                                 \

@@ -120,6 +120,12 @@ static const cli_cmd commands[] = {
     ROW("bench", "steps", bench_steps, "",
         "step scores against labels: AUROC, Brier, ECE, reliability",
         "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
+    ROW("bench", "prmbench", bench_prmbench, "file",
+        "PRMBench: PRMScore of every error class from stored step scores",
+        "bench prmbench prmtest.jsonl --set prmbench --prm prm.gguf", true, OWN(bench_prmbench) PICK)
+    ROW("bench", "labels", bench_labels, "",
+        "what a labelling run gave: labels, their balance, their agreement with the truth",
+        "bench labels --run pool --labels mc@mc", true, OWN(bench_labels) FILTER)
     ROW("bench", "pool", bench_pool, "file",
         "best-of-n from a file of scored candidates: every aggregate, every way of choosing",
         "bench pool scored.jsonl", true, OWN(bench_pool))
@@ -148,6 +154,9 @@ static const cli_cmd commands[] = {
     ROW("run", "", run, "recipe",
         "run a recipe: its stages in order, each resumable, then the report",
         "run recipes/demo.yaml --out out/demo", true, OWN(run))
+    ROW("claims", "", claims, "",
+        "what the recipes claim and what was measured, a row each; writes docs/claims.md",
+        "claims --check", true, OWN(claims))
     ROW("report", "", report, "",
         "write the report: one HTML file that opens from disk",
         "report --out report.html", false, OWN(report))

@@ -26,4 +26,7 @@ rung_status cli_rollouts_of(int64_t *run, cli_call *c, const cli_engine *e, rung
 /* How such a labeler ends: the ledger, the run, the counts of labels, the result object. */
 rung_status cli_label_end(cli_call *c, cli_engine *e, rung_run *run, const rung_filter *traces,
                           const char *source, double t0, rung_status st, rung_error *err);
+/* "SOURCE@RUN", "SOURCE@RUN=WEIGHT"; without @RUN: run 0, the newest. cmd_label_curate.c */
+rung_status cli_label_source(rung_label_source *out, cli_call *c, rung_store *s, const char *text,
+                             rung_error *err);
 #endif

@@ -173,7 +173,8 @@ static rung_status find_command(const cli_cmd **out, const recipe *r, const rung
     const char *text = n ? rung_yaml_scalar(n) : NULL;
     if (!text) return bad(err, r, n ? n : rung_yaml_root(r->yaml), "a stage needs do: COMMAND");
     *out = command_named(text);
-    if (*out && (*out)->fn != cli_run && (*out)->fn != cli_help) return RUNG_OK;
+    if (*out && (*out)->fn != cli_run && (*out)->fn != cli_help && (*out)->fn != cli_claims)
+        return RUNG_OK;
     if (*out) return bad(err, r, n, "a recipe runs no recipe");
     for (; cli_cmd_at(k) && k < MAX; k++) list[k] = cli_cmd_name(cli_cmd_at(k), names[k]);
     return unknown_word(err, r, n, "command", text, list, k);
@@ -240,22 +241,64 @@ static rung_status stage_read(recipe *r, cli_app *app, recipe_stage *s, const ru
 
 /* ---- the whole */
 
-static rung_status claim_read(recipe *r, const rung_yaml_node *n, rung_error *err) {
-    static const char *const keys[] = {"text", "method", "over", "margin", "note"};
+static const char *scalar_of(const rung_yaml_node *map, const char *key) {
+    const rung_yaml_node *n = rung_yaml_get(map, key);
+    return n ? rung_yaml_scalar(n) : NULL;
+}
+
+/* equal: words, or {what, key, arm, over}. */
+static rung_status equal_read(recipe_claim *k, const recipe *r, const rung_yaml_node *n,
+                              rung_error *err) {
+    static const char *const keys[] = {"what", "key", "arm", "over"};
     if (!n) return RUNG_OK;
     if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
-        r->claim.text = rung_yaml_scalar(n);
+        k->equal = rung_yaml_scalar(n);
+        return RUNG_OK;
+    }
+    if (rung_yaml_kind_of(n) != RUNG_YAML_MAP) return bad(err, r, n, "equal: text or a mapping");
+    RUNG_TRY(check_keys(r, n, "key of equal", keys, CLI_N(keys), err));
+    k->equal = scalar_of(n, "what");
+    k->equal_key = scalar_of(n, "key");
+    k->equal_arm = scalar_of(n, "arm");
+    k->equal_over = scalar_of(n, "over");
+    return RUNG_OK;
+}
+
+static rung_status comparison_read(recipe_claim *k, const recipe *r, const rung_yaml_node *n,
+                                   rung_error *err) {
+    static const char *const keys[] = {"text",    "metric", "method",    "arm",
+                                       "over",    "margin", "direction", "equal",
+                                       "reports", "checks", "note",      "explains"};
+    if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
+        k->text = rung_yaml_scalar(n);
         return RUNG_OK;
     }
     if (rung_yaml_kind_of(n) != RUNG_YAML_MAP) return bad(err, r, n, "claim: text or a mapping");
     RUNG_TRY(check_keys(r, n, "key of a claim", keys, CLI_N(keys), err));
-    const rung_yaml_node *text = rung_yaml_get(n, "text"), *method = rung_yaml_get(n, "method");
-    const rung_yaml_node *over = rung_yaml_get(n, "over"), *margin = rung_yaml_get(n, "margin");
-    r->claim.text = text ? rung_yaml_scalar(text) : NULL;
-    r->claim.method = method ? rung_yaml_scalar(method) : NULL;
-    r->claim.over = over ? rung_yaml_scalar(over) : "single";
-    if (margin && rung_yaml_scalar(margin))
-        r->claim.margin = strtod(rung_yaml_scalar(margin), NULL);
+    k->text = scalar_of(n, "text");
+    k->metric = scalar_of(n, "metric");
+    k->arm = scalar_of(n, "method") ? scalar_of(n, "method") : scalar_of(n, "arm");
+    k->over = scalar_of(n, "over") ? scalar_of(n, "over") : "single";
+    const char *margin = scalar_of(n, "margin"), *direction = scalar_of(n, "direction");
+    if (margin) k->margin = strtod(margin, NULL);
+    k->lower = direction && strcmp(direction, "lower") == 0;
+    if (direction && !k->lower && strcmp(direction, "higher") != 0)
+        return bad(err, r, rung_yaml_get(n, "direction"), "direction: higher or lower");
+    return equal_read(k, r, rung_yaml_get(n, "equal"), err);
+}
+
+static rung_status claim_read(recipe *r, const rung_yaml_node *n, rung_error *err) {
+    if (!n) return RUNG_OK;
+    RUNG_TRY(comparison_read(&r->claim, r, n, err));
+    if (rung_yaml_kind_of(n) != RUNG_YAML_MAP) return RUNG_OK;
+    r->reports = scalar_of(n, "reports");
+    r->explains = scalar_of(n, "explains");
+    const rung_yaml_node *checks = rung_yaml_get(n, "checks");
+    if (!checks) return RUNG_OK;
+    if (rung_yaml_kind_of(checks) != RUNG_YAML_SEQ) return bad(err, r, checks, "checks: a list");
+    if (rung_yaml_count(checks) > RECIPE_MAX_CHECKS) return bad(err, r, checks, "too many checks");
+    for (size_t i = 0; i < rung_yaml_count(checks); i++)
+        RUNG_TRY(comparison_read(&r->check[r->n_checks++], r, rung_yaml_item(checks, i), err));
     return RUNG_OK;
 }
 
@@ -308,6 +351,7 @@ rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, c
                         const char *seeds, rung_error *err) {
     r->path = path;
     r->quick = quick;
+    r->changed = set && *set;
     RUNG_TRY(rung_file_read(&r->text, path, err));
     RUNG_TRY(rung_yaml_parse(&r->yaml, r->text.data ? r->text.data : "", r->text.n, path, err));
     RUNG_TRY(head_read(r, set, err));

@@ -5,7 +5,12 @@
 #include "base/yaml.h"
 #include "cli/cmds.h"
 
-enum { RECIPE_MAX_VARS = 128, RECIPE_MAX_STAGES = 128, RECIPE_MAX_SEEDS = 64 };
+enum {
+    RECIPE_MAX_VARS = 128,
+    RECIPE_MAX_STAGES = 128,
+    RECIPE_MAX_SEEDS = 64,
+    RECIPE_MAX_CHECKS = 8
+};
 
 typedef struct recipe_var {
     const char *name, *value;
@@ -17,19 +22,26 @@ typedef struct recipe_stage {
     bool skip; /* not in this setting (when: full or quick), or the same for every seed */
     double seconds;
 } recipe_stage;
+/* One comparison. metric NULL or "answer": arm and over are methods of the last bench answer; else
+ * they are names of bench stages (over: or a number), and the metric one of their figures. */
 typedef struct recipe_claim {
-    const char *text, *method, *over; /* method against over, on the last bench answer; NULL none */
+    const char *text, *metric, *arm, *over; /* arm NULL: nothing is compared */
     double margin;
+    bool lower; /* the arm's figure is to be the lower one */
+    /* the budget that the arms share: in words, key of a stage's result, stages of each */
+    const char *equal, *equal_key, *equal_arm, *equal_over;
 } recipe_claim;
 
 typedef struct recipe {
     const char *path, *id, *title, *paper, *cost;
-    bool quick;
+    const char *reports, *explains; /* what the paper reports; why we think it came out so here */
+    bool quick, changed;            /* changed: some --set */
     rung_yaml *yaml;
     rung_buf text; /* the file as it is */
     recipe_var var[RECIPE_MAX_VARS];
     size_t n_vars;
-    recipe_claim claim;
+    recipe_claim claim, check[RECIPE_MAX_CHECKS]; /* checks: comparisons beside it */
+    int n_checks;
     recipe_stage *stage;                                        /* [n_seeds][stages of the file] */
     size_t n_stages;                                            /* in all */
     const char *seed[RECIPE_MAX_SEEDS], *out[RECIPE_MAX_SEEDS]; /* ${seed} and ${out} of a round */

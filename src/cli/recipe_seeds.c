@@ -119,6 +119,47 @@ static bool is_of_this_seed(const recipe_stage *round, size_t before, const char
     return false;
 }
 
+/* Options whose value is SOURCE@RUN, a line each. */
+static bool names_a_source(const cli_opt *o) {
+    static const char *const names[] = {"labels", "other", "gold"};
+    for (size_t i = 0; i < CLI_N(names); i++) {
+        if (strcmp(o->name, names[i]) == 0) return true;
+    }
+    return false;
+}
+
+static rung_status put_seed_sources(bool *differs, recipe *r, cli_value *v,
+                                    const recipe_stage *round, size_t before, const char *seed,
+                                    rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, 1u << 16);
+    rung_buf_str(&b, "");
+    for (const char *p = v->text; *p;) {
+        char line[400], run[400];
+        size_t n = strcspn(p, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, p);
+        const char *at = strchr(line, '@');
+        size_t n_run = at ? strcspn(at + 1, "=") : 0;
+        snprintf(run, sizeof run, "%.*s", (int)n_run, at ? at + 1 : "");
+        if (at && is_of_this_seed(round, before, run)) {
+            *differs = true;
+            rung_buf_printf(&b, "%.*s@%s%s", (int)(at + 1 + n_run - line), line, seed,
+                            at + 1 + n_run);
+        } else {
+            rung_buf_str(&b, line);
+        }
+        if (p[n]) rung_buf_str(&b, "\n");
+        p += n + (p[n] != 0);
+    }
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) {
+        v->text = rung_arena_strndup(r->arena, b.data, b.n);
+        if (!v->text) st = rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    }
+    rung_buf_clear(&b);
+    return st;
+}
+
 static rung_status put_seed(recipe *r, cli_value *v, const char *seed, rung_error *err) {
     char text[512];
     int n = snprintf(text, sizeof text, "%.400s@%s", v->text, seed);
@@ -135,6 +176,8 @@ rung_status recipe_round_split(recipe *r, int round, size_t n, rung_error *err) 
         for (size_t k = 0; k < c->n_values; k++) {
             cli_value *v = &c->value[k];
             differs = differs || strcmp(v->text, first[i].call.value[k].text) != 0;
+            if (names_a_source(v->opt) && *v->text)
+                RUNG_TRY(put_seed_sources(&differs, r, v, these, i, r->seed[round], err));
             if (!names_a_run(v->opt) || !is_of_this_seed(these, i, v->text)) continue;
             differs = true;
             RUNG_TRY(put_seed(r, v, r->seed[round], err));

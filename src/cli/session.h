@@ -2,7 +2,7 @@
 #ifndef RUNG_SRC_CLI_SESSION_H
 #define RUNG_SRC_CLI_SESSION_H
 #include "cli/cmds.h"
-#include "rung/bench.h"
+#include "rung/claim.h"
 #include "rung/code.h"
 #include "rung/model.h"
 
@@ -55,6 +55,10 @@ rung_status cli_search_live(cli_call *c, rung_error *err);
 /* rung_bench_answer_diffs with the options of a bench answer call. cmd_bench.c */
 rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, const char *method,
                              const char *over, rung_error *err);
+
+/* What a bench stage measured, item by item, for a claim about `metric`. cmd_bench.c */
+rung_status cli_arm_of(rung_arm *out, rung_arm_metric *how, cli_call *c, const char *metric,
+                       rung_error *err);
 
 /* Said before the work, not after it: E_IO when path cannot be made. */
 rung_status cli_can_write(const char *path, rung_error *err);

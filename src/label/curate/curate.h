@@ -59,5 +59,6 @@ rung_status cur_merge(cur_set *set, rung_curate_count *z, rung_error *err);
 rung_status cur_last_step(cur_set *set, rung_curate_count *z, rung_error *err);
 rung_status cur_dedupe(cur_set *set, rung_curate_count *z, rung_error *err);
 rung_status cur_decontaminate(cur_set *set, rung_curate_count *z, rung_error *err);
+rung_status cur_sample(cur_set *set, rung_curate_count *z, rung_error *err);
 rung_status cur_split(cur_set *set, rung_curate_count *z, rung_error *err);
 #endif

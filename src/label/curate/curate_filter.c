@@ -76,10 +76,11 @@ static void denoise_one(cur_set *set, cur_trace *t, double sc, rung_curate_count
         cur_drop(t, z, at == t->n_steps ? "no error found" : "not labelled up to an error");
         return;
     }
+    double by = set->o->undivided ? 1.0 : sc;
     int64_t n_soft = 0;
     for (int32_t k = 0; k < at; k++) {
         bool near = at - k <= d;
-        double soft = near && isfinite(s[k].soft) && sc > 0.0 ? fmin(1.0, s[k].soft / sc) : 1.0;
+        double soft = near && isfinite(s[k].soft) && sc > 0.0 ? fmin(1.0, s[k].soft / by) : 1.0;
         n_soft += soft < 1.0;
         s[k].soft = soft;
         s[k].hard = soft >= 0.5;

@@ -117,6 +117,20 @@ rung_status cur_last_step(cur_set *set, rung_curate_count *z, rung_error *err) {
     return RUNG_OK;
 }
 
+rung_status cur_sample(cur_set *set, rung_curate_count *z, rung_error *err) {
+    drawn *list;
+    int64_t n = 0;
+    if (set->o->keep < 1) return rung_fail(err, RUNG_E_INVAL, "sample: how many traces to keep?");
+    RUNG_TRY(room(&list, set, err));
+    for (int64_t i = 0; i < set->n; i++)
+        if (!set->trace[i].dropped)
+            list[n++] = (drawn){cur_draw(set, &set->trace[i], -1), i, -1, 0, 0};
+    qsort(list, (size_t)n, sizeof *list, by_draw);
+    for (int64_t i = set->o->keep; i < n; i++) cur_drop(&set->trace[list[i].trace], z, "not drawn");
+    rung_free(list);
+    return RUNG_OK;
+}
+
 /* ---- duplicates */
 
 static rung_status see(bool *is_new, keymap *seen, uint64_t key, rung_error *err) {

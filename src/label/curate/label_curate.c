@@ -21,6 +21,7 @@ static const struct {
     {{"dedupe", "one of traces with the same text"}, cur_dedupe},
     {{"decontaminate", "drop problems that share a question or words in a row with a test set"},
      cur_decontaminate},
+    {{"sample", "keep so many traces, drawn: arms of equal size"}, cur_sample},
     {{"split", "keep one side of a split by problem"}, cur_split},
 };
 enum { N_FILTERS = sizeof filters / sizeof filters[0] };

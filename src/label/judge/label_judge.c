@@ -4,6 +4,7 @@
 #include "trace/flow.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct judge_slot {
@@ -295,6 +296,57 @@ rung_status rung_label_judge(rung_judge_report *out, rung_store *s, rung_engine 
     rung_free(w.slot);
     rung_ids_clear(&w.traces);
     rung_buf_clear(&w.user);
+    if (out) *out = w.report;
+    return st;
+}
+
+/* ---- a judge of known accuracy */
+
+static rung_status simulate_one(judge *w, const rung_trace *t, double accuracy, uint64_t seed,
+                                rung_error *err) {
+    char meta[96];
+    uint64_t key = rung_hash64(t->text, (size_t)t->n_bytes, (uint64_t)t->problem);
+    rung_rng r = rung_rng_at(seed, RUNG_STREAM_SUBSET, key, (uint64_t)t->i);
+    int32_t e = t->first_error;
+    if (rung_rng_f64(&r) >= accuracy) e = (int32_t)rung_rng_below(&r, (uint64_t)t->n_steps + 1) - 1;
+    snprintf(meta, sizeof meta, "{\"prompt\":\"simulated\",\"claim\":\"%d\"}", e);
+    rung_critique c = {.run = w->run,
+                       .trace = t->id,
+                       .critic = "simulated",
+                       .text = "",
+                       .first_error = e,
+                       .meta = meta};
+    bool is_new;
+    return rung_critique_put(w->store, &c, &is_new, err);
+}
+
+rung_status rung_label_simulate(rung_judge_report *out, rung_store *s, int64_t run_id,
+                                double accuracy, uint64_t seed, const rung_filter *traces,
+                                rung_error *err) {
+    rung_judge_opts o = RUNG_JUDGE_OPTS_INIT;
+    if (!(accuracy >= 0.0 && accuracy <= 1.0))
+        return rung_fail(err, RUNG_E_INVAL, "accuracy %g of a judge", accuracy);
+    o.traces = *traces;
+    judge w = {.o = &o, .store = s, .run = run_id, .name = "simulated"};
+    rung_status st = read_traces(&w, err);
+    if (st == RUNG_OK) st = rung_store_begin(s, err);
+    if (st == RUNG_OK) {
+        for (size_t i = 0; i < w.traces.n && st == RUNG_OK; i++) {
+            rung_iter *it;
+            const rung_trace *t;
+            st = one_trace(&it, &t, s, w.traces.id[i], err);
+            if (st != RUNG_OK) break;
+            if (t->first_error != RUNG_FIRST_ERROR_UNKNOWN)
+                st = simulate_one(&w, t, accuracy, seed, err);
+            rung_iter_free(it);
+        }
+        if (st == RUNG_OK)
+            st = rung_store_commit(s, err);
+        else
+            rung_store_rollback(s);
+    }
+    if (st == RUNG_OK) st = put_labels(&w, err);
+    rung_ids_clear(&w.traces);
     if (out) *out = w.report;
     return st;
 }
