@@ -39,12 +39,11 @@ typedef struct rung_mc_opts {
     const char *stop;           /* as in sampling; NULL none */
     const char *labeler;        /* who completes; NULL = the model file's name ("remote" there) */
     rung_stopping stopping;
-    double theta;  /* hard = 1[c / known > theta] */
-    double level;  /* of the bound; 0 = .95 */
-    double margin; /* the bound below theta + margin settles 0 */
-    double width;  /* WIDTH: 0 = .3 */
-    int64_t
-        rollouts; /* run that keeps the rollouts, for every labeler that samples alike; 0 = own */
+    double theta;     /* hard = 1[c / known > theta] */
+    double level;     /* of the bound; 0 = .95 */
+    double margin;    /* the bound below theta + margin settles 0 */
+    double width;     /* WIDTH: 0 = .3 */
+    int64_t rollouts; /* run that keeps them, for all labelers that sample alike; 0 = own */
     int64_t budget_tok, problem_tok; /* tokens of the rollouts used, found or made; 0 = no limit */
     bool allocate; /* next goes the rollout that is likeliest to change a label, per token */
     bool eager;    /* a settled label cancels its rollouts under way: cheaper, n and c vary */
@@ -99,8 +98,7 @@ rung_status rung_label_relative(rung_relative_report *out, rung_store *s, rung_e
                                 int64_t run_id, const rung_relative_opts *o, const rung_log *log,
                                 rung_error *err);
 
-/* A judge reads the whole solution and names its first error. A table of prompts: how steps are
- * tagged, what the reply looks like. */
+/* A judge names the first error of a whole solution. A table of prompts: tags, form of replies. */
 typedef struct rung_judge_prompt {
     const char *name, *help;
     int32_t first_tag; /* paragraphs are numbered from here: 0 or 1 */
@@ -135,14 +133,12 @@ typedef struct rung_judge_report {
  * vote's first error has none from it. */
 rung_status rung_label_judge(rung_judge_report *out, rung_store *s, rung_engine *e, int64_t run_id,
                              const rung_judge_opts *o, const rung_log *log, rung_error *err);
-/* A simulated judge, for experiments: of each trace with a known first error one critique that
- * names it with this chance, and else a place drawn evenly from -1 .. n_steps-1 (which may hit,
- * too). Its critiques and labels are those of rung_label_judge; critic "simulated". */
+/* A simulated judge: one critique per trace of known first error, which it names with this chance;
+ * else any place, drawn evenly from -1 .. n_steps-1. */
 rung_status rung_label_simulate(rung_judge_report *out, rung_store *s, int64_t run_id,
                                 double accuracy, uint64_t seed, const rung_filter *traces,
                                 rung_error *err);
-/* The first error that n critiques of a trace name: the most frequent claim, the first seen on a
- * tie; unparsed ones do not vote. */
+/* What n critiques of a trace name: the most frequent claim, the first on a tie; not unparsed. */
 int32_t rung_judge_vote(const rung_critique *c, int32_t n);
 
 /* A verifier of steps (rung/step.h) labels each step up to the first wrong one; where it decides
@@ -155,9 +151,9 @@ rung_status rung_label_tool(rung_tool_report *out, rung_store *s, int64_t run_id
                             const char *verifier, bool strict, const rung_filter *traces,
                             const rung_log *log, rung_error *err);
 
-/* Marks of people from JSON lines: {"trace":ID} or {"set","key","i"} of a trace in the filter, and
- * "first_error" (or "label") or "labels":[1,0,null,...]. Every refused line is an event
- * "label.reject" with line and reason. */
+/* Marks of people from JSON lines: {"trace":ID} or {"set","key","i"}, and "first_error" (or
+ * "label") or "labels":[1,0,null,...]. A refused line is an event "label.reject" with line and
+ * reason. */
 typedef struct rung_human_report {
     int64_t n_rows, n_rejected, n_traces, n_labels, n_new;
 } rung_human_report;
@@ -165,7 +161,6 @@ rung_status rung_label_human(rung_human_report *out, rung_store *s, int64_t run_
                              const char *path, const char *labeler, const rung_filter *traces,
                              const rung_log *log, rung_error *err);
 
-/* One label per step from several labelers. A table of ways. */
 #define RUNG_FUSIONS(X)                                                                            \
     X(DAWID_SKENE, "dawid_skene", "each labeler's own error rates, by EM; gold items teach them")  \
     X(MAJORITY, "majority", "most votes; a tie gives none")                                        \
@@ -210,13 +205,13 @@ rung_status rung_label_examples(int64_t *n, rung_store *s, const rung_label_sour
                                 int (*write)(void *ud, const char *line, size_t n), void *ud,
                                 rung_error *err);
 
-/* The first error that a labeler claims of a trace: of a judge, by its critiques; else the first
- * step whose label is 0. -1: every step is right. RUNG_FIRST_ERROR_UNKNOWN: not labelled so far. */
+/* The first error that a labeler claims: of a judge, by its critiques; else the first step whose
+ * label is 0. -1: every step is right. RUNG_FIRST_ERROR_UNKNOWN: not labelled so far. */
 rung_status rung_label_claim(int32_t *out, rung_store *s, const rung_trace *t,
                              const rung_label_source *from, rung_error *err);
 
-/* Curation: filters between a labeler and a trainer. A table; a chain of them reads traces and
- * their labels, and writes what is left as a run of its own: traces, and labels "curated". */
+/* Curation: a table of filters; a chain of them reads traces and their labels, and writes what is
+ * left as a run of its own: traces, and labels "curated". */
 typedef struct rung_curate_opts {
     size_t struct_size;
     rung_filter traces;
@@ -231,8 +226,8 @@ typedef struct rung_curate_opts {
     int32_t ngram;  /* decontaminate: words; 0 = 13 */
     double held;    /* split: share of problems held out; 0 = .1 */
     bool keep_held; /* split: keep the held-out ones instead */
-    int64_t keep;   /* sample: so many traces, drawn */
-    bool undivided; /* denoise: soft = c / known before the error, not divided by self-confidence */
+    int64_t keep;   /* sample: so many traces */
+    bool undivided; /* denoise: soft = c / known, not divided by self-confidence */
 } rung_curate_opts;
 #define RUNG_CURATE_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_curate_opts) }
@@ -254,9 +249,8 @@ rung_status rung_label_curate(rung_curate_count *count, int32_t *n, int32_t n_ma
                               int64_t run_id, const char *filters, const rung_curate_opts *o,
                               const rung_log *log, rung_error *err);
 
-/* Label audit (labels.md 4): where a labeler puts the first error, against the truth, by the
- * self-confidence of the problem (share of its traces that are right). Offsets t_pred - err with -1
- * read as the number of steps. */
+/* Label audit (labels.md 4): first errors against the truth, by self-confidence (share of the
+ * problem's traces that are right). Offsets t_pred - err; -1 is read as the number of steps. */
 enum { RUNG_AUDIT_BUCKETS = 4, RUNG_AUDIT_OFFSET = 8 };
 typedef struct rung_audit_bucket {
     double lo, hi; /* self-confidence in [lo, hi); the last one is [lo, 1] */
@@ -281,13 +275,13 @@ typedef struct rung_labeler {
 const rung_labeler *rung_labeler_at(size_t i);
 const rung_labeler *rung_labeler_find(const char *name);
 
-/* From trace.first_error: 1 before it, 0 at it, steps after it unlabelled; source = who said so:
- * "truth" (a world's checker) or "human". *n: steps labelled by this call. */
+/* From trace.first_error: 1 before it, 0 at it, none after it; source = who said so: "truth" (a
+ * world's checker) or "human". *n: steps labelled by this call. */
 rung_status rung_label_truth(int64_t *n, rung_store *s, int64_t run_id, const rung_filter *traces,
                              rung_error *err);
 
-/* Traces and the labels of their steps into a file of a format (rung/format.h): a row per trace; in
- * a tree of prefixes (math_aps) a row per problem. source NULL: first errors only. */
+/* Traces and step labels into a file of a format (rung/format.h): a row per trace, in a tree of
+ * prefixes (math_aps) per problem. source NULL: first errors only. */
 typedef struct rung_export_opts {
     size_t struct_size;
     rung_filter traces;

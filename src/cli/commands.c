@@ -122,7 +122,8 @@ static const cli_cmd commands[] = {
         "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
     ROW("bench", "prmbench", bench_prmbench, "file",
         "PRMBench: PRMScore of every error class from stored step scores",
-        "bench prmbench prmtest.jsonl --set prmbench --prm prm.gguf", true, OWN(bench_prmbench) PICK)
+        "bench prmbench prmtest.jsonl --set prmbench --prm prm.gguf", true,
+        OWN(bench_prmbench) PICK)
     ROW("bench", "labels", bench_labels, "",
         "what a labelling run gave: labels, their balance, their agreement with the truth",
         "bench labels --run pool --labels mc@mc", true, OWN(bench_labels) FILTER)

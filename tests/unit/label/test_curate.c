@@ -406,6 +406,18 @@ static void filters(void **state) {
                 "2.0 0:0\n2.2 1:1 1:1\n");
     assert_true(reason("no error found") == 1 && reason("softened") == 2 &&
                 reason("after the error") == 2);
+    o.undivided = true; /* SCAN without the division: c as it is */
+    run = curate("raw", "denoise", o);
+    expect(run, "1.0 1:1 1:1 1:1\n1.1 1:1 1:1 1:1\n1.2 1:1 1:1\n1.3 1:1 1:0.6 0:0.3 0:0\n"
+                "2.0 0:0\n2.2 1:1 1:1\n");
+    o.undivided = false;
+    o.keep = 3; /* so many, the same ones again, others with another seed somewhere */
+    run = curate("three", "sample", o);
+    assert_true(z[0].traces_out == 3 && reason("not drawn") == 4);
+    o.keep = 99;
+    run = curate("more", "sample", o);
+    assert_int_equal(z[0].traces_out, 7);
+    o.keep = 0;
     run = curate("cut", "truncate", o);
     assert_int_equal(reason("after the first error"), 2);
     run = curate("bal", "balance", o);
@@ -447,6 +459,43 @@ static void consensus(void **state) {
     expect(curate("con", "consensus", o), "1.0 1:0.8 1:0.9 1:0.9\n1.3 1:0.9 1:0.6 1:0.3 0:0 0:0\n"
                                           "2.1 1:0.3 1:0.1\n");
     assert_true(reason("differ") == 1 && reason("unparsed") == 2 && reason("not labelled") == 1);
+    rung_store_close(s);
+}
+
+/* A simulated judge: always right at 1; at 0.6 right in .6 + .4 / 4 of three-step traces; the same
+ * draws again; nothing of a trace whose truth is not known. */
+static void simulated(void **state) {
+    (void)state;
+    open_store("simulated.db", 400);
+    for (int p = 1; p <= 400; p++) {
+        char text[40];
+        snprintf(text, sizeof text, "a%d\nb\nc\n", p);
+        put(p, 0, text, RUNG_VERDICT_WRONG, p == 400 ? -2 : p % 4 - 1);
+    }
+    static const double accuracy[3] = {1, .6, .6};
+    static int32_t named[3][401];
+    rung_filter f = {.run = pool};
+    for (int k = 0; k < 3; k++) {
+        char config[40];
+        snprintf(config, sizeof config, "{\"k\":%d}", k);
+        rung_run r = {.name = "sim", .kind = "label.judge", .config = config, .seed = 1};
+        OK(rung_run_begin(s, &r, err));
+        rung_judge_report report;
+        OK(rung_label_simulate(&report, s, r.id, accuracy[k], 7, &f, err));
+        assert_int_equal(report.n_replies, 399);
+        int hits = 0;
+        rung_label_source from = {r.id, "judge", 0};
+        for (int p = 1; p < 400; p++) {
+            rung_iter *it;
+            const rung_trace *t = get(&it, p);
+            OK(rung_label_claim(&named[k][p], s, t, &from, err));
+            hits += named[k][p] == p % 4 - 1;
+            rung_iter_free(it);
+        }
+        if (k == 0) assert_int_equal(hits, 399);
+        if (k > 0) assert_true(fabs(hits / 399. - .7) < .07);
+    }
+    assert_memory_equal(named[1], named[2], sizeof named[1]);
     rung_store_close(s);
 }
 
@@ -552,7 +601,7 @@ static void tables(void **state) {
     int n = 0;
     for (size_t i = 0; rung_curator_at(i); i++, n++)
         assert_true(strlen(rung_curator_at(i)->help) > 9);
-    assert_int_equal(n, 10);
+    assert_int_equal(n, 11);
     for (size_t i = 0; rung_labeler_at(i); i++)
         assert_ptr_equal(rung_labeler_find(rung_labeler_at(i)->name), rung_labeler_at(i));
     rung_fusion f;
@@ -582,7 +631,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(replies),    cmocka_unit_test(votes),   cmocka_unit_test(people),
         cmocka_unit_test(arithmetic), cmocka_unit_test(fusion),  cmocka_unit_test(filters),
         cmocka_unit_test(consensus),  cmocka_unit_test(merging), cmocka_unit_test(choosing),
-        cmocka_unit_test(audit),      cmocka_unit_test(tables),
+        cmocka_unit_test(simulated),  cmocka_unit_test(audit),   cmocka_unit_test(tables),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
