@@ -14,7 +14,7 @@ claim:
   metric: f1
   arm: f1_good
   over: f1_bad
-  equal: {what: steps, key: n_steps, arm: good, over: bad}
+  equal: {what: steps, key: n_labels, arm: good, over: bad}
   checks:
     - {text: it misses fewer, metric: acc_err, arm: f1_bad, over: f1_good, direction: lower}
     - {text: better than nothing, metric: f1, arm: f1_good, over: "0.2"}
@@ -39,18 +39,19 @@ stages:
   - do: bench answer
     with: {name: answers, run: cases, boot: 100, seed: 1}
 Y
-go() { "$RUNG" run recipes/small.yaml --set "policy=$MODEL" --report=false "$@"; }
+go() { "$RUNG" run recipes/small.yaml --set "policy=$MODEL" --report=false --out runs/small "$@"; }
+claims() { "$RUNG" claims --stores runs "$@"; }
 last() {
   n_checks=$((n_checks + 1))
   tail -n 1 "$T/out" | jq -e "$1" >/dev/null || { fail "closing object: not $1"; tail -n 1 "$T/out" >&2; }
 }
-expect 0 'quick: no verdict' -- go --quick
-expect 0 '' -- go --quick --json
+expect 0 'quick: no verdict' -- go --quick --out runs/q
+expect 0 '' -- go --quick --out runs/q --json
 last '.verdict == "quick" and .n_seeds == 1 and .metric == "f1: f1_good over f1_bad"'
 # nothing measured so far: quick is no measurement
-expect 0 'small .*not measured yet' -- "$RUNG" claims
+expect 0 'small .*not measured yet' -- claims
 check "the page says so" grep -q 'not measured yet' docs/claims.md
-expect 0 '' -- "$RUNG" claims --check
+expect 0 '' -- claims --check
 expect 0 '' -- go --json
 last '.claim == "small" and .verdict == "holds" and .n_seeds == 3 and (.by_seed | length) == 3 and .arm == 1 and .over < .7'
 last '.ci95[0] > 0 and .cost_arm == .cost_over and .cost_arm > 0 and .direction == "higher" and .equal == "steps"'
@@ -60,19 +61,19 @@ cp "$T/out" first
 expect 0 '' -- go --json
 n_checks=$((n_checks + 1))
 [ "$(tail -n 1 first | jq -c '[.diff, .ci95, .checks[].ci95]')" = "$(tail -n 1 "$T/out" | jq -c '[.diff, .ci95, .checks[].ci95]')" ] || fail "again: another interval"
-# the page: written, current, stale after a change of the recipe
-expect 1 'is not what' -- "$RUNG" claims --check
-expect 0 'small +holds' -- "$RUNG" claims
+# the page: written, current, stale after a change of the recipe; --check knows kept results only
+expect 0 '' -- claims --check
+expect 0 'small +holds' -- claims
 check "kept" jq -e '.claim == "small" and .verdict == "holds"' docs/claims.jsonl
 check "the page has it" grep -q '^| `small` | .*guesses \\| with a bar | \*\*holds\*\*' docs/claims.md
 cp docs/claims.md page
-rm -r out
-expect 0 '"claim":"small","verdict":"holds"|"verdict":"holds"' -- "$RUNG" claims --json
+rm -r runs
+expect 0 '"claim":"small","verdict":"holds"|"verdict":"holds"' -- claims --json
 check "the same page without the store" cmp -s page docs/claims.md
-expect 0 '' -- "$RUNG" claims --check
+expect 0 '' -- claims --check
 echo '# changed' >>recipes/small.yaml
-expect 1 'is not what' -- "$RUNG" claims --check
-expect 0 '' -- "$RUNG" claims
+expect 1 'is not what' -- claims --check
+expect 0 '' -- claims
 check "an earlier text is said" grep -q 'earlier text' docs/claims.md
 # errors
 bad() { sed "$1" recipes/small.yaml >bad.yaml; }
@@ -82,5 +83,5 @@ bad 's/over: f1_bad/over: f1_none/'
 expect 2 'no stage is named "f1_none"' -- "$RUNG" run bad.yaml --quick --set "policy=$MODEL" --out o --report=false
 bad 's/direction: lower/direction: down/'
 expect 3 'direction: higher or lower' -- "$RUNG" run bad.yaml --check
-expect 3 'could not read folder|not found' -- "$RUNG" claims --recipes nowhere
+expect 3 'could not read folder|not found' -- claims --recipes nowhere
 finish

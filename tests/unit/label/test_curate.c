@@ -476,9 +476,10 @@ static void simulated(void **state) {
     static int32_t named[3][401];
     rung_filter f = {.run = pool};
     for (int k = 0; k < 3; k++) {
-        char config[40];
+        char config[40], name[8];
         snprintf(config, sizeof config, "{\"k\":%d}", k);
-        rung_run r = {.name = "sim", .kind = "label.judge", .config = config, .seed = 1};
+        snprintf(name, sizeof name, "sim%d", k);
+        rung_run r = {.name = name, .kind = "label.judge", .config = config, .seed = 1};
         OK(rung_run_begin(s, &r, err));
         rung_judge_report report;
         OK(rung_label_simulate(&report, s, r.id, accuracy[k], 7, &f, err));
