@@ -24,7 +24,7 @@ class Server:
     def __init__(self, folder):
         self.log = open(os.path.join(folder, "serve.log"), "w")
         self.p = subprocess.Popen([RUNG, "serve", "--policy", MODEL, "--listen", "127.0.0.1:0", "--sequences", str(SEQUENCES), "--quiet",
-                                   "--keep", "false", "--max-tokens", "96", "--store", os.path.join(folder, "none.db")],
+                                   "--no-keep", "--max-tokens", "96", "--store", os.path.join(folder, "none.db")],
                                   stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.port = int(self.p.stdout.readline().rsplit(":", 1)[1])
         while self.get("/health")[0] != 200:
