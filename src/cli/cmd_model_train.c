@@ -1,5 +1,6 @@
 /* rung model train: a small policy from nothing, on the worlds' solving and checking text; or any
- * llama or qwen2 file further, whole or through adapters, on pairs of prompt and reply (--data). */
+ * llama or qwen2 file further, whole or through adapters, on pairs of prompt and reply (--data) or
+ * on traces of the store (--run). */
 #include "cli/session.h"
 #include "cli/train_data.h"
 #include "cli/train_text.h"
@@ -19,7 +20,13 @@ static const cli_opt train_opts[] = {
         "data", "", CLI_NOTE,
         "JSON lines of prompt and completion (or question, answer), for --from; empty = worlds"),
     OPT_INT("documents", "0", "N", 0, 1e9, CLI_KEY,
-            "rows of --data to train on, the held-out ones come after; 0 = all but --held"),
+            "rows of --data, or traces, to train on; 0 = all but --held"),
+    OPT_CHOICE("keep", "correct", "correct|known|all", CLI_KEY,
+               "traces: the right ones, those with a verdict, all"),
+    OPT_BOOL("duplicates", "false", CLI_KEY, "traces: also a text that its problem has already"),
+    OPT_STR("until", "", "SOURCE", CLI_KEY,
+            "traces: the loss counts up to the first step that labels of this source call wrong"),
+    OPT_STR("label-run", "", "NAME", CLI_KEY, "--until: labels of this run, empty = the newest"),
     OPT_INT("lora-rank", "0", "RANK", 0, 4096, CLI_KEY,
             "train adapters of this rank on the file's weights as they are, 0 = all weights"),
     OPT_REAL("lora-alpha", "0", "ALPHA", 0, 1e6, CLI_KEY, "scale is ALPHA / RANK, 0 = 2 RANK"),
@@ -88,11 +95,12 @@ typedef struct job {
     rung_store *store; /* NULL: no metrics kept */
     rung_run run;
     const char *extra; /* hash of the file gone on from; NULL: none */
-    char hash[33], checkpoint[4096], vocab_path[4096];
+    char hash[33], checkpoint[4096], vocab_path[4096], tokens[4096];
     rung_net *net;
     rung_model *vocab;
     train_text text;
     train_data data;
+    train_source source;
     double *before, *after, loss_before, loss_after; /* of held-out documents */
     rung_curve *curve;
 } job;
@@ -100,6 +108,14 @@ typedef struct job {
 static bool has(const cli_call *c, const char *opt) {
     const char *s = cli_str(c, opt);
     return s && s[0];
+}
+
+/* Text to go on from: a file of pairs, or traces of the store. */
+static bool from_traces(const cli_call *c) {
+    return has(c, "run") || has(c, "set") || has(c, "split");
+}
+static bool has_text(const cli_call *c) {
+    return has(c, "data") || from_traces(c);
 }
 
 static void on_metric(void *ud, int64_t step, const char *name, double value) {
@@ -169,7 +185,7 @@ static rung_status world_net(job *j, rung_error *err) {
 
 static rung_status make_net(job *j, const char *config, rung_error *err) {
     cli_call *c = j->c;
-    RUNG_TRY(has(c, "data") ? load_net(j, cli_str(c, "from"), err) : world_net(j, err));
+    RUNG_TRY(has_text(c) ? load_net(j, cli_str(c, "from"), err) : world_net(j, err));
     rung_net_set_meta(j->net, "rung.train.config", config);
     rung_net_set_meta(j->net, "rung.train.hash", j->hash);
     rung_net_set_memory(j->net, cli_int(c, "memory-mib") << 20);
@@ -186,8 +202,11 @@ static rung_status open_data(job *j, rung_error *err) {
     j->data.seed = (uint64_t)cli_int(c, "seed");
     j->data.rows = (int32_t)cli_int(c, "rows");
     j->data.row_tok = (int32_t)cli_int(c, "tokens");
-    RUNG_TRY(train_data_read(&j->data, j->vocab, cli_str(c, "data"),
-                             (int32_t)cli_int(c, "documents"), (int32_t)cli_int(c, "held"), err));
+    j->source.vocab = j->vocab;
+    RUNG_TRY(train_data_open(&j->data, j->tokens, j->hash, &j->source, err));
+    rung_event(&c->app->log, RUNG_INFO, "model.documents", RUNG_I("train", j->data.n_train),
+               RUNG_I("held", j->data.n_docs - j->data.n_train),
+               RUNG_I("tokens", j->data.spool.n_tok));
     size_t n = (size_t)(j->data.n_docs - j->data.n_train);
     j->before = rung_calloc(n + 1, sizeof *j->before);
     j->after = rung_calloc(n + 1, sizeof *j->after);
@@ -254,11 +273,11 @@ static rung_status train(job *j, rung_error *err) {
         .seed = (uint64_t)cli_int(c, "seed"),
         .checkpoint = j->checkpoint,
         .checkpoint_every = cli_int(c, "checkpoint-every"),
-        .doc = has(c, "data") ? train_data_doc : train_text_doc,
-        .ud = has(c, "data") ? (void *)&j->data : (void *)&j->text,
+        .doc = has_text(c) ? train_data_doc : train_text_doc,
+        .ud = has_text(c) ? (void *)&j->data : (void *)&j->text,
         .accumulate = (int32_t)cli_int(c, "accumulate"),
         .keep_last = (int32_t)cli_int(c, "keep-last"),
-        .held = has(c, "data") && cli_int(c, "held") > 0 ? train_data_held : NULL,
+        .held = has_text(c) && cli_int(c, "held") > 0 ? train_data_held : NULL,
         .on_metric = on_metric,
         .metric_ud = j,
         .drop_too_long = strcmp(cli_str(c, "too-long"), "drop") == 0,
@@ -296,6 +315,7 @@ static rung_status report_data(job *j, const char *out, double t0, rung_error *e
     cli_result_int(c, "n_params", rung_net_n_params(j->net));
     cli_result_int(c, "n_trained", rung_net_n_trained(j->net));
     cli_result_int(c, "steps", cli_int(c, "steps"));
+    cli_result_int(c, "n_docs", j->data.n_train);
     cli_result_int(c, "n_held", n);
     cli_result_real(c, "held_loss_before", j->loss_before);
     cli_result_real(c, "held_loss", j->loss_after);
@@ -309,7 +329,7 @@ static rung_status report_data(job *j, const char *out, double t0, rung_error *e
 static rung_status report(job *j, const char *out, double t0, rung_error *err) {
     cli_call *c = j->c;
     c->tokens = cli_int(c, "steps") * cli_int(c, "rows") * cli_int(c, "tokens");
-    if (has(c, "data")) return report_data(j, out, t0, err);
+    if (has_text(c)) return report_data(j, out, t0, err);
     train_held h = {
         .loss_solve = (double)NAN, .loss_check = (double)NAN, .check_accuracy = (double)NAN};
     if (cli_int(c, "held") > 0) {
@@ -335,9 +355,15 @@ static rung_status report(job *j, const char *out, double t0, rung_error *err) {
 }
 
 static rung_status check_options(const cli_call *c, rung_error *err) {
-    if (!has(c, "from") && (has(c, "data") || cli_int(c, "lora-rank") > 0)) {
+    if (has(c, "data") && from_traces(c)) {
+        rung_fail(err, RUNG_E_INVAL, "--data and traces of the store cannot both be trained on");
+        return rung_error_hint(err, "leave out --data, or --run, --set and --split");
+    }
+    if (!has(c, "from") && (has_text(c) || cli_int(c, "lora-rank") > 0)) {
         rung_fail(err, RUNG_E_INVAL, "%s needs --from, the model to go on from",
-                  has(c, "data") ? "--data" : "--lora-rank");
+                  has(c, "data")   ? "--data"
+                  : from_traces(c) ? "--run"
+                                   : "--lora-rank");
         return rung_error_hint(err, "such as --from base.gguf");
     }
     if (has(c, "lora-out") && cli_int(c, "lora-rank") == 0)
@@ -349,6 +375,7 @@ static rung_status check_options(const cli_call *c, rung_error *err) {
 /* Of a training that is done; a named checkpoint stays. */
 static void drop_checkpoints(const job *j) {
     char path[4200];
+    (void)unlink(j->tokens);
     if (cli_str(j->c, "checkpoint")) return;
     (void)unlink(j->checkpoint);
     snprintf(path, sizeof path, "%s.best", j->checkpoint);
@@ -366,22 +393,53 @@ static rung_status save_all(job *j, const char *out, rung_error *err) {
     return rung_net_save(j->net, out, cli_str(c, "type"), err);
 }
 
-static rung_status prepare(job *j, const char *out, const char **config, rung_error *err) {
+static rung_status fill_source(job *j, rung_error *err) {
     cli_call *c = j->c;
-    rung_buf text;
-    rung_buf_init(&text, 1u << 20);
-    char from_hash[33] = "";
-    const char *from = cli_str(c, "from");
-    char both[66] = "";
-    if (from && from[0]) RUNG_TRY(rung_hash_file(from_hash, from, err));
-    if (has(c, "data")) { /* the data's content is part of what the file is made from */
-        char data_hash[33];
-        RUNG_TRY(rung_hash_file(data_hash, cli_str(c, "data"), err));
-        snprintf(both, sizeof both, "%s.%s", from_hash, data_hash);
+    const char *keep = cli_str(c, "keep"), *label_run = cli_str(c, "label-run");
+    j->source = (train_source){.what = has(c, "data") ? "line" : "trace",
+                               .path = has(c, "data") ? cli_str(c, "data") : NULL,
+                               .store = j->store,
+                               .correct = strcmp(keep, "correct") == 0,
+                               .known = strcmp(keep, "known") == 0,
+                               .duplicates = cli_flag(c, "duplicates"),
+                               .system = cli_str(c, "system"),
+                               .suffix = cli_str(c, "suffix"),
+                               .labels = has(c, "until") ? cli_str(c, "until") : NULL,
+                               .row_tok = (int32_t)cli_int(c, "tokens"),
+                               .drop = strcmp(cli_str(c, "too-long"), "drop") == 0,
+                               .n_train = (int32_t)cli_int(c, "documents"),
+                               .n_held = (int32_t)cli_int(c, "held"),
+                               .seed = (uint64_t)cli_int(c, "seed"),
+                               .log = &c->app->log};
+    if (has(c, "data")) return RUNG_OK;
+    if (label_run && label_run[0])
+        RUNG_TRY(cli_run_lookup(&j->source.label_run, c, j->store, label_run, err));
+    return cli_filter(&j->source.filter, c, j->store, err);
+}
+
+/* What the file is made from beside the options: the base, the text. */
+static rung_status hash_inputs(job *j, rung_error *err) {
+    cli_call *c = j->c;
+    char base[33] = "", text[33], both[66] = "";
+    if (has(c, "from")) RUNG_TRY(rung_hash_file(base, cli_str(c, "from"), err));
+    if (has_text(c)) {
+        RUNG_TRY(fill_source(j, err));
+        RUNG_TRY(train_source_hash(text, &j->source, err));
+        snprintf(both, sizeof both, "%s.%s", base, text);
     } else {
-        snprintf(both, sizeof both, "%s", from_hash);
+        snprintf(both, sizeof both, "%s", base);
     }
     j->extra = both[0] ? rung_arena_strndup(c->app->arena, both, strlen(both)) : NULL;
+    return both[0] && !j->extra ? rung_fail(err, RUNG_E_NOMEM, "out of memory") : RUNG_OK;
+}
+
+static rung_status prepare(job *j, const char *out, const char **config, rung_error *err) {
+    cli_call *c = j->c;
+    bool stored = c->in_recipe || cli_is_set(c, "store") || from_traces(c);
+    rung_buf text;
+    rung_buf_init(&text, 1u << 20);
+    if (stored) RUNG_TRY(cli_store(&j->store, c, RUNG_STORE_CREATE, err));
+    RUNG_TRY(hash_inputs(j, err));
     rung_status st = cli_config_text(&text, j->hash, c, j->extra, err);
     *config = st == RUNG_OK ? rung_arena_strndup(c->app->arena, text.data, text.n) : NULL;
     rung_buf_clear(&text);
@@ -393,11 +451,8 @@ static rung_status prepare(job *j, const char *out, const char **config, rung_er
     else
         snprintf(j->checkpoint, sizeof j->checkpoint, "%.4000s.%.8s.ckpt", out, j->hash);
     snprintf(j->vocab_path, sizeof j->vocab_path, "%.4000s.%.8s.vocab", out, j->hash);
-    if (c->in_recipe || cli_is_set(c, "store")) {
-        RUNG_TRY(cli_store(&j->store, c, RUNG_STORE_CREATE, err));
-        RUNG_TRY(cli_run_begin(&j->run, c, j->extra, err));
-    }
-    return RUNG_OK;
+    snprintf(j->tokens, sizeof j->tokens, "%.4000s.%.8s.tokens", out, j->hash);
+    return stored ? cli_run_begin(&j->run, c, j->extra, err) : RUNG_OK;
 }
 
 rung_status cli_model_train(cli_call *c, rung_error *err) {
@@ -422,9 +477,9 @@ rung_status cli_model_train(cli_call *c, rung_error *err) {
         goto out;
     }
     if (st == RUNG_OK) st = make_net(&j, config, err);
-    if (st == RUNG_OK) st = has(c, "data") ? open_data(&j, err) : open_vocab(&j, err);
+    if (st == RUNG_OK) st = has_text(c) ? open_data(&j, err) : open_vocab(&j, err);
     if (st == RUNG_OK) {
-        if (!has(c, "data")) fill_text(&j);
+        if (!has_text(c)) fill_text(&j);
         st = train(&j, err);
     }
     if (st == RUNG_OK) rung_net_swap_ema(j.net); /* nothing happens without one */

@@ -184,8 +184,9 @@ static const cli_cmd commands[] = {
         "model chat --policy models/tiny.gguf --prompt 'start 17; +5'", false,
         OWN(model_chat) DRAWS ENGINE)
     ROW("model", "train", model_train, "",
-        "train a small policy from nothing on the worlds' text",
-        "model train --out tiny.gguf --steps 2000 --seed 1", true, OWN(model_train))
+        "train a policy: from nothing on the worlds' text, or a file further on pairs or traces",
+        "model train --out tiny.gguf --steps 2000 --seed 1", true,
+        OWN(model_train) FILTER &cli_prompt_group,)
     ROW("model", "compare-logits", model_compare_logits, "file",
         "largest difference between the trainer's and the engine's logits",
         "model compare-logits models/tiny.gguf --text 'start 17'", true, OWN(model_compare_logits))

@@ -1,31 +1,55 @@
-/* Pairs of prompt and reply for rung model train --data: read and tokenised once. */
+/* Documents for rung model train --data and --run: read and tokenised once, into a file that is
+ * mapped (train_spool.h). */
 #ifndef RUNG_SRC_CLI_TRAIN_DATA_H
 #define RUNG_SRC_CLI_TRAIN_DATA_H
+#include "cli/train_spool.h"
 #include "rung/model.h"
+#include "rung/store.h"
 #include "rung/train.h"
 
-typedef struct train_doc {
-    int64_t at;          /* in tok */
-    int32_t n, n_prompt; /* tokens; of them before the reply */
-} train_doc;
 typedef struct train_data {
-    train_doc *doc;
-    int32_t n_docs, cap_docs, n_train; /* the rest are held out */
-    int32_t *tok;
-    int64_t n_tok, cap_tok;
-    uint64_t seed, epoch; /* order holds this epoch's */
-    uint32_t *order;      /* [n_train] */
-    int32_t *target;      /* of the document last given */
+    train_spool spool;
+    uint32_t *pick;          /* [n_docs] which of the file: those to train on, then the held-out */
+    int32_t n_docs, n_train; /* the rest are held out */
+    uint64_t seed, epoch;    /* order holds this epoch's */
+    uint32_t *order;         /* [n_train] of pick */
+    int32_t *target;         /* of the document last given */
     float *weight;
     int32_t cap_out;
     int32_t rows, row_tok; /* of a held-out batch */
+    int64_t n_dropped;     /* too long; 0 when the tokens were there already */
 } train_data;
 
-/* One JSON object a line: {"prompt","completion"}, {"question","answer"} or {"problem","solution"},
- * and "system" if there is one, through the model's chat template; the reply ends with the model's
- * end token. n_train documents, then n_held; 0 train: all but the held-out ones. */
-rung_status train_data_read(train_data *d, const rung_model *vocab, const char *path,
-                            int32_t n_train, int32_t n_held, rung_error *err);
+/* Where documents come from. */
+typedef struct train_source {
+    const rung_model *vocab;
+    const char *what; /* "line" or "trace": what an id is */
+    const char *path; /* JSON lines; NULL = traces of the store */
+    rung_store *store;
+    rung_filter filter;
+    bool correct, known; /* traces: right ones only, those with a verdict only */
+    bool duplicates;     /* traces: also a text that the problem has already */
+    const char *system, *suffix;
+    const char *labels; /* traces: tokens count up to the first step that labels of this source (of
+                           label_run; 0 = the newest) call wrong; NULL = all */
+    int64_t label_run;
+    int32_t row_tok; /* longer documents are refused, or left out and told */
+    bool drop;
+    int32_t n_train, n_held; /* 0 train: all but the held-out ones */
+    uint64_t seed;           /* traces: which problems are held out */
+    const rung_log *log;
+} train_source;
+
+/* What the documents are made from, as a hash: lines or traces, in order. */
+rung_status train_source_hash(char out[33], const train_source *src, rung_error *err);
+/* The documents: from the file of tokens at path when it is there and of this key, else read,
+ * tokenised and put there. JSON lines: one object each, {"prompt","completion"},
+ * {"question","answer"} or {"problem","solution"}, and "system" if there is one, through the
+ * model's chat template; the reply ends with the model's end token; the first n_train rows, then
+ * n_held. Traces: as they were sampled, the end token after those that ended by themselves; held
+ * out are whole problems, those with the smallest draws. */
+rung_status train_data_open(train_data *d, const char *path, const char *key,
+                            const train_source *src, rung_error *err);
 void train_data_clear(train_data *d);
 /* rung_sft_opts.doc with ud = train_data: epoch after epoch, each in an order of its own. */
 rung_status train_data_doc(void *ud, uint64_t i, const int32_t **tok, const int32_t **target,

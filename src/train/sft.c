@@ -2,6 +2,7 @@
 #include "train/net.h"
 #include "train/real.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -156,8 +157,15 @@ static rung_status save(rung_net *net, packer *p, rung_error *err) {
     if (!p->o->checkpoint) return RUNG_OK;
     RUNG_TRY(save_best(net, p, err));
     if (p->o->on_metric) p->o->on_metric(p->o->metric_ud, net->steps, NULL, 0);
+    if (p->o->keep_last <= 1)
+        return rung_net_checkpoint(net, p->o->checkpoint, &p->at, sizeof p->at, err);
+    /* whole before the others move: a full disk leaves all of them as they are */
+    char next[4200];
+    snprintf(next, sizeof next, "%s.next", p->o->checkpoint);
+    RUNG_TRY(rung_net_checkpoint(net, next, &p->at, sizeof p->at, err));
     rotate_files(p->o->checkpoint, p->o->keep_last);
-    return rung_net_checkpoint(net, p->o->checkpoint, &p->at, sizeof p->at, err);
+    if (rename(next, p->o->checkpoint) == 0) return RUNG_OK;
+    return rung_fail(err, RUNG_E_IO, "could not rename \"%s\": %s", next, strerror(errno));
 }
 
 /* Goes on from the checkpoint if there is one. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,13 +174,37 @@ static void kill_at(void *ud, int64_t step, const char *name, double value) {
     if (step == *(int64_t *)ud) raise(SIGKILL);
 }
 
+/* The system says so in the middle of the write that would cross the limit. */
+static void die(int signal) {
+    (void)signal;
+    kill(getpid(), SIGKILL);
+}
+
+static void limit_files(rlim_t bytes) {
+    struct rlimit l;
+    getrlimit(RLIMIT_FSIZE, &l);
+    l.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+/* From that step on, a checkpoint is written up to its middle. */
+static void kill_in_save(void *ud, int64_t step, const char *name, double value) {
+    (void)value;
+    if (name || step < *(int64_t *)ud) return;
+    signal(SIGXFSZ, die);
+    limit_files(8192);
+}
+
 /* libgomp's threads do not survive a fork, so the killed child is this program started anew. */
 static int child(const char *checkpoint, int64_t kill_step) {
     corpus c;
     rung_net *net;
+    bool in_save = kill_step < 0;
+    if (in_save) kill_step = -kill_step;
     rung_sft_opts o = options(&c, checkpoint, 40);
-    o.on_metric = kill_at;
+    o.on_metric = in_save ? kill_in_save : kill_at;
     o.metric_ud = &kill_step;
+    o.keep_last = in_save ? 2 : 0;
     if (rung_net_new(&net, &SHAPE, 1, &err) != RUNG_OK) return 1;
     return rung_sft_train(net, &o, NULL, &err) == RUNG_OK ? 0 : 1;
 }
@@ -209,6 +234,141 @@ static void test_kill(void **state) {
     rung_net_free(whole);
     rung_net_free(part);
     unlink(path);
+}
+
+static void run_child(const char *at) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(self, self, "--child", path, at, (char *)NULL);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void drop_files(void) {
+    static const char *const suffixes[] = {"", ".1", ".2", ".3", ".best", ".next"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        char file[80];
+        snprintf(file, sizeof file, "%s%s", path, suffixes[i]);
+        unlink(file);
+    }
+}
+
+/* Killed with half of a checkpoint written, twice: what was there before is whole, nothing of the
+ * half is found, and the run that goes on ends in the same bits. */
+static void test_kill_in_save(void **state) {
+    (void)state;
+    corpus c;
+    rung_net *whole = make(), *part = make();
+    rung_sft_opts o = options(&c, NULL, 40);
+    assert_int_equal(rung_sft_train(whole, &o, NULL, &err), RUNG_OK);
+    drop_files();
+    run_child("-20");
+    run_child("-30");
+    char next[80];
+    snprintf(next, sizeof next, "%s.next", path);
+    assert_int_not_equal(access(next, F_OK), 0);
+    o = options(&c, path, 40); /* what is there: step 20, the second child's first save */
+    o.keep_last = 2;
+    log_count k = {0};
+    rung_log log = {emit, &k};
+    assert_int_equal(rung_sft_train(part, &o, &log, &err), RUNG_OK);
+    assert_int_equal(k.first, 21);
+    assert_same(whole, part);
+    rung_net_free(whole);
+    rung_net_free(part);
+    drop_files();
+}
+
+static rung_status falling(void *ud, double *loss, rung_net *net, rung_error *e) {
+    (void)ud, (void)e;
+    *loss = 1.0 / (double)(1 + rung_net_steps(net));
+    return RUNG_OK;
+}
+
+static void fill_disk(void *ud, int64_t step, const char *name, double value) {
+    (void)value;
+    if (name && step == *(int64_t *)ud) limit_files(8192);
+}
+
+static int64_t steps_in(const char *suffix) {
+    char file[80];
+    unsigned char bytes[256];
+    rung_net *net = make();
+    snprintf(file, sizeof file, "%s%s", path, suffix);
+    rung_status st = RUNG_E_MISMATCH;
+    for (size_t n = 8; n <= sizeof bytes && st == RUNG_E_MISMATCH; n += 8)
+        st = rung_net_resume(net, file, bytes, n, &err);
+    int64_t steps = st == RUNG_OK ? rung_net_steps(net) : -1;
+    rung_net_free(net);
+    return steps;
+}
+
+/* A disk that fills up: the last ones and the best stay as they were, all of them whole, and the
+ * run goes on from there when there is room again. */
+static void test_disk_full(void **state) {
+    (void)state;
+    corpus c;
+    int64_t full_at = 35;
+    rung_net *whole = make(), *part = make();
+    rung_sft_opts o = options(&c, NULL, 40);
+    assert_int_equal(rung_sft_train(whole, &o, NULL, &err), RUNG_OK);
+    drop_files();
+    signal(SIGXFSZ, SIG_IGN);
+    o = options(&c, path, 40);
+    o.keep_last = 3;
+    o.on_metric = fill_disk;
+    o.metric_ud = &full_at;
+    for (int again = 0; again < 2; again++) { /* trying again loses nothing more */
+        rung_net *net = make();
+        o.held = again ? NULL : falling; /* the best comes first; then the last */
+        rung_status st = rung_sft_train(net, &o, NULL, &err);
+        limit_files(RLIM_INFINITY);
+        assert_int_equal(st, RUNG_E_FULL);
+        assert_true(err.hint[0]);
+        rung_net_free(net);
+        assert_int_equal(steps_in(""), 30);
+        assert_int_equal(steps_in(".1"), 20);
+        assert_int_equal(steps_in(".2"), 10);
+        assert_int_equal(steps_in(".best"), 30);
+    }
+    o.on_metric = NULL;
+    assert_int_equal(rung_sft_train(part, &o, NULL, &err), RUNG_OK);
+    assert_same(whole, part);
+    assert_int_equal(steps_in(".1"), 30);
+    rung_net_free(whole);
+    rung_net_free(part);
+    drop_files();
+}
+
+/* Torn, damaged, foreign: told apart from a run that begins, with what to do. */
+static void test_bad_checkpoints(void **state) {
+    (void)state;
+    corpus c;
+    rung_net *net = make();
+    rung_sft_opts o = options(&c, path, 10);
+    drop_files();
+    assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_OK);
+    rung_net_free(net);
+    rung_buf good;
+    rung_buf_init(&good, 1u << 24);
+    assert_int_equal(rung_file_read(&good, path, &err), RUNG_OK);
+    for (int k = 0; k < 4; k++) {
+        size_t n = k == 0 ? good.n / 2 : k == 1 ? 3 : good.n;
+        if (k == 2) good.data[good.n / 2] ^= 1; /* a bit */
+        if (k == 3) good.data[0] = 'X';
+        assert_int_equal(rung_file_write(path, good.data, n, &err), RUNG_OK);
+        net = make();
+        assert_int_equal(rung_sft_train(net, &o, NULL, &err), RUNG_E_FORMAT);
+        assert_non_null(strstr(err.what, path));
+        assert_non_null(strstr(err.hint, "delete it"));
+        assert_int_equal(rung_net_steps(net), 0);
+        rung_net_free(net);
+    }
+    rung_buf_clear(&good);
+    drop_files();
 }
 
 typedef struct drops {
@@ -332,6 +492,9 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns_and_tells),
                                        cmocka_unit_test(test_resume),
                                        cmocka_unit_test(test_kill),
+                                       cmocka_unit_test(test_kill_in_save),
+                                       cmocka_unit_test(test_disk_full),
+                                       cmocka_unit_test(test_bad_checkpoints),
                                        cmocka_unit_test(test_packing),
                                        cmocka_unit_test(test_accumulate),
                                        cmocka_unit_test(test_last_and_best)};
