@@ -1,5 +1,4 @@
-/* rung/store.h: the records. SQLite in WAL mode; many readers, one writer at a time (others wait up
- * to 60 s).
+/* rung/store.h: the records. SQLite in WAL mode; many readers, one writer (others wait up to 60 s).
  *
  * Every *_put is keyed so that a repeat is free: an existing row is kept and its id returned
  * (*is_new = false). Outside rung_store_begin/commit each put is its own transaction. Rows handed
@@ -107,6 +106,8 @@ typedef struct rung_trace {
     const char *stop;               /* "eos" "length" "context" "delimiter" "given" */
     int32_t first_error;            /* exact index, -1 none, RUNG_FIRST_ERROR_UNKNOWN */
     const char *first_error_source; /* "truth" "human" "" */
+    const char *decided_by;         /* of a trace just judged: the rule ("rational"); else NULL */
+    int64_t judged_us;              /* and the time that took; 0 not known */
 } rung_trace;
 #define RUNG_FIRST_ERROR_UNKNOWN (-2)
 /* in: all but id and step[].node; makes the nodes (shared with other traces of equal prefix text).
@@ -284,15 +285,14 @@ rung_status rung_cache_get(rung_buf *reply, bool *found, rung_store *s, const ch
 /* Integrity, orphans, counts, work left. Appends one JSON object; E_STORE when damaged, OK
  * otherwise (unfinished runs and nodes that nothing uses are reported, not damage). */
 rung_status rung_store_check(rung_buf *json, rung_store *s, rung_error *err);
-/* JSONL of every table: {"table":"problem",...columns...}; blobs as base64, text that is not UTF-8
- * as
- * {"base64":...}. write: non-zero stops (E_CANCELLED). import into an empty or an equal store, all
- * or nothing; *n_rows (NULL allowed) = rows added. */
+/* JSONL of every table: {"table":"problem",...columns...}; blobs as base64, text that is no UTF-8
+ * as {"base64":...}. write: non-zero stops (E_CANCELLED). import into an empty or an equal store,
+ * all or nothing; *n_rows (NULL allowed) = rows added. */
 rung_status rung_store_export(rung_store *s, int (*write)(void *ud, const char *line, size_t n),
                               void *ud, rung_error *err);
 rung_status rung_store_import(int64_t *n_rows, rung_store *s, const char *path, rung_error *err);
-void *rung_store_sqlite(
-    rung_store *s); /* the sqlite3 handle, for reports that need a query of their own */
+/* The sqlite3 handle, for reports that need a query of their own. */
+void *rung_store_sqlite(rung_store *s);
 
 #ifdef __cplusplus
 }

@@ -151,7 +151,8 @@ static void judge(rung_trace *t, const importing *im, const solution *z, const r
     rung_check c;
     rung_verifier_check(&c, v, p->meta, p->answer, answer->text);
     t->verdict = c.verdict;
-    t->verifier = v->name;
+    t->verifier = v->version;
+    t->decided_by = c.rule ? c.rule : "";
     t->reason = c.reason;
 }
 

@@ -69,6 +69,10 @@ typedef struct store_table {
 extern const store_table store_tables[]; /* parents before children */
 extern const size_t store_n_tables;
 
+/* --- store_verdict.c -------------------------------------------------------------------------- */
+/* The verdict row of a trace just judged. */
+rung_status store_put_judged(rung_store *s, const rung_trace *t, rung_error *err);
+
 /* --- store_machine.c -------------------------------------------------------------------------- */
 void store_machine_json(rung_buf *b);
 void store_versions_json(rung_buf *b, const rung_store *s);

@@ -102,7 +102,20 @@ static const char schema_3[] =
     " text TEXT NOT NULL, PRIMARY KEY(run, problem, seq),"
     " FOREIGN KEY(run, problem) REFERENCES search(run, problem)) STRICT, WITHOUT ROWID;";
 
-const char *const store_migrations[] = {schema_1, schema_2, schema_3};
+/* What each verifier, by version, has said of a trace. Of traces judged before, the trace's own
+ * columns say all that is known: not the rule that decided, nor the time it took. */
+static const char schema_4[] =
+    "CREATE TABLE verdict("
+    " trace INTEGER NOT NULL REFERENCES trace(id), verifier TEXT NOT NULL, version TEXT NOT NULL,"
+    " verdict INTEGER NOT NULL CHECK(verdict BETWEEN 0 AND 2), answer TEXT NOT NULL,"
+    " answer_key TEXT NOT NULL, extracted_by TEXT NOT NULL, rule TEXT NOT NULL,"
+    " reason TEXT NOT NULL, us INTEGER, at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY(trace, verifier, version)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO verdict SELECT t.id, rtrim(rtrim(t.verifier, '0123456789'), '-'), t.verifier,"
+    " t.verdict, t.answer, t.answer_key, t.rule, '', t.reason, NULL,"
+    " max(r.started_ms, r.finished_ms) FROM trace t JOIN run r ON r.id=t.run WHERE t.verifier<>'';";
+
+const char *const store_migrations[] = {schema_1, schema_2, schema_3, schema_4};
 const int store_n_migrations = (int)(sizeof store_migrations / sizeof store_migrations[0]);
 
 #define I(name)                                                                                    \
@@ -187,6 +200,19 @@ const store_table store_tables[] = {
       {"value", COL_REAL, 3},
       {"n", COL_INT, 3},
       {"text", COL_TEXT, 3}}},
+    {"verdict",
+     "trace, verifier, version",
+     {{"trace", COL_INT, 4},
+      {"verifier", COL_TEXT, 4},
+      {"version", COL_TEXT, 4},
+      {"verdict", COL_INT, 4},
+      {"answer", COL_TEXT, 4},
+      {"answer_key", COL_TEXT, 4},
+      {"extracted_by", COL_TEXT, 4},
+      {"rule", COL_TEXT, 4},
+      {"reason", COL_TEXT, 4},
+      {"us", COL_INT, 4},
+      {"at_ms", COL_INT, 4}}},
 };
 const size_t store_n_tables = sizeof store_tables / sizeof store_tables[0];
 

@@ -294,6 +294,7 @@ static rung_status put_trace(rung_store *s, rung_trace *t, rung_step *step, bool
     if (is_new) *is_new = !found;
     if (found) return nodes_of(s, t, step, err);
     RUNG_TRY(insert_trace(s, t, err));
+    if (t->decided_by) RUNG_TRY(store_put_judged(s, t, err));
     rung_buf scratch;
     rung_buf_init(&scratch, 0);
     rung_status st = insert_steps(s, t, step, &scratch, err);

@@ -74,20 +74,24 @@ rung_status rung_trace_judge(rung_trace *t, rung_arena *a, const rung_problem *p
     rung_answer answer = {{0}, "", false};
     rung_check check = {RUNG_VERDICT_UNKNOWN, "", "no reference answer"};
     char key[128] = "";
+    double t0 = rung_now();
     v->extract(&answer, t->text, (size_t)t->n_bytes);
     const char *lost = lost_to_the_cut(t, &answer);
     if (lost) answer = (rung_answer){{0}, "", false};
     if (answer.text[0]) rung_verifier_key(key, v, p->meta, answer.text);
     if (p->answer && p->answer[0]) rung_verifier_check(&check, v, p->meta, p->answer, answer.text);
     if (lost) check.reason = lost;
+    t->judged_us = (int64_t)((rung_now() - t0) * 1e6) + 1; /* 0 is not known */
     t->answer = rung_arena_strndup(a, answer.text, strlen(answer.text));
     t->answer_key = rung_arena_strndup(a, key, strlen(key));
     t->reason = rung_arena_strndup(a, check.reason ? check.reason : "",
                                    check.reason ? strlen(check.reason) : 0);
     t->rule = rung_arena_strndup(a, answer.rule ? answer.rule : "",
                                  answer.rule ? strlen(answer.rule) : 0);
+    t->decided_by = rung_arena_strndup(a, check.rule ? check.rule : "",
+                                       check.rule ? strlen(check.rule) : 0);
     t->verifier = v->version; /* "math-3": the verdict names its maker and the version */
-    if (!t->answer || !t->answer_key || !t->reason || !t->rule)
+    if (!t->answer || !t->answer_key || !t->reason || !t->rule || !t->decided_by)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for an answer");
     t->verdict = check.verdict;
     return first_error(t, p, err);

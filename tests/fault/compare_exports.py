@@ -79,6 +79,8 @@ def named(tables):
     for r in get("search"):  # what the cache held when it was asked is not the work
         ledger = {k: v for k, v in json.loads(r["ledger"]).items() if k not in ("wall_s", "prompt_new_tok")}
         put("search", (run[r["run"]], problem[r["problem"]]), dict(r, ledger=ledger), {"run", "problem"})
+    for v in get("verdict"):
+        put("verdict", (trace[v["trace"]], v["verifier"], v["version"]), v, {"trace", "us", "at_ms"})
     for e in get("search_event"):
         put("search_event", (run[e["run"]], problem[e["problem"]], e["seq"]), e, {"run", "problem"})
     return out
@@ -102,7 +104,7 @@ def problem_of(key):
         return key[1:]
     if key[0] in ("trace", "search", "search_event"):
         return key[2]
-    if key[0] == "trace_step":
+    if key[0] in ("trace_step", "verdict"):
         return key[1][1]
     if key[0] in ("node", "score"):
         return key[1][0] if key[0] == "score" else key[1]

@@ -120,7 +120,7 @@ static void schema_1_is_taken_over(void **state) {
     fx_trace(s, run, p, 0, 1, 1, NULL);
     assert_int_equal(sqlite3_exec(rung_store_sqlite(s),
                                   "ALTER TABLE trace DROP COLUMN logprob_draw;"
-                                  "DROP TABLE search_event; DROP TABLE search;"
+                                  "DROP TABLE search_event; DROP TABLE search; DROP TABLE verdict;"
                                   "PRAGMA user_version=1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

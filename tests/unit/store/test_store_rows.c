@@ -1,4 +1,5 @@
 /* Every kind of row: what goes in comes out, and a repeat is free. */
+#include "rung/verdict.h"
 #include "store_fixture.h"
 
 #include <sqlite3.h>
@@ -531,8 +532,92 @@ static void transactions_nest(void **state) {
     rung_store_close(NULL);
 }
 
+/* A trace just judged brings its row; judged again, the trace says the new verdict and the row of
+ * the older version stays. A store that version 3 left gets rows from its traces' columns. */
+static void verdicts(void **state) {
+    (void)state;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_store *s = fx_open(fx_db, RUNG_STORE_CREATE);
+    int64_t run = fx_run(s, "trace.sample"), p = fx_problem(s, "a", "x", 1);
+    rung_step one = {.byte_end = 1};
+    rung_arena *a = rung_arena_new(0);
+    rung_verdict_row *row;
+    size_t n;
+    rung_trace t = {.run = run,
+                    .problem = p,
+                    .text = "4",
+                    .n_bytes = 1,
+                    .n_steps = 1,
+                    .answer = "4",
+                    .answer_key = "n:4",
+                    .verdict = RUNG_VERDICT_CORRECT,
+                    .verifier = "math-3",
+                    .rule = "number",
+                    .first_error = -1,
+                    .decided_by = "rational",
+                    .judged_us = 12};
+    int64_t before = rung_unix_ms();
+    fx_ok(rung_trace_put(s, &t, &one, NULL, e));
+    fx_ok(rung_verdict_rows(&row, &n, a, s, t.id, e));
+    assert_int_equal(n, 1);
+    assert_string_equal(row[0].verifier, "math");
+    assert_string_equal(row[0].version, "math-3");
+    assert_string_equal(row[0].extracted_by, "number");
+    assert_string_equal(row[0].rule, "rational");
+    assert_int_equal(row[0].verdict, RUNG_VERDICT_CORRECT);
+    assert_int_equal(row[0].us, 12);
+    assert_true(row[0].at_ms >= before && row[0].at_ms <= rung_unix_ms());
+    t.verifier = "math-4";
+    t.verdict = RUNG_VERDICT_WRONG;
+    t.decided_by = "algebraic";
+    t.answer = "5";
+    t.first_error = 0;
+    fx_ok(rung_trace_rejudge(s, &t, e));
+    fx_ok(rung_trace_rejudge(s, &t, e)); /* again: the same row */
+    fx_ok(rung_verdict_rows(&row, &n, a, s, t.id, e));
+    assert_int_equal(n, 2);
+    assert_string_equal(row[0].version, "math-3");
+    assert_int_equal(row[0].verdict, RUNG_VERDICT_CORRECT);
+    assert_string_equal(row[1].version, "math-4");
+    assert_string_equal(row[1].rule, "algebraic");
+    assert_int_equal(row[1].verdict, RUNG_VERDICT_WRONG);
+    assert_int_equal(count(s, "SELECT count(*) FROM trace WHERE verdict=2 AND answer='5' AND"
+                              " verifier='math-4' AND first_error=0 AND text='4'"),
+                     1);
+    t.first_error = 1; /* it has one step */
+    assert_int_equal(rung_trace_rejudge(s, &t, &err), RUNG_E_INVAL);
+    t.first_error = 0;
+    int64_t id = t.id;
+    t.id = 77;
+    assert_int_equal(rung_trace_rejudge(s, &t, &err), RUNG_E_NOT_FOUND);
+    rung_verdict_row bad = {.trace = id, .verifier = "", .version = "v"};
+    assert_int_equal(rung_verdict_put(s, &bad, &err), RUNG_E_INVAL);
+    bad.verifier = "other";
+    fx_ok(rung_verdict_put(s, &bad, e));
+    fx_ok(rung_verdict_rows(&row, &n, a, s, id, e));
+    assert_int_equal(n, 3);
+    fx_ok(rung_verdict_rows(&row, &n, a, s, 77, e));
+    assert_int_equal(n, 0);
+    fx_check_ok(s);
+    char *dump = fx_export(s);
+    assert_non_null(strstr(dump, "\"version\":\"math-4\""));
+    rung_free(dump);
+    assert_int_equal(sqlite3_exec(rung_store_sqlite(s), "DROP TABLE verdict; PRAGMA user_version=3",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    rung_store_close(s);
+    s = fx_open(fx_db, 0);
+    assert_int_equal(count(s, "SELECT count(*) FROM verdict WHERE verifier='math' AND"
+                              " version='math-4' AND verdict=2 AND rule='' AND us IS NULL AND"
+                              " at_ms>0"),
+                     1);
+    rung_store_close(s);
+    rung_arena_free(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(verdicts, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(runs, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(problems, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(traces_share_their_prefix, fx_setup, fx_teardown),
