@@ -23,6 +23,7 @@ typedef struct rung_step_claim {
     const char *rule;   /* "exact" "percent" "rounded" "float"; "" when unknown */
     const char *reason; /* why unknown, or why wrong in a word; "" */
     char value[128];    /* of the left side, in lowest terms: "7/2"; "" when it was not read */
+    char right[128];    /* of the right side */
 } rung_step_claim;
 typedef struct rung_claim_opts {
     size_t struct_size;
@@ -30,7 +31,8 @@ typedef struct rung_claim_opts {
 } rung_claim_opts;
 #define RUNG_CLAIM_OPTS_INIT                                                                       \
     { .struct_size = sizeof(rung_claim_opts) }
-/* Claims in the order of their begin, the first n_max of them; returns how many there are. Any
+/* Claims in the order of their begin; n_max of them, marks before others, when there are more.
+ * Returns how many there are. Any
  * bytes; time and memory linear in n, work per claim bounded; thread-safe. 0 on lack of memory. */
 size_t rung_step_claims(rung_step_claim *out, size_t n_max, const char *text, size_t n,
                         const rung_claim_opts *opts);
@@ -75,7 +77,8 @@ typedef struct rung_step_task {
     const char *const *step;
     const int32_t *n_bytes;
     int32_t n_steps;
-    bool strict; /* step: = means equal */
+    bool strict;       /* step: = means equal */
+    rung_buf *explain; /* gets lines of text: each claim, how it was read, what decided; NULL */
 } rung_step_task;
 #define RUNG_STEP_TASK_INIT                                                                        \
     { .struct_size = sizeof(rung_step_task) }

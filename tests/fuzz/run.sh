@@ -15,11 +15,12 @@ target() {
     format) file=fuzz_format.c dict=format.dict longest=3000 ;;
     serve) file=fuzz_serve.c dict=serve.dict longest=3000 ;;
     http) file=fuzz_serve.c dict=http.dict longest=2000 ;;
+    claims | steps | proofs) file=fuzz_step.c dict=step.dict longest=800 ;;
     sql | sqltext) file=fuzz_sql.c dict=sql.dict longest=600 ;;
     *) echo "fuzz: no target $1" >&2; exit 2 ;;
     esac
 }
-[ $# -gt 0 ] || set -- extract parse equal rows format sql sqltext serve http
+[ $# -gt 0 ] || set -- extract parse equal claims steps proofs rows format sql sqltext serve http
 
 command -v clang >/dev/null || { echo "fuzz: no clang; hint: tools/deps.sh --ci" >&2; exit 77; }
 deps=${RUNG_DEPS_DIR:-$("$root/tools/deps.sh" --print-dir)}

@@ -158,13 +158,15 @@ static rung_status ask(solver_answer *out, rung_buf *model, algebra *a, int32_t 
     *out = SOLVER_LIMIT;
     if (formula_query(&q, &a->t, a->given, a->n_given, goal))
         st = solver_ask(out, model, a->solver, q.data, q.n, err);
+    if (st == RUNG_OK) solver_explain(a->explain, q.data, q.n, *out);
     rung_buf_clear(&q);
     return st;
 }
 
 rung_status algebra_init(algebra *a, const char *given, rung_solver *solver, rung_arena *arena,
-                         rung_error *err) {
+                         rung_buf *explain, rung_error *err) {
     memset(a, 0, sizeof *a);
+    a->explain = explain;
     theory_init(&a->t);
     a->solver = solver;
     a->arena = arena;
@@ -173,6 +175,9 @@ rung_status algebra_init(algebra *a, const char *given, rung_solver *solver, run
         take_line(a, p, n);
         p += n + (p[n] != '\0');
     }
+    if (explain && given)
+        rung_buf_printf(explain, "given: %zu statement%s; do they agree?\n", a->n_given,
+                        a->n_given == 1 ? "" : "s");
     if (a->n_given == 0 || !solver) return RUNG_OK;
     rung_buf model;
     solver_answer all;

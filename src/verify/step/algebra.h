@@ -12,10 +12,11 @@ typedef struct algebra {
     bool contradictory;
     rung_solver *solver;
     rung_arena *arena;
+    rung_buf *explain; /* NULL none */
 } algebra;
 /* given: text whose claims with letters hold, and lines "int x, y"; NULL none. */
 rung_status algebra_init(algebra *a, const char *given, rung_solver *solver, rung_arena *arena,
-                         rung_error *err);
+                         rung_buf *explain, rung_error *err);
 void algebra_clear(algebra *a);
 /* Decides a claim of kind ALGEBRA in text; *note: the counter-model of a wrong one, else "". */
 rung_status algebra_decide(rung_step_claim *c, const char **note, algebra *a, const char *text,

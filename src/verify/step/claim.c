@@ -5,6 +5,7 @@
 
 typedef struct finder {
     const char *text;
+    size_t n_text;
     const ctok *t;
     size_t n;
     const rung_claim_opts *o;
@@ -220,7 +221,8 @@ static bool may_begin(const finder *f, size_t i) {
         if (at(f, k)->kind != C_WORD) break;
         if (at(f, k - 1)->kind == C_OP && !at(f, k - 1)->word) return false;
     }
-    return !sign || (!t->glued && f->text[t->end] > ' ');
+    bool before_text = (size_t)t->end < f->n_text && f->text[t->end] > ' ';
+    return !sign || (!t->glued && before_text);
 }
 
 static void side_span(const finder *f, const side *s, int32_t *begin, int32_t *end) {
@@ -358,7 +360,7 @@ size_t rung_step_claims(rung_step_claim *out, size_t n_max, const char *text, si
                         const rung_claim_opts *opts) {
     const rung_claim_opts none = RUNG_CLAIM_OPTS_INIT;
     ctoks toks = {0};
-    finder f = {.text = text, .o = opts ? opts : &none, .out = out, .n_max = n_max};
+    finder f = {.text = text, .n_text = n, .o = opts ? opts : &none, .out = out, .n_max = n_max};
     if (n > INT32_MAX) return 0;
     eval_thread();
     for (size_t k = 0; k + 1 < n; k++) {

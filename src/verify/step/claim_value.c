@@ -195,7 +195,9 @@ static int written_digits(const side *s, const ctok *t) {
     if (i >= s->n || s->tok[i] == SIDE_TIMES) return -1;
     const ctok *n = &t[s->first + s->tok[i]];
     if (n->kind != C_NUM || n->den > 0) return -1;
-    if (i + 1 < s->n && t[s->first + s->tok[i + 1]].kind != C_PERCENT) return -1;
+    if (i + 1 < s->n &&
+        (s->tok[i + 1] == SIDE_TIMES || t[s->first + s->tok[i + 1]].kind != C_PERCENT))
+        return -1; /* 2{3} is a product */
     return i + 2 < s->n ? -1 : n->n_frac;
 }
 
@@ -366,6 +368,7 @@ void claim_decide(rung_step_claim *c, const side *left, const side *right, char 
     fmpq_init(b);
     side_value va = side_eval(a, left, t, text), vb = side_eval(b, right, t, text);
     if (va == SIDE_OK) print_value(c->value, sizeof c->value, a);
+    if (vb == SIDE_OK) print_value(c->right, sizeof c->right, b);
     side_value bad = va != SIDE_OK ? va : vb;
     if (bad != SIDE_OK) {
         set(c, RUNG_VERDICT_UNKNOWN, "",

@@ -164,9 +164,11 @@ static int32_t expression(fld_reader *r, int bind) {
     return a;
 }
 
-/* Every variable stands under its quantifier. */
-static bool closed(const theory *t, int32_t i, const int32_t *bound, int n_bound) {
+/* Every variable stands under its quantifier. Nodes before n_old belong to formulas that were read
+ * before and are closed: a walk through them would double with every name that cites one twice. */
+static bool closed(const theory *t, int32_t i, int32_t n_old, const int32_t *bound, int n_bound) {
     const formula_node *n = &t->node[i];
+    if (i < n_old) return true;
     if (n->kind == L_PRED) {
         if (t->sym[n->a].kind != SYM_BOUND) return true;
         for (int k = 0; k < n_bound; k++)
@@ -178,20 +180,21 @@ static bool closed(const theory *t, int32_t i, const int32_t *bound, int n_bound
         if (n_bound == 16) return false;
         memcpy(more, bound, (size_t)n_bound * sizeof *more);
         more[n_bound] = n->sym;
-        return closed(t, n->a, more, n_bound + 1);
+        return closed(t, n->a, n_old, more, n_bound + 1);
     }
-    return (n->a < 0 || closed(t, n->a, bound, n_bound)) &&
-           (n->b < 0 || closed(t, n->b, bound, n_bound));
+    return (n->a < 0 || closed(t, n->a, n_old, bound, n_bound)) &&
+           (n->b < 0 || closed(t, n->b, n_old, bound, n_bound));
 }
 
 int32_t fld_parse(theory *t, const formula_names *names, const char *text, size_t n) {
     fld_reader r = {t, names, text, text + n, 0};
     static const int32_t none[1];
+    const int32_t n_old = t->n;
     t->why = NULL;
     int32_t f = expression(&r, BIND_IMP);
     if (f < 0) return f;
     blanks(&r);
     if (r.p < r.end) return formula_fail(t, "text behind the formula");
-    if (!closed(t, f, none, 0)) return formula_fail(t, "a variable without its quantifier");
+    if (!closed(t, f, n_old, none, 0)) return formula_fail(t, "a variable without its quantifier");
     return f;
 }

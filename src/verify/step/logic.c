@@ -15,6 +15,7 @@ typedef struct proof {
     int32_t last; /* conclusion so far */
     rung_solver *solver;
     rung_arena *arena;
+    rung_buf *explain; /* NULL none */
 } proof;
 
 typedef struct span {
@@ -72,6 +73,7 @@ static rung_status ask(solver_answer *out, rung_buf *model, proof *p, const ques
     rung_status st = RUNG_OK;
     if (formula_query(&text, &p->t, q->given, q->n_given, q->goal)) {
         st = solver_ask(out, model, p->solver, text.data, text.n, err);
+        if (st == RUNG_OK) solver_explain(p->explain, text.data, text.n, *out);
     } else {
         *out = SOLVER_LIMIT;
         rung_buf_str(model, "too large");
@@ -439,21 +441,35 @@ rung_status logic_check(rung_step_verdict *out, rung_arena *a, const rung_step_t
     p->last = FORMULA_NONE;
     p->solver = solver;
     p->arena = a;
+    p->explain = task->explain;
     if (fld) {
         read_facts(p, task->question ? task->question : "");
     } else if (task->question) {
         rung_step_verdict none = {0};
         rung_solver *later = p->solver;
+        rung_buf *explain = p->explain;
+        p->explain = NULL;
         p->solver = NULL; /* what the question claims is not judged */
         st = proof_text(&none, p, task->question, strlen(task->question), err);
         p->solver = later;
+        p->explain = explain;
     }
     for (int32_t i = 0; i < task->n_steps && st == RUNG_OK; i++) {
         size_t n = task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0;
         memset(&out[i], 0, sizeof out[i]);
         out[i].note = out[i].rule = out[i].reason = "";
+        if (p->explain) {
+            span s = trimmed(task->step[i], n);
+            rung_buf_printf(p->explain, "step %d: ", i + 1);
+            rung_buf_append(p->explain, s.p, s.n);
+            rung_buf_str(p->explain, "\n");
+        }
         st = fld ? fld_step(&out[i], p, trimmed(task->step[i], n), task->answer, err)
                  : proof_text(&out[i], p, task->step[i], n, err);
+        if (p->explain && st == RUNG_OK)
+            rung_buf_printf(p->explain, "  %s%s%s%s%s\n", rung_verdict_name(out[i].verdict),
+                            out[i].rule[0] ? " by " : "", out[i].rule, out[i].reason[0] ? ": " : "",
+                            out[i].reason);
     }
     theory_clear(&p->t);
     formula_names_clear(&p->names);

@@ -14,6 +14,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 }; /* their shadow memory wants all of the address space */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+#else
+enum { SANITIZED = 0 };
+#endif
 enum { RLIMIT_DEFAULT = 2000000, MEMORY_DEFAULT = 1024, MEMORY_SPARE = 1024 };
 static const double WALL_DEFAULT = 60.0;
 
@@ -54,11 +65,9 @@ static void child(int fd, uint32_t memory_mb, pid_t parent) {
     if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || dup2(fd, 3) < 0) _exit(1);
     (void)syscall(SYS_close_range, 4u, ~0u, 0u);
     (void)setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     rlim_t bytes = (rlim_t)(memory_mb + MEMORY_SPARE) << 20;
     struct rlimit memory = {bytes, bytes};
-    (void)setrlimit(RLIMIT_AS, &memory); /* Z3 stops itself before; this is for what it misses */
-#endif
+    if (!SANITIZED) (void)setrlimit(RLIMIT_AS, &memory); /* Z3 stops itself before; for the rest */
     for (int k = 1; k < NSIG; k++)
         if (k != SIGKILL && k != SIGSTOP) (void)sigaction(k, &dfl, NULL);
     (void)sigaction(SIGINT, &(struct sigaction){.sa_handler = SIG_IGN}, NULL); /* the parent's */
@@ -172,4 +181,21 @@ rung_status solver_ask(solver_answer *out, rung_buf *model, rung_solver *s, cons
         rung_buf_str(model, "the solver died or took too long");
     }
     return RUNG_OK;
+}
+
+void solver_explain(rung_buf *out, const char *query, size_t n, solver_answer answer) {
+    static const char *const names[] = {"unsat",    "sat", "unknown", "out of resources",
+                                        "not read", "died"};
+    if (!out || n == 0) return;
+    for (size_t i = 0; i < n;) { /* a line of SMT-LIB each */
+        const char *end = memchr(query + i, '\n', n - i);
+        size_t len = end ? (size_t)(end - (query + i)) : n - i;
+        if (len > 0) {
+            rung_buf_str(out, "    ");
+            rung_buf_append(out, query + i, len);
+            rung_buf_str(out, "\n");
+        }
+        i += len + 1;
+    }
+    rung_buf_printf(out, "    %s\n", (unsigned)answer < 6 ? names[answer] : "?");
 }

@@ -18,6 +18,9 @@ typedef enum solver_answer {
 rung_status solver_ask(solver_answer *out, rung_buf *model, rung_solver *s, const char *query,
                        size_t n, rung_error *err);
 
+/* Appends what was asked, in SMT-LIB, and what came of it; out NULL: nothing. */
+void solver_explain(rung_buf *out, const char *query, size_t n, solver_answer answer);
+
 /* What the two processes say to each other: a head, then n bytes. */
 typedef struct solver_head {
     uint32_t n;

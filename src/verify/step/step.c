@@ -32,6 +32,25 @@ static void sum_up(rung_step_verdict *v, const rung_step_claim *c, const char *c
     v->note = note[by];
 }
 
+/* "  2*3+4 = 6+5: 10 against 11, wrong: not equal" */
+static void explain_claim(rung_buf *b, const rung_step_claim *c, const char *note,
+                          const char *text) {
+    rung_buf_str(b, "  ");
+    rung_buf_append(b, text + c->begin, (size_t)(c->end - c->begin));
+    rung_buf_str(b, ": ");
+    if (c->value[0] || c->right[0])
+        rung_buf_printf(b, "%s against %s, ", c->value[0] ? c->value : "?",
+                        c->right[0] ? c->right : "?");
+    rung_buf_str(b, rung_verdict_name(c->verdict));
+    rung_buf_printf(b, "%s%s%s%s", c->rule[0] ? " by " : "", c->rule, c->reason[0] ? ": " : "",
+                    c->reason);
+    rung_buf_printf(b, note[0] ? " [%s]\n" : "\n", note);
+}
+
+static void explain_head(rung_buf *b, int32_t i, size_t n_claims) {
+    rung_buf_printf(b, "step %d: %zu claim%s\n", i + 1, n_claims, n_claims == 1 ? "" : "s");
+}
+
 typedef struct step_work {
     rung_step_claim c[STEP_CLAIMS_MAX];
     const char *note[STEP_CLAIMS_MAX];
@@ -39,14 +58,17 @@ typedef struct step_work {
 } step_work;
 
 static rung_status one_step(rung_step_verdict *v, step_work *w, const char *text, size_t n,
-                            const rung_claim_opts *o, rung_error *err) {
+                            const rung_claim_opts *o, int32_t i_step, rung_error *err) {
+    rung_buf *explain = w->a.explain;
     size_t n_claims = rung_step_claims(w->c, STEP_CLAIMS_MAX, text, n, o);
     v->n_claims = (int32_t)n_claims;
     if (n_claims > STEP_CLAIMS_MAX) n_claims = STEP_CLAIMS_MAX;
+    if (explain) explain_head(explain, i_step, n_claims);
     for (size_t i = 0; i < n_claims; i++) {
         w->note[i] = "";
         if (w->c[i].kind == RUNG_CLAIM_ALGEBRA)
             RUNG_TRY(algebra_decide(&w->c[i], &w->note[i], &w->a, text, n, err));
+        if (explain) explain_claim(explain, &w->c[i], w->note[i], text);
     }
     sum_up(v, w->c, w->note, n_claims);
     return RUNG_OK;
@@ -58,12 +80,12 @@ rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_ta
     step_work *w = rung_alloc(sizeof *w);
     if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory for the claims of a step");
     o.strict = task->strict;
-    rung_status st = algebra_init(&w->a, task->given, solver, a, err);
+    rung_status st = algebra_init(&w->a, task->given, solver, a, task->explain, err);
     for (int32_t i = 0; i < task->n_steps && st == RUNG_OK; i++) {
         memset(&out[i], 0, sizeof out[i]);
         out[i].note = "";
         st = one_step(&out[i], w, task->step[i],
-                      task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0, &o, err);
+                      task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0, &o, i, err);
     }
     algebra_clear(&w->a);
     rung_free(w);

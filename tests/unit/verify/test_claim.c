@@ -75,6 +75,8 @@ static const struct {
      "5 plus 3 is 8|C|exact; 5 times 3 equals 14|W|not equal"},
     {"24 divided by 4 is equal to 6", "24 divided by 4 is equal to 6|C|exact"},
     {"3 times a day for 2 days", ""},
+    {"1 + 1 = 2\nis -", "1 + 1 = 2|C|exact"}, /* and this: a sign that ends the text */
+    {"1 + 5 = 2{3}", "1 + 5 = 2{3}|C|exact"}, /* found by the fuzzer: no number stands there */
     {"2x + 3 = 7", "2x + 3 = 7|U|letters"},
     {"2 x 3 = 6 and 2x3=7", "2 x 3 = 6|C|exact; 2x3=7|W|not equal"},
     {"x = 5 * 3 = 15", "x = 5 * 3|U|letters; 5 * 3 = 15|C|exact"},
@@ -119,7 +121,11 @@ static void claims(void **state) {
     (void)state;
     int n_bad = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char *got = describe(rows[i].text, strlen(rows[i].text), NULL);
+        size_t n = strlen(rows[i].text);
+        char *whole = rung_alloc(n ? n : 1); /* nothing stands behind the last byte */
+        memcpy(whole, rows[i].text, n);
+        char *got = describe(whole, n, NULL);
+        rung_free(whole);
         if (strcmp(got, rows[i].want) == 0) continue;
         print_message("  \"%s\":\n    got  %s\n    want %s\n", rows[i].text, got, rows[i].want);
         n_bad++;

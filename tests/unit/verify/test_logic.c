@@ -323,11 +323,66 @@ static void deep(void **state) {
     rung_free(text);
 }
 
+/* Every name cites the one before twice: a walk that does not share doubles with each. */
+static void doubling(void **state) {
+    (void)state;
+    enum { N = 60 };
+    char text[N][64];
+    const char *step[N];
+    int32_t n_bytes[N];
+    rung_step_verdict out[N];
+    rung_step_task t = RUNG_STEP_TASK_INIT;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_arena *a = rung_arena_new(0);
+    for (int k = 0; k < N; k++) {
+        if (k == 0)
+            n_bytes[k] = sprintf(text[k], "fact1 -> int1: fact1 & fact1");
+        else
+            n_bytes[k] = sprintf(text[k], "int%d -> int%d: int%d & int%d", k, k + 1, k, k);
+        step[k] = text[k];
+    }
+    t.question = "fact1: {A}\nhypothesis: {A}";
+    t.step = step;
+    t.n_bytes = n_bytes;
+    t.n_steps = N;
+    double t0 = rung_now();
+    assert_int_equal(rung_step_verifier_find("logic")->check(out, a, &t, NULL, &err), RUNG_OK);
+    assert_true(rung_now() - t0 < 10.0);
+    for (int k = 0; k < N; k++) assert_int_equal(out[k].verdict, RUNG_VERDICT_UNKNOWN);
+    rung_arena_free(a);
+}
+
+/* What --explain shows: the formulas as they were asked, and the answer. */
+static void explained(void **state) {
+    (void)state;
+    const char *step = "fact1 & fact2 -> hypothesis";
+    int32_t n = (int32_t)strlen(step);
+    rung_step_verdict out;
+    rung_step_task t = RUNG_STEP_TASK_INIT;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_arena *a = rung_arena_new(0);
+    rung_buf b;
+    rung_buf_init(&b, 1 << 16);
+    t.question = "fact1: {A} -> {B}\nfact2: {A}\nhypothesis: {B}";
+    t.step = &step;
+    t.n_bytes = &n;
+    t.n_steps = 1;
+    t.explain = &b;
+    assert_int_equal(rung_step_verifier_find("logic")->check(&out, a, &t, solver, &err), RUNG_OK);
+    assert_non_null(strstr(b.data, "step 1: fact1 & fact2 -> hypothesis\n"));
+    assert_non_null(strstr(b.data, "(assert (and (=> |{A}| |{B}|) |{A}|))\n"));
+    assert_non_null(strstr(b.data, "(assert (not |{B}|))\n"));
+    assert_non_null(strstr(b.data, "    unsat\n"));
+    assert_non_null(strstr(b.data, "correct by z3"));
+    rung_buf_clear(&b);
+    rung_arena_free(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fld),       cmocka_unit_test(counter_model), cmocka_unit_test(proofs),
-        cmocka_unit_test(resources), cmocka_unit_test(death),         cmocka_unit_test(any_bytes),
-        cmocka_unit_test(deep),
+        cmocka_unit_test(doubling),      cmocka_unit_test(explained), cmocka_unit_test(fld),
+        cmocka_unit_test(counter_model), cmocka_unit_test(proofs),    cmocka_unit_test(resources),
+        cmocka_unit_test(death),         cmocka_unit_test(any_bytes), cmocka_unit_test(deep),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
