@@ -198,6 +198,10 @@ char *rung_code_rewrite_apply(rung_arena *a, const char *program, size_t n_progr
  * verifiers.md). E_FORMAT names what is missing. */
 rung_status rung_code_job_parse(rung_code_job *out, rung_arena *a, const char *json, size_t n,
                                 rung_error *err);
+/* The same from a row without its program (or a problem's meta with that row as "code"), and the
+ * program: HumanEval's completion goes behind the prompt. */
+rung_status rung_code_job_with(rung_code_job *out, rung_arena *a, const char *tests, size_t n,
+                               const char *program, rung_error *err);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 /* Extraction (search.md 2.14): tries the rules in order and says which fired. */
-enum { RUNG_ANSWER_MAX = 1024 };
+enum { RUNG_ANSWER_MAX = 8192 }; /* of a program; other answers: 1,023 bytes */
 typedef struct rung_answer {
     char text[RUNG_ANSWER_MAX]; /* "" where the rule fired on what is too long */
     const char *rule;           /* "gsm8k" "minerva" "boxed" "phrase" "number" "" = none */

@@ -114,5 +114,7 @@ FORMAT_FNS(gsm8k)
 FORMAT_FNS(math500)
 FORMAT_FNS(verl)
 FORMAT_FNS(lm_eval)
+FORMAT_FNS(humaneval)
+FORMAT_FNS(mbpp)
 #undef FORMAT_FNS
 #endif

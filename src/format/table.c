@@ -47,7 +47,9 @@
     X(gsm8k, GOLD, "", "problems: question, answer with #### n")                                   \
     X(math500, ID | GOLD | RUNG_CAN_KEYS, "", "problems of MATH: problem, solution, answer")       \
     X(verl, ANSWER, "", "rows of verl's parquet as JSON lines")                                    \
-    X(lm_eval, ID | MANY | GOLD | END | STEPS | TREE, "", "samples of lm-evaluation-harness")
+    X(lm_eval, ID | MANY | GOLD | END | STEPS | TREE, "", "samples of lm-evaluation-harness")      \
+    X(humaneval, ID | ANSWER | RUNG_CAN_KEYS, "", "programs: prompt, entry_point, test")           \
+    X(mbpp, ID | ANSWER | RUNG_CAN_KEYS, "", "programs: text, code, test_list")
 
 static const rung_format formats[] = {
 #define X(name, can, source, help) {#name, help, can, name##_read, name##_write, source},

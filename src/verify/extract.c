@@ -3,6 +3,8 @@
 #include "verify/answer.h"
 #include <string.h>
 
+enum { EXTRACT_MAX = 1024 }; /* longer ones are no answers */
+
 typedef struct span {
     const char *p;
     size_t n;
@@ -31,7 +33,7 @@ static bool fire(rung_answer *out, const char *rule, bool flexible, span s) {
     out->rule = rule;
     out->flexible = flexible;
     out->text[0] = '\0';
-    if (s.n >= sizeof out->text || memchr(s.p, '\0', s.n)) return true;
+    if (s.n >= EXTRACT_MAX || memchr(s.p, '\0', s.n)) return true;
     memcpy(out->text, s.p, s.n);
     out->text[s.n] = '\0';
     return true;
@@ -50,7 +52,7 @@ static span line_of(span s) {
 }
 
 static bool is_number(span s) {
-    char text[sizeof((rung_answer *)0)->text];
+    char text[EXTRACT_MAX];
     rung_rational r;
     s = trimmed(s);
     if (s.n == 0 || s.n >= sizeof text) return false;
@@ -149,7 +151,7 @@ static bool joins(const char *p, size_t n) {
 
 /* "\boxed{15\frac{39}{40}} or \boxed{\frac{639}{40}}": one answer, written twice. */
 static bool one_value(const span *inside, size_t n) {
-    char text[RUNG_ANSWER_MAX], key[2][128];
+    char text[EXTRACT_MAX], key[2][128];
     for (size_t i = 0; i < n; i++) {
         if (inside[i].n >= sizeof text) return false;
         memcpy(text, inside[i].p, inside[i].n);
@@ -178,7 +180,7 @@ static bool rule_boxed(rung_answer *out, span s) {
         n++;
     }
     if (n == 1 || one_value(inside, n)) return fire(out, "boxed", false, inside[0]);
-    char text[RUNG_ANSWER_MAX];
+    char text[EXTRACT_MAX];
     for (size_t i = n; i-- > 0;) {
         span t = trimmed(inside[i]);
         if (n_text + t.n + 3 >= sizeof text) return fire(out, "boxed", false, inside[0]);
@@ -210,11 +212,11 @@ static bool rule_number(rung_answer *out, span s) {
     while (end > 0 && !digit(s.p[end - 1])) end--;
     if (end == 0) return false;
     size_t begin = end;
-    while (begin > 0 && end - begin < sizeof out->text &&
+    while (begin > 0 && end - begin < EXTRACT_MAX &&
            (digit(s.p[begin - 1]) || s.p[begin - 1] == ',' || s.p[begin - 1] == '.'))
         begin--;
-    char text[sizeof out->text + 1];
-    if (end - begin >= sizeof out->text) return fire(out, "number", true, (span){s.p, s.n});
+    char text[EXTRACT_MAX + 1];
+    if (end - begin >= EXTRACT_MAX) return fire(out, "number", true, (span){s.p, s.n});
     memcpy(text, s.p + begin, end - begin);
     text[end - begin] = '\0';
     /* the longest tail of this run that is one number: groups, then one point */

@@ -1,5 +1,6 @@
 /* The table of verifiers, and the two simple rows: the same text, the same letter. */
 #include "verify/answer.h"
+#include "verify/code/code_verifier.h"
 #include "verify/retrieve/qa.h"
 #include "verify/sql/sql_verifier.h"
 #include <string.h>
@@ -78,6 +79,8 @@ static const rung_verifier verifiers[] = {
 #undef X
         {"sql", "a query, by what it gives on the problem's database", "sql-1", extract_sql,
          key_sql, check_sql, key_sql_in, check_sql_in},
+    {"code", "a program, by the problem's tests, in a sandbox", "code-1", extract_code, key_code,
+     check_code, key_code_in, check_code_in},
 };
 enum { N_VERIFIERS = sizeof verifiers / sizeof *verifiers };
 

@@ -154,3 +154,33 @@ rung_status rung_code_job_parse(rung_code_job *out, rung_arena *a, const char *j
     if (st == RUNG_OK) out->n_program = strlen(out->program);
     return st;
 }
+
+/* Where each kind of row has its program. */
+static const char *program_key(yyjson_val *row) {
+    return yyjson_obj_get(row, "tests") ? "program" : "completion";
+}
+
+rung_status rung_code_job_with(rung_code_job *out, rung_arena *a, const char *tests, size_t n,
+                               const char *program, rung_error *err) {
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)tests, n, 0, &rung_json_alc, NULL);
+    yyjson_val *root = yyjson_doc_get_root(doc), *inner = yyjson_obj_get(root, "code");
+    yyjson_val *row = yyjson_is_obj(inner) ? inner : root;
+    yyjson_mut_doc *to = yyjson_mut_doc_new(&rung_json_alc);
+    yyjson_mut_val *job = row && to ? yyjson_val_mut_copy(to, row) : NULL;
+    size_t n_text = 0;
+    char *text = NULL;
+    rung_status st = RUNG_OK;
+    if (!yyjson_mut_is_obj(job)) {
+        st = missing("an object of tests", err);
+    } else {
+        yyjson_mut_obj_remove_key(job, program_key(row));
+        yyjson_mut_obj_add_str(to, job, program_key(row), program);
+        text = yyjson_mut_val_write_opts(job, 0, &rung_json_alc, &n_text, NULL);
+        if (!text) st = rung_fail(err, RUNG_E_FORMAT, "the program is no UTF-8 text");
+    }
+    yyjson_doc_free(doc);
+    yyjson_mut_doc_free(to);
+    if (st == RUNG_OK) st = rung_code_job_parse(out, a, text, n_text, err);
+    rung_free(text);
+    return st;
+}

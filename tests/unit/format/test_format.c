@@ -206,6 +206,15 @@ static const struct {
      "{\"doc_id\":3,\"doc\":{\"question\":\"q\",\"answer\":\"x\\n#### 12\"},\"target\":\"x\\n#### "
      "12\",\"arguments\":[[\"q\",{}]],\"resps\":[[\"12\",\"13\"]],\"filtered_resps\":[\"12\"],"
      "\"exact_match\":1.0}"},
+    {"humaneval",
+     "{\"task_id\":\"HumanEval/900\",\"prompt\":\"def f(x):\\n    \\\"\\\"\\\"one "
+     "more\\\"\\\"\\\"\\n\","
+     "\"entry_point\":\"f\",\"canonical_solution\":\"    return x + 1\\n\",\"test\":\"def "
+     "check(c):\\n    assert c(1) == 2\\n\",\"level\":[1]}"},
+    {"mbpp", "{\"text\":\"one more\",\"code\":\"def f(x):\\n    return x + 1\",\"task_id\":900,"
+             "\"test_setup_code\":\"\",\"test_list\":[\"assert f(1) == 2\",\"assert f(2) == 3\"],"
+             "\"challenge_test_list\":[]}"},
+    {"mbpp", "{\"prompt\":\"p\",\"code\":\"x = 1\",\"task_id\":\"a\",\"test_list\":[]}"},
 };
 enum { N_EXAMPLES = sizeof example / sizeof *example };
 
@@ -625,8 +634,8 @@ static labels labels_of(const char *format, const char *text) {
     labels l = {0};
     rung_format_report r = {0};
     rung_error err = RUNG_ERROR_INIT;
-    rung_status st = rung_format_read(&r, rung_format_find(format), put("in", text), NULL, NULL,
-                                      note, &l, &err);
+    rung_status st =
+        rung_format_read(&r, rung_format_find(format), put("in", text), NULL, NULL, note, &l, &err);
     if (st != RUNG_OK || r.n_rejected) fail_msg("%s: %s", format, err.what);
     rung_format_report_clear(&r);
     return l;

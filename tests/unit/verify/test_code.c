@@ -1,5 +1,6 @@
 /* Programs against tests: what is right, what is wrong, and why. */
 #include "base/json.h"
+#include "rung/verify.h"
 #include "sandbox_test.h"
 
 static void cases(void **state) {
@@ -328,8 +329,67 @@ static void human_eval(void **state) {
     remove(path);
 }
 
+/* ---- the row `code` of the table of verifiers */
+
+static void extracted(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *program, *rule;
+    } rows[] = {
+        {"Here:\n```python\ndef f():\n    return 1\n```\nDone.", "def f():\n    return 1", "fence"},
+        {"```\na = 1\n```\nbetter:\n```py\n\n    b = 2\n\n```", "    b = 2", "fence"},
+        {"    return x + 1\n", "    return x + 1", "whole"},
+        {"```python\nx = 1\n", "", ""}, /* never closed: it was cut */
+        {"```\nx = 1\n```\n```\ny", "x = 1", "fence"},
+        {"say `f` and ```", "say `f` and ```", "whole"},
+        {"```\n\n```", "", ""},
+        {"", "", ""},
+    };
+    const rung_verifier *v = rung_verifier_find("code");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rung_answer a;
+        v->extract(&a, rows[i].text, strlen(rows[i].text));
+        if (strcmp(a.text, rows[i].program) != 0 || strcmp(a.rule, rows[i].rule) != 0)
+            fail_msg("row %zu: \"%s\" by \"%s\"", i, a.text, a.rule);
+        assert_int_equal(a.flexible, strcmp(a.rule, "whole") == 0);
+    }
+    char a[128], b[128];
+    v->key(a, "x = 1  \n\ny = 2\n");
+    v->key(b, "x = 1\ny = 2");
+    assert_string_equal(a, b);
+    v->key(b, "x = 1\n y = 2");
+    assert_string_not_equal(a, b);
+}
+
+static void by_meta(const char *meta, const char *program, rung_verdict verdict, const char *why) {
+    const rung_verifier *v = rung_verifier_find("code");
+    rung_check c;
+    rung_verifier_check(&c, v, meta, "", program);
+    const char *got = c.verdict == RUNG_VERDICT_CORRECT ? c.rule : c.reason;
+    if (c.verdict != verdict || strcmp(got, why) != 0)
+        fail_msg("%s: verdict %d, \"%s\", not %d, \"%s\"", program, c.verdict, got, verdict, why);
+}
+
+static void judged_by_meta(void **state) {
+    NEED_SANDBOX
+    static const char own[] =
+        "{\"code\":{\"tests\":[{\"call\":[1],\"want\":2}],\"entry_point\":\"f\"},\"x\":0}";
+    static const char human[] =
+        "{\"code\":{\"prompt\":\"def f(x):\\n    'one more'\\n\",\"entry_point\":\"f\","
+        "\"test\":\"def check(c):\\n    assert c(1) == 2\\n\"}}";
+    by_meta(own, "def f(x): return x + 1", RUNG_VERDICT_CORRECT, "tests");
+    by_meta(own, "def f(x): return x + 2", RUNG_VERDICT_WRONG, "wrong output");
+    by_meta(own, "", RUNG_VERDICT_UNKNOWN, "no answer");
+    by_meta(human, "    return x + 1", RUNG_VERDICT_CORRECT, "tests");            /* a body */
+    by_meta(human, "def f(x):\n    return x + 1", RUNG_VERDICT_CORRECT, "tests"); /* all of it */
+    by_meta(human, "    return x", RUNG_VERDICT_WRONG, "wrong output");
+    by_meta("{}", "x = 1", RUNG_VERDICT_UNKNOWN, "no tests to run it on");
+    by_meta("no JSON", "x = 1", RUNG_VERDICT_UNKNOWN, "no tests to run it on");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(extracted),       cmocka_unit_test(judged_by_meta),
         cmocka_unit_test(cases),           cmocka_unit_test(case_reasons),
         cmocka_unit_test(sleeping),        cmocka_unit_test(asserts),
         cmocka_unit_test(values),          cmocka_unit_test(calls),
