@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-enum { RUNG_PLANTED_STEPS_MAX = 64 };
+enum { RUNG_PLANTED_STEPS_MAX = 64 }; /* docs/design/problem.md */
 typedef struct rung_planted {
     int32_t n_steps;     /* lines of the trace, the label's line too */
     int32_t first_error; /* of them, -1 none */

@@ -21,6 +21,7 @@ typedef struct rung_world_opts {
 } rung_world_opts;
 #define RUNG_WORLD_OPTS_INIT                                                                       \
     { .struct_size = sizeof(rung_world_opts), .hard = -1.0 }
+struct rung_planted;
 typedef struct rung_world {
     const char *name, *help;
     /* problem number i of the world with these options: question, answer, solution, meta; appended
@@ -32,6 +33,10 @@ typedef struct rung_world {
     rung_status (*first_error)(int32_t *out, const char *meta, const char *const *step,
                                const int32_t *n_bytes, int32_t n_steps, rung_error *err);
     const char *verifier; /* of its problems: a row of rung_verifier */
+    /* the reference solution with errors planted (rung/planted.h), appended to trace: number j of
+     * this problem, each step spoiled with chance slip; NULL: the world cannot */
+    rung_status (*plant)(rung_buf *trace, struct rung_planted *out, const char *meta, uint64_t j,
+                         double slip, rung_error *err);
 } rung_world;
 const rung_world *rung_world_at(size_t i);
 const rung_world *rung_world_find(const char *name);

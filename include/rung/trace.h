@@ -43,6 +43,24 @@ typedef struct rung_sample_opts {
  * missing is sampled. */
 rung_status rung_trace_sample(rung_store *s, rung_engine *e, int64_t run_id,
                               const rung_sample_opts *o, const rung_log *log, rung_error *err);
+/* Traces with errors at known places, for problems of worlds that can plant them
+ * (rung_world.plant): n of each, sample i being the world's number i. Each step has a label of
+ * source "planted" in the same run: right or wrong by itself, also behind the first error. Only
+ * what is missing is made. */
+typedef struct rung_plant_opts {
+    size_t struct_size;
+    int32_t n;
+    double slip; /* chance of an error in a step, in [0, 1] */
+    rung_filter problems;
+} rung_plant_opts;
+#define RUNG_PLANT_OPTS_INIT                                                                       \
+    { .struct_size = sizeof(rung_plant_opts), .n = 1, .slip = 0.3 }
+typedef struct rung_plant_counts {
+    int64_t n_traces, n_steps, n_planted, n_wrong; /* new ones */
+    int64_t n_had, n_left_out; /* traces that were there; problems of worlds that cannot */
+} rung_plant_counts;
+rung_status rung_trace_plant(rung_plant_counts *out, rung_store *s, int64_t run_id,
+                             const rung_plant_opts *o, const rung_log *log, rung_error *err);
 /* The prompt that sampling, rollouts and scoring share. Caller's buffer holds user text. */
 rung_status rung_trace_prompt(rung_buf *user, const rung_problem *p, const char *suffix,
                               rung_error *err);

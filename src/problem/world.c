@@ -58,14 +58,15 @@ static rung_status make(rung_buf *question, rung_buf *answer, rung_buf *solution
 CHAINS(X)
 #undef X
 static const rung_world worlds[] = {
-#define X(w, help_text) {#w, help_text, w##_make, w##_first_error, "math"},
+#define X(w, help_text) {#w, help_text, w##_make, w##_first_error, "math", NULL},
     CHAINS(X)
 #undef X
         {"sql", "questions over a generated database of three tables; the answer is a query",
-         sql_make, sql_first_error, "sql"},
+         sql_make, sql_first_error, "sql", NULL},
     {"lookup", "questions over a few generated documents, 2 to 4 facts deep", lookup_make,
-     lookup_first_error, "qa"},
-    {"logic", "deductions from facts, in FLD's notation", logic_make, logic_first_error, "exact"},
+     lookup_first_error, "qa", NULL},
+    {"logic", "deductions from facts, in FLD's notation", logic_make, logic_first_error, "exact",
+     logic_plant},
 };
 enum { N_WORLDS = sizeof worlds / sizeof *worlds };
 

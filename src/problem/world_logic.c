@@ -221,8 +221,10 @@ rung_status logic_make(rung_buf *question, rung_buf *answer, rung_buf *solution,
     logic l;
     RUNG_TRY(draw(&l, o, i, err));
     rung_buf_printf(meta,
-                    "{\"v\":1,\"world\":\"logic\",\"seed\":%llu,\"i\":%llu,\"answer\":\"%s\",",
-                    (unsigned long long)(o ? o->seed : 0), (unsigned long long)i, l.label);
+                    "{\"v\":1,\"world\":\"logic\",\"seed\":%llu,\"i\":%llu,\"steps\":[%d,%d],"
+                    "\"answer\":\"%s\",",
+                    (unsigned long long)(o ? o->seed : 0), (unsigned long long)i,
+                    o ? o->steps_min : 0, o ? o->steps_max : 0, l.label);
     rung_buf_str(meta, "\"facts\":[");
     for (int k = 1; k <= l.n_facts; k++) {
         rung_buf_printf(question, "fact%d: %s\n", k, fact_at(&l, k));
@@ -421,4 +423,29 @@ rung_status rung_logic_planted(rung_buf *trace, rung_planted *out, const rung_wo
     for (int k = 0; k < 4; k++) rung_buf_clear(&b[k]);
     rung_free(c);
     return st == RUNG_OK ? rung_buf_check(trace, err) : st;
+}
+
+/* The problem is drawn again from what its meta says of it; one that is not the same by that is
+ * another's. */
+rung_status logic_plant(rung_buf *trace, struct rung_planted *out, const char *meta, uint64_t j,
+                        double slip, rung_error *err) {
+    const char *text = meta ? meta : "";
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)text, strlen(text), 0, &rung_json_alc, NULL);
+    yyjson_val *root = yyjson_doc_get_root(doc), *steps = yyjson_obj_get(root, "steps");
+    rung_world_opts o = RUNG_WORLD_OPTS_INIT;
+    uint64_t i = yyjson_get_uint(yyjson_obj_get(root, "i"));
+    rung_buf b[4];
+    o.seed = yyjson_get_uint(yyjson_obj_get(root, "seed"));
+    o.steps_min = (int32_t)yyjson_get_int(yyjson_arr_get(steps, 0));
+    o.steps_max = (int32_t)yyjson_get_int(yyjson_arr_get(steps, 1));
+    yyjson_doc_free(doc);
+    for (int k = 0; k < 4; k++) rung_buf_init(&b[k], 1 << 20);
+    rung_status st = logic_make(&b[0], &b[1], &b[2], &b[3], &o, i, err);
+    if (st == RUNG_OK && strcmp(b[3].data, text) != 0) {
+        st = rung_fail(err, RUNG_E_FORMAT, "problem meta is not world logic's");
+        rung_error_detail(err, "%.200s", text);
+    }
+    for (int k = 0; k < 4; k++) rung_buf_clear(&b[k]);
+    return st == RUNG_OK ? rung_logic_planted(trace, out, &o, i, j, slip, err) : st;
 }
