@@ -1,4 +1,4 @@
-/* rung trace sample | show (import is in cmd_problem.c: the same importers) */
+/* rung trace sample | plant | show (import is in cmd_problem.c: the same importers) */
 #include "cli/session.h"
 #include "rung/trace.h"
 #include <math.h>
@@ -97,6 +97,45 @@ rung_status cli_trace_sample(cli_call *c, rung_error *err) {
     if (st == RUNG_OK) st = summarise(c, s, &run, &e, t0, err);
     cli_engine_close(&e);
     return st;
+}
+
+/* ---- plant */
+
+static const cli_opt plant_opts[] = {
+    OPT_INT("n", "1", "TRACES", 1, 100000, CLI_KEY, "traces per problem"),
+    OPT_REAL("slip", "0.3", "CHANCE", 0, 1, CLI_KEY, "chance of an error in a step"),
+    OPT_NAME,
+};
+const cli_group cli_trace_plant_group = CLI_GROUP_OF("planted traces", plant_opts);
+
+rung_status cli_trace_plant(cli_call *c, rung_error *err) {
+    rung_plant_opts o = RUNG_PLANT_OPTS_INIT;
+    rung_plant_counts n;
+    rung_store *s;
+    rung_run run = {0};
+    double t0 = rung_now();
+    RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
+    RUNG_TRY(cli_filter(&o.problems, c, s, err));
+    o.n = (int32_t)cli_int(c, "n");
+    o.slip = cli_real(c, "slip");
+    RUNG_TRY(cli_run_begin(&run, c, NULL, err));
+    RUNG_TRY(rung_trace_plant(&n, s, run.id, &o, &c->app->log, err));
+    RUNG_TRY(rung_run_finish(s, run.id, err));
+    if (n.n_traces + n.n_had == 0) {
+        rung_fail(err, RUNG_E_NOT_FOUND, "no problem of a world that can plant errors matches");
+        return rung_error_hint(err, "rung problem generate logic");
+    }
+    cli_result_open(c, &run);
+    cli_result_int(c, "n_traces", n.n_traces);
+    cli_result_int(c, "n_steps", n.n_steps);
+    cli_result_int(c, "n_planted", n.n_planted);
+    cli_result_int(c, "n_wrong", n.n_wrong);
+    cli_result_int(c, "n_left_out", n.n_left_out);
+    cli_result_close(c, t0);
+    rung_buf_printf(&c->summary, "%lld traces, %lld steps, %lld planted errors, %lld wrong in all",
+                    (long long)n.n_traces, (long long)n.n_steps, (long long)n.n_planted,
+                    (long long)n.n_wrong);
+    return RUNG_OK;
 }
 
 /* ---- show */

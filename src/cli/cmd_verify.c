@@ -1,7 +1,8 @@
 /* rung verify: the verdict of one pair, or of every line of a JSONL file. */
 #include "base/json.h"
-#include "cli/session.h"
+#include "cli/verify_rows.h"
 #include "rung/trace.h"
+#include "rung/verdict.h"
 #include "rung/verify.h"
 #include <string.h>
 
@@ -15,6 +16,8 @@ static const cli_opt verify_opts[] = {
     OPT_NAMES("verifier", "math", cli_names_verifiers, CLI_KEY, "who judges"),
     OPT_BOOL("stored", "false", CLI_KEY,
              "the traces of the store that the filter names, each by its problem's own verifier"),
+    OPT_CLI_WRITE,
+    OPT_BOOL("explain", "false", CLI_KEY, "say how both sides were read and what decided"),
 };
 const cli_group cli_verify_group = CLI_GROUP_OF("verify", verify_opts);
 
@@ -29,6 +32,7 @@ static const cli_opt verify_math_opts[] = {
              "the problem asks for a rounded decimal: half a unit of the reference's last digit"),
     OPT_BOOL("explain", "false", CLI_KEY, "say how both sides were read and what decided"),
     OPT_BOOL("stored", "false", CLI_KEY, "the traces of the store that the filter names"),
+    OPT_CLI_WRITE,
 };
 const cli_group cli_verify_math_group = CLI_GROUP_OF("verify math", verify_math_opts);
 
@@ -36,10 +40,11 @@ typedef struct judge_by {
     const rung_verifier *v;
     const rung_math_opts *math; /* NULL: v->check */
     const char *meta;           /* of a stored problem; NULL none */
-    bool explain;
+    bool explain, write;        /* write: the store gets what was found */
 } judge_by;
 
 typedef struct judged {
+    const char *text; /* the answer, however long */
     rung_answer answer;
     rung_check check;
     char key[128];
@@ -56,16 +61,35 @@ static void judge(judged *out, const judge_by *by, const char *gold, const char 
         size_t n = strlen(answer);
         if (n >= sizeof out->answer.text) n = sizeof out->answer.text - 1;
         memcpy(out->answer.text, answer, n);
+        out->text = answer;
     } else {
         v->extract(&out->answer, text, strlen(text));
+        out->text = out->answer.text;
     }
     if (by->math) {
-        rung_math_check(&out->check, gold, out->answer.text, by->math);
+        rung_math_check(&out->check, gold, out->text, by->math);
     } else {
-        rung_verifier_check(&out->check, v, by->meta, gold, out->answer.text);
+        rung_verifier_check(&out->check, v, by->meta, gold, out->text);
     }
     out->us = (rung_now() - t0) * 1e6;
-    rung_verifier_key(out->key, v, by->meta, out->answer.text);
+    rung_verifier_key(out->key, v, by->meta, out->text);
+}
+
+/* What tells the two sides apart; rung_free() it. Other verifiers than math compare keys. */
+static char *explained(const judge_by *by, const char *gold, const judged *j) {
+    rung_buf b;
+    char key[128];
+    size_t n;
+    if (strcmp(by->v->name, "math") == 0) return rung_math_explain(gold, j->text);
+    rung_buf_init(&b, 1 << 20);
+    rung_verifier_key(key, by->v, by->meta, gold);
+    rung_buf_printf(&b, "gold: key %s\nanswer: %s%s, key %s\n", *key ? key : "(none)",
+                    j->text[0] ? "found by " : "none found", j->text[0] ? j->answer.rule : "",
+                    *j->key ? j->key : "(none)");
+    rung_buf_printf(&b, "the keys are %s; %s by %s\n",
+                    *key && strcmp(key, j->key) == 0 ? "the same" : "not the same",
+                    rung_verdict_name(j->check.verdict), by->v->version);
+    return rung_buf_take(&b, &n);
 }
 
 static void str_field(rung_buf *b, const char *key, const char *v) {
@@ -79,7 +103,7 @@ static void judged_json(rung_buf *b, const judged *j, const judge_by *by, const 
     rung_buf_str(b, "\"v\":1");
     str_field(b, "verdict", rung_verdict_name(j->check.verdict));
     str_field(b, "gold", gold);
-    str_field(b, "answer", j->answer.text);
+    str_field(b, "answer", j->text);
     str_field(b, "extracted_by", j->answer.rule);
     str_field(b, "rule", j->check.rule);
     str_field(b, "reason", j->check.reason);
@@ -89,7 +113,7 @@ static void judged_json(rung_buf *b, const judged *j, const judge_by *by, const 
     str_field(b, "verifier", v->name);
     str_field(b, "version", v->version);
     if (!by->explain) return;
-    char *text = rung_math_explain(gold, j->answer.text);
+    char *text = explained(by, gold, j);
     str_field(b, "explain", text);
     rung_free(text);
 }
@@ -108,7 +132,7 @@ static rung_status one_pair(cli_call *c, const judge_by *v, rung_error *err) {
     judged_json(&c->result, &j, v, gold);
     rung_buf_str(&c->result, "}");
     if (!c->app->json) {
-        char *why = v->explain ? rung_math_explain(gold, j.answer.text) : NULL;
+        char *why = v->explain ? explained(v, gold, &j) : NULL;
         rung_status st = why ? cli_outf(c->app, err, "%s", why) : RUNG_OK;
         rung_free(why);
         if (st != RUNG_OK) return st;
@@ -221,7 +245,7 @@ static rung_status stored_line(cli_call *c, cli_table *table, const judged *j, c
         cli_cell(table, "%s", j->check.rule);
         cli_cell(table, "%s", j->check.reason ? j->check.reason : "");
         rung_buf text[2];
-        const char *const raw[2] = {p->answer, j->answer.text};
+        const char *const raw[2] = {p->answer, j->text};
         for (int i = 0; i < 2; i++) {
             size_t n = strlen(raw[i]);
             rung_buf_init(&text[i], 4096);
@@ -238,6 +262,20 @@ static rung_status stored_line(cli_call *c, cli_table *table, const judged *j, c
     str_field(&b, "stored", rung_verdict_name(t->verdict));
     rung_buf_str(&b, "}\n");
     return print_line(c, &b, err);
+}
+
+/* again: as rung_trace_judge left it; the verdict is j's, whose options may be others. */
+static rung_status keep(rung_store *s, rung_trace *again, const judged *j, const judge_by *by,
+                        rung_error *err) {
+    char version[64];
+    bool rounded = by->math && by->math->rounded;
+    snprintf(version, sizeof version, "%s%s", by->v->version, rounded ? "+rounded" : "");
+    again->verdict = j->check.verdict;
+    again->decided_by = j->check.rule ? j->check.rule : "";
+    again->reason = j->check.reason ? j->check.reason : "";
+    again->judged_us = (int64_t)j->us + 1;
+    again->verifier = version;
+    return rung_trace_rejudge(s, again, err);
 }
 
 /* only: the one verifier whose problems count, NULL = all. */
@@ -259,12 +297,14 @@ static rung_status stored_trace(cli_call *c, cli_table *table, counts *n, rung_a
     rung_trace again = *t; /* knows what an answer of a text that was cut is worth: nothing */
     RUNG_TRY(rung_trace_judge(&again, a, &p, err));
     if (!again.answer[0] && j.answer.text[0]) {
-        j = (judged){.answer = {.rule = again.rule},
+        j = (judged){.text = "",
+                     .answer = {.rule = again.rule},
                      .check = {RUNG_VERDICT_UNKNOWN, "", again.reason},
                      .us = j.us};
     }
     count(n, &j);
     n->changed += j.check.verdict != t->verdict;
+    if (by.write) RUNG_TRY(keep(s, &again, &j, &by, err));
     return stored_line(c, table, &j, &by, &p, t, err);
 }
 
@@ -278,18 +318,30 @@ static rung_status stored(cli_call *c, const judge_by *only, rung_error *err) {
     cli_table table;
     counts n = {0};
     rung_status st;
-    RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_store(&s, c, only->write ? 0 : RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
     RUNG_TRY(rung_trace_iter(&it, s, &f, err));
+    if (only->write) {
+        st = rung_store_begin(s, err);
+        if (st != RUNG_OK) {
+            rung_iter_free(it);
+            return st;
+        }
+    }
     cli_table_init(&table, head, CLI_N(head));
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
         rung_arena *a = rung_arena_new(0);
         st = a ? stored_trace(c, &table, &n, a, s, t, only, err)
                : rung_fail(err, RUNG_E_NOMEM, "out of memory");
         rung_arena_free(a);
+        if (st == RUNG_OK && cli_interrupted) st = rung_fail(err, RUNG_E_CANCELLED, "stopped");
         if (st != RUNG_OK) break;
     }
     rung_iter_free(it);
+    if (only->write) {
+        rung_status kept = cli_store_end(s, st == RUNG_DONE ? RUNG_OK : st, err);
+        if (st == RUNG_DONE && kept != RUNG_OK) st = kept;
+    }
     if (st == RUNG_DONE && !c->app->json)
         st = cli_table_print(&table, c->app, err);
     else
@@ -299,6 +351,7 @@ static rung_status stored(cli_call *c, const judge_by *only, rung_error *err) {
     counts_result(c, &n);
     cli_result_int(c, "n_changed", n.changed);
     cli_result_int(c, "n_left_out", n.bad);
+    if (only->write) cli_result_int(c, "n_written", n.n);
     cli_result_close(c, 0);
     rung_buf_printf(&c->summary,
                     "%lld traces: %lld correct, %lld wrong, %lld unknown; %lld otherwise than "
@@ -312,9 +365,17 @@ static bool from_store(const cli_call *c) {
     return cli_flag(c, "stored") || cli_is_set(c, "set") || cli_is_set(c, "run");
 }
 
+/* --write goes with the store, and with nothing else. */
+static rung_status wants_store(const cli_call *c, const char *path, rung_error *err) {
+    if (!cli_flag(c, "write") || (!path && from_store(c))) return RUNG_OK;
+    rung_fail(err, RUNG_E_INVAL, "--write keeps verdicts of stored traces");
+    return rung_error_hint(err, "add --stored, --set or --run");
+}
+
 rung_status cli_verify(cli_call *c, rung_error *err) {
-    judge_by by = {.v = NULL};
+    judge_by by = {.v = NULL, .explain = cli_flag(c, "explain"), .write = cli_flag(c, "write")};
     const char *path = cli_str(c, "file");
+    RUNG_TRY(wants_store(c, path, err));
     if (!path && from_store(c)) return stored(c, &by, err);
     by.v = rung_verifier_find(cli_str(c, "verifier"));
     if (!by.v) return rung_fail(err, RUNG_E_INVAL, "no verifier %s", cli_str(c, "verifier"));
@@ -323,8 +384,12 @@ rung_status cli_verify(cli_call *c, rung_error *err) {
 
 rung_status cli_verify_math(cli_call *c, rung_error *err) {
     rung_math_opts o = RUNG_MATH_OPTS_INIT;
-    judge_by by = {.v = rung_verifier_find("math"), .math = &o, .explain = cli_flag(c, "explain")};
+    judge_by by = {.v = rung_verifier_find("math"),
+                   .math = &o,
+                   .explain = cli_flag(c, "explain"),
+                   .write = cli_flag(c, "write")};
     const char *path = cli_str(c, "in");
+    RUNG_TRY(wants_store(c, path, err));
     o.rounded = cli_flag(c, "rounded");
     if (!path && from_store(c)) return stored(c, &by, err);
     return path ? whole_file(c, &by, path, err) : one_pair(c, &by, err);

@@ -32,6 +32,8 @@ static const cli_opt retrieve_opts[] = {
     OPT_BOOL("stored", "false", CLI_KEY,
              "judge the traces of the store that the filters name; without traces: recall of the "
              "problems' questions over all their documents"),
+    OPT_CLI_WRITE,
+    OPT_BOOL("explain", "false", CLI_KEY, "one pair: the words compared, and which are shared"),
 };
 const cli_group cli_verify_retrieve_group = CLI_GROUP_OF("verify retrieve", retrieve_opts);
 
@@ -46,6 +48,7 @@ typedef struct seeker {
     rung_rank by;
     int32_t k;
     rung_arena *a;
+    bool explain;
     int64_t n_qa, n_em, n_recall;
     double f1, recall;
 } seeker;
@@ -83,9 +86,30 @@ static rung_status read_gold(gold_list *g, rung_buf *joined, rung_arena *a, yyjs
     return rung_buf_check(joined, err);
 }
 
+/* Both sides as they are compared, and the words that they share. */
+static void explain_answer(rung_buf *out, const gold_list *g, const char *answer) {
+    rung_buf w;
+    rung_buf_init(&w, 1 << 20);
+    rung_qa_normal(&w, answer);
+    rung_buf_printf(out, "answer: %s\n", w.data ? w.data : "");
+    for (int32_t i = 0; i < g->n; i++) {
+        rung_buf one;
+        rung_qa qa;
+        rung_buf_init(&one, 1 << 20);
+        rung_qa_normal(&one, g->at[i]);
+        if (rung_qa_score(&qa, &g->at[i], 1, answer))
+            rung_buf_printf(out,
+                            "gold: %s\n  %s; words of the answer in it %.4f, of it found %.4f\n",
+                            one.data ? one.data : "", qa.em ? "the same" : "not the same",
+                            qa.precision, qa.recall);
+        rung_buf_clear(&one);
+    }
+    rung_buf_clear(&w);
+}
+
 static rung_status judge_answer(rung_buf *members, rung_check *check, seeker *s, yyjson_val *list,
                                 const char *gold, const char *answer, const char *text,
-                                rung_error *err) {
+                                const cli_case *k, rung_error *err) {
     rung_answer found = {{0}, "given", false};
     rung_buf joined;
     gold_list g;
@@ -120,6 +144,14 @@ static rung_status judge_answer(rung_buf *members, rung_check *check, seeker *s,
                         us);
         cli_case_str(members, "verifier", s->v->name);
         cli_case_str(members, "version", s->v->version);
+        if (s->explain) {
+            rung_buf why;
+            rung_buf_init(&why, 4u << 20);
+            explain_answer(&why, &g, answer);
+            cli_case_str(members, "explain", why.data);
+            rung_buf_clear(&why);
+        }
+        if (k) st = cli_case_keep(k, &found, key, check, s->v->version, us, err);
     }
     rung_buf_clear(&joined);
     return st;
@@ -177,7 +209,7 @@ static rung_status judge_case(rung_buf *members, rung_verdict *verdict, const cl
     seeker *s = ud;
     rung_check check;
     if (!k->row) {
-        RUNG_TRY(judge_answer(members, &check, s, NULL, k->p->answer, NULL, k->t->text, err));
+        RUNG_TRY(judge_answer(members, &check, s, NULL, k->p->answer, NULL, k->t->text, k, err));
         *verdict = check.verdict;
         return RUNG_OK;
     }
@@ -186,7 +218,8 @@ static rung_status judge_case(rung_buf *members, rung_verdict *verdict, const cl
     const char *text = rung_json_str(k->row, "text", NULL);
     const char *query = rung_json_str(k->row, "query", NULL);
     if (gold && (answer || text)) {
-        RUNG_TRY(judge_answer(members, &check, s, gold, yyjson_get_str(gold), answer, text, err));
+        RUNG_TRY(
+            judge_answer(members, &check, s, gold, yyjson_get_str(gold), answer, text, k, err));
         *verdict = check.verdict;
         return RUNG_OK;
     }
@@ -237,6 +270,23 @@ static rung_status show_hits(cli_call *c, seeker *s, const char *query, rung_err
     return st;
 }
 
+/* The "explain" member of a pair's object, as text. */
+static rung_status say_explained(cli_call *c, const char *members, rung_error *err) {
+    rung_buf whole, shown;
+    rung_buf_init(&whole, 64u << 20);
+    rung_buf_init(&shown, 64u << 20);
+    rung_buf_printf(&whole, "{%s}", members + 1);
+    yyjson_doc *doc = whole.failed ? NULL : yyjson_read(whole.data, whole.n, 0);
+    const char *why = rung_json_str(yyjson_doc_get_root(doc), "explain", "");
+    cli_clean(&shown, why, strlen(why));
+    rung_status st = rung_buf_check(&shown, err);
+    if (st == RUNG_OK && shown.n > 0) st = cli_out(c->app, shown.data, shown.n, err);
+    yyjson_doc_free(doc);
+    rung_buf_clear(&whole);
+    rung_buf_clear(&shown);
+    return st;
+}
+
 static rung_status one_pair(cli_call *c, seeker *s, rung_error *err) {
     const char *gold = cli_str(c, "gold"), *answer = cli_str(c, "answer");
     const char *text = cli_str(c, "text"), *query = cli_str(c, "query");
@@ -251,8 +301,9 @@ static rung_status one_pair(cli_call *c, seeker *s, rung_error *err) {
         return rung_error_hint(err, "or --docs FILE and --query TEXT, --in FILE, --stored");
     }
     rung_buf_init(&b, 64u << 20);
-    rung_status st = judge_answer(&b, &check, s, NULL, gold, answer, text, err);
+    rung_status st = judge_answer(&b, &check, s, NULL, gold, answer, text, NULL, err);
     if (st == RUNG_OK) st = rung_buf_check(&b, err);
+    if (st == RUNG_OK && s->explain && !c->app->json) st = say_explained(c, b.data, err);
     if (st == RUNG_OK) {
         rung_buf_printf(&c->result, "{\"v\":1,\"verdict\":\"%s\"%s}",
                         rung_verdict_name(check.verdict), b.data);
@@ -356,7 +407,7 @@ static rung_status stored(cli_call *c, seeker *s, rung_error *err) {
     rung_iter *it = NULL;
     const rung_trace *t;
     double t0 = rung_now();
-    RUNG_TRY(cli_store(&store, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_store(&store, c, cli_flag(c, "write") ? 0 : RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, c, store, err));
     RUNG_TRY(rung_trace_iter(&it, store, &f, err));
     rung_status st = rung_trace_next(&t, it, err);
@@ -389,6 +440,7 @@ static rung_status open_index(seeker *s, cli_call *c, rung_error *err) {
     const char *docs = cli_str(c, "docs"), *rank = cli_str(c, "rank");
     int64_t n = 0;
     s->v = rung_verifier_find("qa");
+    s->explain = cli_flag(c, "explain");
     s->k = (int32_t)cli_int(c, "k");
     s->by = strcmp(rank, "dense") == 0   ? RUNG_RANK_DENSE
             : strcmp(rank, "fused") == 0 ? RUNG_RANK_FUSED

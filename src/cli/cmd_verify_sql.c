@@ -2,6 +2,7 @@
 #include "cli/verify_rows.h"
 #include "rung/sql.h"
 #include "rung/verify.h"
+#include <stdio.h>
 #include <string.h>
 
 static const cli_opt sql_opts[] = {
@@ -21,6 +22,7 @@ static const cli_opt sql_opts[] = {
     OPT_INT("rows", "10000", "ROWS", 1, 1e7, CLI_KEY, "rows of a result"),
     OPT_INT("memory", "256", "MIB", 8, 65536, CLI_KEY, "memory of a query"),
     OPT_BOOL("stored", "false", CLI_KEY, "judge the traces of the store that the filters name"),
+    OPT_CLI_WRITE,
     OPT_BOOL("explain", "false", CLI_KEY, "print both results and the parts (one pair)"),
 };
 const cli_group cli_verify_sql_group = CLI_GROUP_OF("verify sql", sql_opts);
@@ -117,6 +119,18 @@ static void row_db(rung_sql_db *db, const sqler *q, yyjson_val *row) {
     *db = file || script ? (rung_sql_db){script ? NULL : file, script} : q->db;
 }
 
+/* What judged, and by which of the two ways. */
+static rung_status keep(const cli_case *k, const judged *j, const sqler *q, rung_error *err) {
+    char version[64];
+    rung_check check = {j->verdict, j->rule, j->reason};
+    if (!k->again) return RUNG_OK;
+    snprintf(version, sizeof version, "%s%s%s", q->v->version, q->by_exact ? "+exact" : "",
+             q->opts.columns_in_order ? "+columns" : "");
+    char *kept = rung_arena_strndup(k->a, version, strlen(version));
+    if (!kept) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    return cli_case_keep(k, &j->answer, j->key, &check, kept, j->us, err);
+}
+
 static rung_status judge_case(rung_buf *members, rung_verdict *verdict, const cli_case *k, void *ud,
                               rung_error *err) {
     sqler *q = ud;
@@ -140,7 +154,7 @@ static rung_status judge_case(rung_buf *members, rung_verdict *verdict, const cl
     RUNG_TRY(judge(&j, q, &db, gold, answer, text, err));
     *verdict = j.verdict;
     judged_json(members, &j, q, gold);
-    return RUNG_OK;
+    return keep(k, &j, q, err);
 }
 
 static void sums(cli_call *c, void *ud) {

@@ -8,6 +8,9 @@
 
 #define STORED_ROWS                                                                                \
     OPT_BOOL("stored", "false", CLI_KEY, "the traces of the store that the filter names")
+#define EXPLAIN_ROW                                                                                \
+    OPT_BOOL("explain", "false", CLI_KEY,                                                          \
+             "say what was read of each step, its values, what the solver was asked")
 static const cli_opt step_opts[] = {
     OPT_STR("step", "", "TEXT", CLI_KEY, "one step, or several, a line each"),
     OPT_STR("given", "", "TEXT", CLI_KEY,
@@ -17,6 +20,7 @@ static const cli_opt step_opts[] = {
     STORED_ROWS,
     OPT_BOOL("solutions", "false", CLI_KEY, "the reference solutions of the problems instead"),
     OPT_BOOL("strict", "false", CLI_KEY, "= means equal: what only holds rounded is wrong"),
+    EXPLAIN_ROW,
 };
 const cli_group cli_verify_step_group = CLI_GROUP_OF("step", step_opts);
 
@@ -32,6 +36,7 @@ static const cli_opt logic_opts[] = {
     OPT_BOOL("solutions", "false", CLI_KEY, "the reference solutions of the problems instead"),
     OPT_INT("rlimit", "2000000", "UNITS", 1, 4e9, CLI_KEY,
             "most work of the solver for a step, in its own units: about 2 us each"),
+    EXPLAIN_ROW,
 };
 const cli_group cli_verify_logic_group = CLI_GROUP_OF("logic", logic_opts);
 
@@ -39,6 +44,7 @@ typedef struct tally {
     int64_t n, n_steps, steps[3], claims, first_wrong, n_bad;
     int64_t known, agree; /* stored: traces whose first error is known; where it is the one found */
     int64_t missed, false_wrong; /* known wrong and none found; called wrong before it, or right */
+    int64_t planted, decided, true_steps; /* steps whose truth is known; of them decided; rightly */
 } tally;
 
 typedef struct work {
@@ -48,6 +54,7 @@ typedef struct work {
     rung_arena *a; /* of one row */
     tally n;
     bool strict;
+    rung_buf *explain; /* of the last text judged; NULL not asked for */
 } work;
 
 typedef struct texts {
@@ -111,7 +118,7 @@ static rung_verdict whole(const rung_step_verdict *v, int32_t n) {
 }
 
 static void row_json(rung_buf *b, const char *head, const rung_step_verdict *v, const texts *t,
-                     double us) {
+                     const rung_buf *explain, double us) {
     int32_t first = rung_step_first_wrong(v, t->n), by = first;
     rung_verdict all = whole(v, t->n);
     for (int32_t i = 0; by < 0 && i < t->n; i++)
@@ -125,7 +132,9 @@ static void row_json(rung_buf *b, const char *head, const rung_step_verdict *v, 
         verdict_fields(b, &v[i]);
         rung_buf_str(b, "}");
     }
-    rung_buf_str(b, "]}\n");
+    rung_buf_str(b, "]");
+    if (explain) str_field(b, "explain", explain->data ? explain->data : "");
+    rung_buf_str(b, "}\n");
 }
 
 static void count(tally *n, const rung_step_verdict *v, int32_t n_steps) {
@@ -147,6 +156,8 @@ static rung_status judge(rung_step_verdict **out, work *w, rung_step_task *task,
     task->n_bytes = t->n_bytes;
     task->n_steps = t->n;
     task->strict = w->strict;
+    task->explain = w->explain;
+    if (w->explain) rung_buf_reset(w->explain);
     double t0 = rung_now();
     RUNG_TRY(w->v->check(v, w->a, task, w->solver, err));
     double us = (rung_now() - t0) * 1e6;
@@ -155,7 +166,7 @@ static rung_status judge(rung_step_verdict **out, work *w, rung_step_task *task,
     if (!print) return RUNG_OK;
     rung_buf b;
     rung_buf_init(&b, 256u << 20);
-    row_json(&b, head, v, t, us);
+    row_json(&b, head, v, t, w->explain, us);
     rung_status st = rung_buf_check(&b, err);
     if (st == RUNG_OK) st = cli_out(w->c->app, b.data, b.n, err);
     rung_buf_clear(&b);
@@ -179,11 +190,22 @@ static rung_status say_steps(cli_call *c, const texts *t, const rung_step_verdic
     return RUNG_OK;
 }
 
+static rung_status say_explained(cli_call *c, const rung_buf *text, rung_error *err) {
+    rung_buf shown;
+    rung_buf_init(&shown, 256u << 20);
+    cli_clean(&shown, text->data ? text->data : "", text->n);
+    rung_status st = rung_buf_check(&shown, err);
+    if (st == RUNG_OK && shown.n > 0) st = cli_out(c->app, shown.data, shown.n, err);
+    rung_buf_clear(&shown);
+    return st;
+}
+
 static rung_status one_text(work *w, rung_step_task *task, const char *text, rung_error *err) {
     texts t = {0};
     rung_step_verdict *v;
     RUNG_TRY(texts_lines(&t, w->a, text, err));
     RUNG_TRY(judge(&v, w, task, &t, "", w->c->app->json, err));
+    if (!w->c->app->json && w->explain) RUNG_TRY(say_explained(w->c, w->explain, err));
     if (!w->c->app->json) RUNG_TRY(say_steps(w->c, &t, v, err));
     switch (whole(v, t.n)) {
     case RUNG_VERDICT_CORRECT: return RUNG_OK;
@@ -269,6 +291,22 @@ static void compare_known(tally *n, const rung_step_verdict *v, const rung_trace
     n->false_wrong += found >= 0 && (t->first_error < 0 || found < t->first_error);
 }
 
+/* Steps with a label of source "planted": their truth is known one by one. */
+static rung_status compare_planted(tally *n, rung_store *s, const rung_step_verdict *v,
+                                   const rung_trace *t, rung_error *err) {
+    for (int32_t k = 0; k < t->n_steps; k++) {
+        rung_label l;
+        bool found = false;
+        RUNG_TRY(rung_label_get(&l, &found, s, 0, t->step[k].node, "planted", err));
+        if (!found) continue;
+        n->planted++;
+        if (v[k].verdict == RUNG_VERDICT_UNKNOWN) continue;
+        n->decided++;
+        n->true_steps += (v[k].verdict == RUNG_VERDICT_CORRECT) == (l.hard == 1);
+    }
+    return RUNG_OK;
+}
+
 static rung_status one_trace(work *w, rung_store *s, const rung_trace *t, rung_error *err) {
     texts x = {0};
     rung_step_task task = RUNG_STEP_TASK_INIT;
@@ -285,7 +323,7 @@ static rung_status one_trace(work *w, rung_store *s, const rung_trace *t, rung_e
              (long long)t->id, (long long)t->problem, t->first_error);
     RUNG_TRY(judge(&v, w, &task, &x, head, w->c->app->json, err));
     compare_known(&w->n, v, t);
-    return RUNG_OK;
+    return compare_planted(&w->n, s, v, t, err);
 }
 
 static rung_status one_solution(work *w, const rung_problem *p, rung_error *err) {
@@ -346,6 +384,11 @@ static void result(cli_call *c, const work *w, double t0) {
         cli_result_int(c, "n_missed", n->missed);
         cli_result_int(c, "n_too_early", n->false_wrong);
     }
+    if (n->planted > 0) {
+        cli_result_int(c, "n_planted_steps", n->planted);
+        cli_result_int(c, "n_planted_decided", n->decided);
+        cli_result_int(c, "n_planted_agree", n->true_steps);
+    }
     if (w->solver) {
         rung_solver_counts k;
         rung_solver_counted(&k, w->solver);
@@ -376,6 +419,9 @@ static rung_status verify(work *w, rung_step_task *task, const char *text, rung_
     bool solutions = cli_flag(c, "solutions");
     double t0 = rung_now();
     rung_status st;
+    rung_buf explain;
+    rung_buf_init(&explain, 64u << 20);
+    w->explain = cli_flag(c, "explain") ? &explain : NULL;
     w->a = rung_arena_new(0);
     if (!w->a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     if (path) {
@@ -389,6 +435,7 @@ static rung_status verify(work *w, rung_step_task *task, const char *text, rung_
         st = rung_error_hint(err, "rung help verify %s", w->v->name);
     }
     if (!text || path) result(c, w, t0);
+    rung_buf_clear(&explain);
     rung_arena_free(w->a);
     rung_solver_free(w->solver);
     return st;

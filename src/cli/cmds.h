@@ -10,6 +10,7 @@
     X(problem_show)                                                                                \
     X(trace_sample)                                                                                \
     X(trace_import)                                                                                \
+    X(trace_plant)                                                                                 \
     X(trace_show)                                                                                  \
     X(label_mc)                                                                                    \
     X(label_binary)                                                                                \

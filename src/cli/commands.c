@@ -33,6 +33,9 @@ static const cli_cmd commands[] = {
     ROW("trace", "import", trace_import, "format file",
         "import traces that others wrote, with their labels",
         "trace import processbench gsm8k.json --set pb-gsm8k", false, OWN(trace_import))
+    ROW("trace", "plant", trace_plant, "",
+        "make traces with errors at known places, to hold a labeler of steps against",
+        "trace plant --set logic --n 4 --slip 0.3 --name planted", true, OWN(trace_plant) PICK)
     ROW("trace", "show", trace_show, "",
         "print traces step by step, with label and score",
         "trace show --run pool --limit 2", false, OWN(trace_show) FILTER)
@@ -203,9 +206,10 @@ static const cli_cmd commands[] = {
     ROW("verify", "bench", verify_bench, "",
         "time of a verdict: pairs of a file, or of every kind of answer against every other",
         "verify bench --in pairs.jsonl --json", true, OWN(verify_bench))
-    ROW("verify", "code", verify_code, "file",
-        "programs against their tests, in a sandbox: JSON lines of HumanEval, MBPP or rung's own",
-        "verify code samples.jsonl --json", true, OWN(verify_code) SANDBOX)
+    ROW("verify", "code", verify_code, "file?",
+        "programs against their tests, in a sandbox: JSON lines of HumanEval, MBPP or rung's own, "
+        "or stored traces",
+        "verify code samples.jsonl --json", true, OWN(verify_code) FILTER SANDBOX)
     ROW("verify", "session", verify_session, "file",
         "a Python namespace that lives over many blocks: JSON lines in, a line out for each",
         "verify session blocks.jsonl --replay", false, OWN(verify_session) SANDBOX)

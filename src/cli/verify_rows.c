@@ -1,5 +1,6 @@
 /* One line out for every case in (docs/verifiers.md). */
 #include "cli/verify_rows.h"
+#include "rung/verdict.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -117,10 +118,34 @@ rung_status cli_verify_file(cli_call *c, const char *path, cli_case_fn fn, cli_c
     return st == RUNG_DONE ? sum_up(c, &n, "cases", sums, ud, t0, err) : st;
 }
 
+rung_status cli_case_keep(const cli_case *k, const rung_answer *answer, const char *key,
+                          const rung_check *check, const char *version, double us,
+                          rung_error *err) {
+    rung_trace *t = k->again;
+    if (!t) return RUNG_OK;
+    t->answer = rung_arena_strndup(k->a, answer->text, strlen(answer->text));
+    t->answer_key = rung_arena_strndup(k->a, key, strlen(key));
+    t->rule = answer->rule ? answer->rule : "";
+    t->verdict = check->verdict;
+    t->decided_by = check->rule ? check->rule : "";
+    t->reason = check->reason ? check->reason : "";
+    t->verifier = version;
+    t->judged_us = (int64_t)us + 1;
+    if (!t->answer || !t->answer_key) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    return RUNG_OK;
+}
+
+rung_status cli_store_end(rung_store *s, rung_status st, rung_error *err) {
+    if (st == RUNG_OK) return rung_store_commit(s, err);
+    rung_store_rollback(s);
+    return st;
+}
+
 typedef struct stored {
     cli_case_fn fn;
     void *ud;
     tally *n;
+    rung_store *s;
 } stored;
 
 static rung_status with_ids(rung_buf *members, rung_verdict *v, const cli_case *k, void *ud,
@@ -130,7 +155,7 @@ static rung_status with_ids(rung_buf *members, rung_verdict *v, const cli_case *
                     (long long)k->t->id, (long long)k->p->id, rung_verdict_name(k->t->verdict));
     RUNG_TRY(s->fn(members, v, k, s->ud, err));
     s->n->changed += *v != k->t->verdict;
-    return RUNG_OK;
+    return k->again ? rung_trace_rejudge(s->s, k->again, err) : RUNG_OK;
 }
 
 rung_status cli_verify_stored(cli_call *c, const char *verifier, cli_case_fn fn, cli_case_sums sums,
@@ -141,25 +166,35 @@ rung_status cli_verify_stored(cli_call *c, const char *verifier, cli_case_fn fn,
     const rung_trace *t;
     rung_problem p;
     tally n = {.first_bad = RUNG_ERROR_INIT};
-    stored w = {fn, ud, &n};
+    bool write = cli_flag(c, "write");
     double t0 = rung_now();
     char where[64];
-    RUNG_TRY(cli_store(&s, c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_store(&s, c, write ? 0 : RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, c, s, err));
+    stored w = {fn, ud, &n, s};
     rung_arena *a = rung_arena_new(0);
     if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     rung_status st = rung_trace_iter(&it, s, &f, err);
+    bool begun = st == RUNG_OK && write;
+    if (begun) st = rung_store_begin(s, err);
+    begun = begun && st == RUNG_OK;
     while (st == RUNG_OK && (st = rung_trace_next(&t, it, err)) == RUNG_OK) {
         rung_arena_reset(a);
         st = rung_problem_get(s, &p, a, t->problem, err);
         if (st != RUNG_OK) break;
         if (strcmp(p.verifier, verifier) != 0) continue;
-        cli_case k = {.p = &p, .t = t};
+        rung_trace again = *t;
+        cli_case k = {.p = &p, .t = t, .a = a, .again = write ? &again : NULL};
         snprintf(where, sizeof where, "trace %lld", (long long)t->id);
         st = one(c, &n, &k, where, with_ids, &w, err);
+        if (st == RUNG_OK && cli_interrupted) st = rung_fail(err, RUNG_E_CANCELLED, "stopped");
     }
     rung_iter_free(it);
     rung_arena_free(a);
+    if (begun) {
+        rung_status kept = cli_store_end(s, st == RUNG_DONE ? RUNG_OK : st, err);
+        if (st == RUNG_DONE && kept != RUNG_OK) st = kept;
+    }
     if (st != RUNG_DONE) return st;
     if (n.n[0] + n.n[1] + n.n[2] + n.bad == 0) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no trace of a problem with verifier %s matches",
