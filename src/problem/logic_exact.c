@@ -5,7 +5,8 @@
 #include "problem/logic_exact.h"
 #include <string.h>
 
-enum { THINGS_MAX = 12, ATOMS_MAX = 192, BUDGET = 400000, FALSE3 = 0, TRUE3 = 1, OPEN3 = 2 };
+enum { THINGS_MAX = 12, ATOMS_MAX = 192, BUDGET = 400000, SEEN_MAX = 1 << 16 };
+enum { FALSE3 = 0, TRUE3 = 1, OPEN3 = 2 };
 
 typedef struct search {
     const theory *t;
@@ -14,7 +15,7 @@ typedef struct search {
     int thing_of[FORMULA_SYMS_MAX]; /* of constants and, while they are bound, of variables */
     int atom_of[FORMULA_SYMS_MAX];  /* first atom of a predicate or a proposition; -1 none */
     uint8_t value[ATOMS_MAX];
-    int64_t left;
+    int64_t left, n_seen;
     bool over;
 } search;
 
@@ -77,9 +78,11 @@ static bool counter_model(search *s, int from) {
     return false;
 }
 
-/* Numbers constants and atoms; false: nested quantifiers or other formulas. */
+/* Numbers constants and atoms; false: nested quantifiers or other formulas, or too many nodes: a
+ * formula that cites others twice doubles with each, and is walked as a tree. */
 static bool survey(search *s, int32_t i, bool inside, int *n_quantifiers, bool *used) {
     const formula_node *n = &s->t->node[i];
+    if (s->n_seen++ >= SEEN_MAX) return false;
     switch (n->kind) {
     case L_TRUE:
     case L_FALSE: return true;

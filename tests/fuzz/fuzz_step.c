@@ -1,6 +1,6 @@
 /* libFuzzer targets of the verifiers of steps: one file, three programs. -DFUZZ_CLAIMS looks for
  * claims in any text, _STEPS judges a step under what is given, _PROOFS reads proofs in both
- * notations and, for one input in 16, asks the solver too. A finding is a crash, a hang, a
+ * notations and, for one input in 64, asks the solver too. A finding is a crash, a hang, a
  * sanitizer report, or a broken promise below. */
 #include "rung/step.h"
 #include "verify/step/formula.h"
@@ -152,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     check(v, a, &in, "logic", false, NULL);
     for (int32_t i = 0; i < in.n_steps; i++)
         promise(v[i].verdict == RUNG_VERDICT_UNKNOWN || strcmp(v[i].rule, "label") == 0);
-    if (rung_hash64(data, n, 0) % 16 == 0) {
+    if (rung_hash64(data, n, 0) % 64 == 0) {
         rung_solver_opts o = RUNG_SOLVER_OPTS_INIT;
         rung_error err = RUNG_ERROR_INIT;
         o.rlimit = 20000;

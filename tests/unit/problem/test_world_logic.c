@@ -162,6 +162,26 @@ static void checker(void **state) {
     clear(&p);
 }
 
+/* Every line cites the one before twice: what is walked as a tree doubles with each. */
+static void doubling(void **state) {
+    (void)state;
+    enum { N = 60 };
+    problem p;
+    rung_buf text;
+    make(&p, 7, 1);
+    rung_buf_init(&text, 0);
+    rung_buf_str(&text, "fact1 -> int1: fact1 & fact1\n");
+    for (int k = 1; k < N; k++)
+        rung_buf_printf(&text, "int%d -> int%d: int%d & int%d\n", k, k + 1, k, k);
+    double t0 = rung_now();
+    assert_int_equal(first_error(&p, "fact1 -> int1: fact1 & fact1\nint1 -> int2: int1 & int1"),
+                     -1);
+    assert_true(first_error(&p, text.data) > 3); /* right as far as it can be shown */
+    assert_true(rung_now() - t0 < 20.0);
+    rung_buf_clear(&text);
+    clear(&p);
+}
+
 /* Z3's labels equal the generator's truth on 100% of decided steps. */
 static void against_z3(void **state) {
     (void)state;
@@ -227,7 +247,7 @@ static void against_z3(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact),   cmocka_unit_test(reference),  cmocka_unit_test(labels),
-        cmocka_unit_test(checker), cmocka_unit_test(against_z3),
+        cmocka_unit_test(checker), cmocka_unit_test(against_z3), cmocka_unit_test(doubling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
