@@ -30,7 +30,7 @@ BEGIN {
     for (i = 1; i <= n; i++) rank[o[i]] = i
     pub["event"] = pub["rng"] = "base"
     pub["weights"] = pub["sampling"] = pub["text"] = pub["embed"] = pub["endpoint"] = "model"
-    pub["loss"] = "train"; pub["advantage"] = "rl"; pub["curve"] = "store"; pub["planted"] = "problem"
+    pub["loss"] = "train"; pub["advantage"] = "rl"; pub["curve"] = pub["verdict"] = "store"; pub["planted"] = "problem"
     pub["bench_file"] = pub["claim"] = "bench"
     pub["code"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store|verify" \
