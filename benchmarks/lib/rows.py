@@ -99,9 +99,10 @@ def decode(b):
     sizes, n_gen = b.size([1, 4, 16, 64], [1, 4]), b.size(64, 16)
     n_prompt = 256 if b.rung("model", "info", model)["n_ctx_train"] >= 1024 else 64
     for _ in range(b.reps(3)):
-        o = b.rung("bench", "decode", "--policy", model, "--sizes", ",".join(map(str, sizes)), "--max-tokens", n_gen,
-                   "--prompt-tokens", n_prompt, *DRAW)
-        for p in o["points"]:
+        for size in sizes:              # an engine each, opened for so many: the type of weights is chosen by that
+            o = b.rung("bench", "decode", "--policy", model, "--sizes", size, "--max-tokens", n_gen,
+                       "--prompt-tokens", n_prompt, *DRAW)
+            p = o["points"][0]
             b.note("%d sequences" % p["n_seq"], "rung", p["tokens_per_s"], "tokens/s", p["wall_s"], p["tokens"],
                    sample_s=p["sample_s"], n_early=p["n_early"], storage=o["storage"], weights=o["weights"])
         for unified in (True, False):
