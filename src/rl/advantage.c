@@ -325,7 +325,7 @@ static rung_status finish(adv_job *j, rung_error *err) {
         moments_merge(&all, &j->part[i]);
         moments_merge(&reward, &(moments){1, j->total[i], 0, 0});
     }
-    if (j->whiten) adv_whiten_all(j);
+    if (j->whiten && !j->whitened) adv_whiten_all(j);
     j->f.n_groups = j->n_groups;
     j->f.reward_mean = reward.mean;
     j->f.reward_sd = reward.n > 1 ? sqrt(reward.m2 / (reward.n - 1)) : 0;

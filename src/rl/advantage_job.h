@@ -18,15 +18,15 @@ typedef struct adv_job {
     rung_advantage_opts o; /* resolved */
     rung_advantage_id id;
     float *a, *ret;
-    bool whiten;
-    double *total;  /* [n] R: all rewards of the answer */
-    double *scalar; /* [n] rows with one advantage an answer */
-    double *extra;  /* [n] what a row keeps between passes */
-    int64_t *last;  /* [n] last token the policy wrote, from the answer's first; -1 = none */
-    int64_t *n_tok; /* [n] tokens the policy wrote */
-    moments *part;  /* [n] of the advantages written so far */
-    int32_t *who;   /* known answers, by group */
-    int32_t *first; /* [n_groups + 1] into who */
+    bool whiten, whitened; /* wanted; done by the row itself */
+    double *total;         /* [n] R: all rewards of the answer */
+    double *scalar;        /* [n] rows with one advantage an answer */
+    double *extra;         /* [n] what a row keeps between passes */
+    int64_t *last;         /* [n] last token the policy wrote, from the answer's first; -1 = none */
+    int64_t *n_tok;        /* [n] tokens the policy wrote */
+    moments *part;         /* [n] of the advantages written so far */
+    int32_t *who;          /* known answers, by group */
+    int32_t *first;        /* [n_groups + 1] into who */
     int32_t n_groups;
     double *scratch; /* [n_threads][2 * longest] */
     int64_t longest;
@@ -78,6 +78,8 @@ void adv_put_returns(adv_job *j, int32_t i, const double *x);
 void adv_fill_all(adv_job *j);
 /* (A - mean) / sqrt(var + 1e-8) over all tokens; rewards.md 0 */
 void adv_whiten_all(adv_job *j);
+/* What it would take off and multiply by; figures but max_abs are set. */
+void adv_whiten_by(double *mean, double *inv, adv_job *j);
 /* Unbiased mean and sd; *flat: all equal (sd exactly 0). n < 2: sd 0. */
 void adv_mean_sd(double *mean, double *sd, bool *flat, const double *x, const int32_t *who,
                  int32_t n);

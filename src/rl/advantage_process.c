@@ -183,6 +183,104 @@ static rung_status min_token_baseline(adv_job *j, rung_error *err) {
     return RUNG_OK;
 }
 
+/* Steps alone make the returns (nothing per token, no discount, no injected text): they are
+ * constant between the ends of steps, so sums and moments are over steps and each token is written
+ * once. */
+static bool is_stepwise(const adv_job *j) {
+    return !j->d->mask && j->o.kl_coef == 0 && j->o.gamma == 1 &&
+           (j->o.min_credit == RUNG_MIN_SOFT || j->o.min_credit == RUNG_MIN_SUM);
+}
+
+/* Return of each step's tokens into level (of source 0's numbering), their sum into extra. */
+static void step_levels(double *level, adv_job *j) {
+    bool joint = j->o.min_variant == RUNG_MIN_CODE_VERL;
+    for (int32_t i = 0; i < j->d->n; i++) {
+        int64_t steps = adv_n_steps(j, 0, i);
+        const int32_t *end = adv_ends(j, 0, i);
+        const double *r = adv_step_rewards(j, 0, i);
+        double *g = level + j->d->source[0].first[i];
+        double o = joint ? j->o.outcome_coef * adv_outcome(j, i) : 0, run = o;
+        int64_t covered = steps > 0 ? end[steps - 1] + 1 : 0;
+        double sum = o * (double)(adv_length(j, i) - covered);
+        if (j->o.min_credit == RUNG_MIN_SOFT)
+            rung_softmin_rewards(g, r, steps, j->o.temperature);
+        else if (steps > 0)
+            memcpy(g, r, (size_t)steps * sizeof *g);
+        for (int64_t h = steps - 1; h >= 0; h--) {
+            g[h] = run += g[h];
+            sum += g[h] * (double)(end[h] - (h > 0 ? end[h - 1] : -1));
+        }
+        j->extra[i] = sum / j->o.length_max;
+    }
+}
+
+/* Moments of an answer's advantages, level - off, step by step. */
+static void step_moments(adv_job *j, int32_t i, const double *g, double rest, double off) {
+    const int32_t *end = adv_ends(j, 0, i);
+    int64_t steps = adv_n_steps(j, 0, i), at = 0;
+    moments m = {0, 0, 0, 0};
+    for (int64_t h = 0; h < steps; h++) {
+        double x = g[h] - off;
+        moments_merge(&m, &(moments){(double)(end[h] + 1 - at), x, 0, fabs(x)});
+        at = end[h] + 1;
+    }
+    moments_merge(&m, &(moments){(double)(adv_length(j, i) - at), rest - off, 0, fabs(rest - off)});
+    j->part[i] = m;
+}
+
+static void write_run(float *a, int64_t from, int64_t to, double x) {
+    float v = (float)x;
+    for (int64_t t = from; t < to; t++) a[t] = v;
+}
+
+/* (level - off - mean) inv to the tokens of every step, as returns without either. */
+static void write_levels(float *a, const adv_job *j, int32_t i, const double *g, double rest,
+                         double off, double inv) {
+    const int32_t *end = adv_ends(j, 0, i);
+    int64_t steps = adv_n_steps(j, 0, i), at = 0;
+    for (int64_t h = 0; h < steps; at = end[h++] + 1)
+        write_run(a, at, end[h] + 1, (g[h] - off) * inv);
+    write_run(a, at, adv_length(j, i), (rest - off) * inv);
+}
+
+static rung_status min_stepwise(adv_job *j, rung_error *err) {
+    bool joint = j->o.min_variant == RUNG_MIN_CODE_VERL;
+    const int64_t *first = j->d->source[0].first;
+    size_t n_all = (size_t)first[j->d->n] + (size_t)j->d->n + 1;
+    double *base = rung_alloc(n_all * sizeof *base), mean = 0, inv = 1, top = 0;
+    if (!base) return rung_fail(err, RUNG_E_NOMEM, "no memory for advantages");
+    double *level = base + j->d->n;
+    step_levels(level, j);
+    mean_of_others(base, j, j->extra);
+    if (!joint && j->d->outcome) leave_one_out(j->scalar, j, j->d->outcome);
+    for (int32_t i = 0; i < j->d->n; i++) {
+        base[i] -= j->o.outcome_coef * j->scalar[i];
+        double rest = joint ? j->o.outcome_coef * adv_outcome(j, i) : 0;
+        if (adv_known(j, i)) step_moments(j, i, level + first[i], rest, base[i]);
+    }
+    if (j->whiten) adv_whiten_by(&mean, &inv, j);
+    j->whitened = j->whiten;
+#pragma omp parallel for schedule(static) num_threads(j->n_threads) reduction(max : top)
+    for (int32_t i = 0; i < j->d->n; i++) {
+        bool known = adv_known(j, i);
+        double rest = joint && known ? j->o.outcome_coef * adv_outcome(j, i) : 0;
+        const double *g = level + first[i];
+        float *a = j->a + j->d->first[i], *ret = j->ret ? j->ret + j->d->first[i] : NULL;
+        write_levels(a, j, i, g, rest, base[i] + mean, known ? inv : 0);
+        if (ret) write_levels(ret, j, i, g, rest, 0, known ? 1 : 0);
+        for (int64_t h = 0; known && h <= adv_n_steps(j, 0, i); h++) {
+            bool past = h == adv_n_steps(j, 0, i);
+            int64_t covered = h > 0 ? adv_ends(j, 0, i)[h - 1] + 1 : 0;
+            if (past && covered == adv_length(j, i)) break;
+            double x = fabs(((past ? rest : g[h]) - base[i] - mean) * inv);
+            top = x > top ? x : top;
+        }
+    }
+    if (j->whiten) j->f.max_abs = top;
+    rung_free(base);
+    return RUNG_OK;
+}
+
 /* The first code: step rewards less a baseline per token (its separator not counted) or per step,
  * the outcome against the others at the last token, suffix sums, 0 at the ends of steps; rewards.md
  * 3, framework A */
@@ -238,5 +336,5 @@ rung_status adv_min_form(adv_job *j, rung_error *err) {
         return rung_fail(err, RUNG_E_INVAL,
                          "advantage min_form: an answer of %lld tokens, length_max %d",
                          (long long)j->longest, j->o.length_max);
-    return min_token_baseline(j, err);
+    return is_stepwise(j) ? min_stepwise(j, err) : min_token_baseline(j, err);
 }

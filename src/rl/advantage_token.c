@@ -145,13 +145,21 @@ static double spread_of(const adv_job *j, const moments *m) {
     return m->m2 / (m->n - 1);
 }
 
-void adv_whiten_all(adv_job *j) {
+void adv_whiten_by(double *mean, double *inv, adv_job *j) {
     moments all = {0, 0, 0, 0};
     for (int32_t i = 0; i < j->d->n; i++)
         if (adv_known(j, i)) moments_merge(&all, &j->part[i]);
     double var = spread_of(j, &all);
     bool flat = all.n < 2 || all.m2 / all.n <= FLAT_SHARE * FLAT_SHARE * all.mean * all.mean;
-    double inv = flat ? 0 : 1 / sqrt(var + WHITEN_FLOOR);
+    *mean = all.mean;
+    *inv = flat ? 0 : 1 / sqrt(var + WHITEN_FLOOR);
+    j->f.mean = 0;
+    j->f.sd = all.n > 1 ? sqrt(all.m2 / (all.n - 1)) * *inv : 0;
+}
+
+void adv_whiten_all(adv_job *j) {
+    double mean, inv;
+    adv_whiten_by(&mean, &inv, j);
 #pragma omp parallel for schedule(static) num_threads(j->n_threads)
     for (int32_t i = 0; i < j->d->n; i++) {
         float *a = j->a + j->d->first[i];
@@ -162,13 +170,13 @@ void adv_whiten_all(adv_job *j) {
         if (!mask) {
 #pragma omp simd reduction(max : top)
             for (int64_t t = 0; t < n; t++) {
-                double x = ((double)a[t] - all.mean) * inv, size = x < 0 ? -x : x;
+                double x = ((double)a[t] - mean) * inv, size = x < 0 ? -x : x;
                 a[t] = (float)x;
                 top = size > top ? size : top;
             }
         } else {
             for (int64_t t = 0; t < n; t++) {
-                a[t] = mask[t] ? (float)(((double)a[t] - all.mean) * inv) : 0;
+                a[t] = mask[t] ? (float)(((double)a[t] - mean) * inv) : 0;
                 top = fmax(top, fabs((double)a[t]));
             }
         }
@@ -176,8 +184,6 @@ void adv_whiten_all(adv_job *j) {
     }
     for (int32_t i = 0; i < j->d->n; i++)
         if (adv_known(j, i)) j->f.max_abs = fmax(j->f.max_abs, j->part[i].top);
-    j->f.mean = 0;
-    j->f.sd = all.n > 1 ? sqrt(all.m2 / (all.n - 1)) * inv : 0;
 }
 
 /* Rows -------------------------------------------------------------------------------------------

@@ -470,6 +470,36 @@ static void test_flat_groups(void **state) {
     }
 }
 
+/* min_form is written step by step where it can be: the same as token by token. */
+static void test_min_form_paths(void **state) {
+    (void)state;
+    for (uint64_t k = 0; k < 40; k++) {
+        world w;
+        float a[N * MAX_TOK], b[N * MAX_TOK], ra[N * MAX_TOK], rb[N * MAX_TOK];
+        rung_advantage_figures fa, fb;
+        rung_error err = RUNG_ERROR_INIT;
+        build(&w, k);
+        w.known[3] = k % 3 != 0;
+        w.d.token_reward = NULL;
+        w.o.kl_coef = 0;
+        w.o.min_variant = k % 2 ? RUNG_MIN_CODE_VERL : RUNG_MIN_PAPER;
+        w.o.min_credit = k % 4 < 2 ? RUNG_MIN_SOFT : RUNG_MIN_SUM;
+        w.o.whiten = k % 5 == 0 ? RUNG_WHITEN_OFF : RUNG_WHITEN_ROW;
+        memset(w.mask, 1, sizeof w.mask);
+        w.d.mask = w.mask;
+        assert_int_equal(rung_advantage(a, ra, &fa, RUNG_ADVANTAGE_MIN_FORM, &w.d, &w.o, &err), 0);
+        w.d.mask = NULL;
+        assert_int_equal(rung_advantage(b, rb, &fb, RUNG_ADVANTAGE_MIN_FORM, &w.d, &w.o, &err), 0);
+        for (int64_t t = 0; t < w.first[N]; t++) {
+            near_to((double)b[t], (double)a[t]);
+            near_to((double)rb[t], (double)ra[t]);
+        }
+        near_to(fb.max_abs, fa.max_abs);
+        near_to(fb.sd, fa.sd);
+        near_to(fb.mean, fa.mean);
+    }
+}
+
 static void test_names(void **state) {
     (void)state;
     const struct {
@@ -506,15 +536,25 @@ static void test_kl(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thought),       cmocka_unit_test(test_capo),
-        cmocka_unit_test(test_pav),           cmocka_unit_test(test_oprl),
-        cmocka_unit_test(test_process_form),  cmocka_unit_test(test_renorm),
-        cmocka_unit_test(test_multi_density), cmocka_unit_test(test_min_form_paper),
-        cmocka_unit_test(test_softmin),       cmocka_unit_test(test_strict_minimum),
-        cmocka_unit_test(test_prime_paper),   cmocka_unit_test(test_votes),
-        cmocka_unit_test(test_identities),    cmocka_unit_test(test_every_row),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_flat_groups),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_kl),
+        cmocka_unit_test(test_thought),
+        cmocka_unit_test(test_capo),
+        cmocka_unit_test(test_pav),
+        cmocka_unit_test(test_oprl),
+        cmocka_unit_test(test_process_form),
+        cmocka_unit_test(test_renorm),
+        cmocka_unit_test(test_multi_density),
+        cmocka_unit_test(test_min_form_paper),
+        cmocka_unit_test(test_softmin),
+        cmocka_unit_test(test_strict_minimum),
+        cmocka_unit_test(test_prime_paper),
+        cmocka_unit_test(test_votes),
+        cmocka_unit_test(test_identities),
+        cmocka_unit_test(test_every_row),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_flat_groups),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_min_form_paths),
+        cmocka_unit_test(test_kl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
