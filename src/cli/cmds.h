@@ -33,6 +33,9 @@
     X(reward_show)                                                                                 \
     X(search_run)                                                                                  \
     X(search_show)                                                                                 \
+    X(rl_watch)                                                                                    \
+    X(rl_config)                                                                                   \
+    X(rl_train)                                                                                    \
     X(bench_answer)                                                                                \
     X(bench_search)                                                                                \
     X(bench_processbench)                                                                          \

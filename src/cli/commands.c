@@ -110,6 +110,16 @@ static const cli_cmd commands[] = {
     ROW("search", "show", search_show, "",
         "print the answers of a search run, or the tree of one problem",
         "search show --run beam --problem 3", false, OWN(search_show) FILTER)
+    ROW("rl", "train", rl_train, "",
+        "reinforce a policy: sample, verify, reward steps, credit, update, again",
+        "rl train --policy models/tiny.gguf --set total --split train --out better.gguf", true,
+        OWN(rl_train) PICK)
+    ROW("rl", "watch", rl_watch, "file",
+        "alarms on the log of a run, ours, TRL's or verl's: hacked rewards, drift, collapse",
+        "rl watch log.jsonl", true, OWN(rl_watch))
+    ROW("rl", "config", rl_config, "",
+        "a configuration of verl's as lines of ours, and what has no place here",
+        "rl config --from-verl ppo_trainer.yaml", false, OWN(rl_config))
     ROW("bench", "answer", bench_answer, "",
         "accuracy of every method at every budget of one pool, with intervals and tests",
         "bench answer --run pool --prm prm.gguf --orm orm.gguf", true, OWN(bench_answer) FILTER)
