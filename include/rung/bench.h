@@ -72,13 +72,36 @@ typedef struct rung_pb_opts {
     { .struct_size = sizeof(rung_pb_opts), .tau = 0.5 }
 rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb_opts *o,
                                     rung_error *err);
-/* Step scores against labels: AUROC, AP, Brier, ECE, reliability bins; score by step position.
- * model 0: the policy's own confidence (least token probability of the step) from the stored
- * logprobs. Labels are of label_source; hard where there is one, else soft. Appends one JSON
- * object.
- */
+/* Step scores against labels (feedback.md 10.6, 10.7): AUROC, AP, Brier, ECE with intervals over
+ * problems, reliability bins, the first wrong step at a threshold; score by step position. model 0:
+ * the policy's own confidence (least token probability of the step) from the stored logprobs.
+ * Labels are of label_source; hard where there is one, else soft. Appends one JSON object
+ * (docs/formats-bench.md). */
+typedef struct rung_steps_opts {
+    size_t struct_size;
+    int64_t model;
+    const char *label_source;
+    int64_t label_run; /* 0 = the newest */
+    rung_filter traces;
+    uint64_t seed;
+    int32_t n_boot;             /* 0 = 2000 */
+    double threshold;           /* NaN: .5 */
+    const char *threshold_from; /* where it was chosen, for the reader */
+    bool tune_on_test;          /* choose it on the measured traces; the object says so */
+    bool (*leave_out)(void *ud, const rung_problem *p); /* its traces are counted and left out */
+    void *ud;
+    const char *note; /* members that go into the object as they are: "\"a\":1"; NULL none */
+} rung_steps_opts;
+#define RUNG_STEPS_OPTS_INIT                                                                       \
+    { .struct_size = sizeof(rung_steps_opts), .threshold = (double)NAN }
+rung_status rung_bench_steps_as(rung_buf *json, rung_store *s, const rung_steps_opts *o,
+                                rung_error *err);
 rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,
                              const rung_filter *traces, uint64_t seed, rung_error *err);
+/* Such an object's reliability diagram as an SVG file: share right against score with Wilson
+ * intervals, how many steps lie where. E_NOT_FOUND: it has no bins. */
+rung_status rung_bench_reliability_svg(rung_buf *svg, const char *json, const char *title,
+                                       rung_error *err);
 /* Speed of a local engine on the work of this library: docs/design/bench-engine.md says what is
  * timed and how peers are given the same. Each appends one JSON object; nothing is written to the
  * store. Reading, tokenizing and opening are outside the timed span; the engine should be fresh.

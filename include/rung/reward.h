@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* Aggregates (search.md 2.3): name, help. Scores are probabilities; probabilities are floored at
- * 1e-9 in logs. n = 0 gives -1. */
+ * 1e-9 in logs. n = 0 gives -1, of a sum -1e300: below every score. */
 #define RUNG_AGGREGATES(X)                                                                         \
     X(MIN, "min", "weakest step")                                                                  \
     X(PROD, "prod", "product of the steps, computed in logs")                                      \
@@ -18,7 +18,8 @@ extern "C" {
     X(MEAN, "mean", "mean of the steps")                                                           \
     X(MAX, "max", "best step")                                                                     \
     X(GEO, "geo", "geometric mean")                                                                \
-    X(LOGIT_SUM, "logit_sum", "sum of logits, clipped to [1e-7, 1 - 1e-7]")
+    X(LOGIT_SUM, "logit_sum", "sum of logits, clipped to [1e-7, 1 - 1e-7]")                        \
+    X(SUM, "sum", "sum of the steps: of log-ratios of single steps, the trace's (rewards.md 1)")
 typedef enum rung_aggregate_id {
 #define X(id, name, help) RUNG_AGGREGATE_##id,
     RUNG_AGGREGATES(X)
@@ -37,7 +38,8 @@ rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *scor
     X(PRM_TOKEN, "prm_token", "prm", "the whole model trained to say + or - after each step")      \
     X(PRM_IMPLICIT, "prm_implicit", "prm", "the whole model trained on outcomes by its log-ratio") \
     X(CONFIDENCE, "confidence", "prm", "the policy's least token probability in a step; no file")  \
-    X(PRM_FORMAT, "prm_format", "prm", "somebody else's model, read as its format says")
+    X(PRM_FORMAT, "prm_format", "prm", "somebody else's model, read as its format says")           \
+    X(PRM_ENSEMBLE, "prm_ensemble", "prm", "several of these, their scores combined")
 typedef enum rung_reward_kind {
 #define X(id, name, row, help) RUNG_REWARD_##id,
     RUNG_REWARD_KINDS(X)
@@ -123,6 +125,8 @@ typedef struct rung_reward_open_opts {
     const rung_engine_opts *engine; /* of models that it opens itself; NULL = defaults */
     const rung_log *log;
     rung_weights weights; /* of models that it opens itself: those of the base, when there is one */
+    bool keys_only;       /* to ask what the file says: no base is needed, nothing can be scored */
+    bool raw;             /* scores as the model gives them: without the calibration in its file */
 } rung_reward_open_opts;
 #define RUNG_REWARD_OPEN_OPTS_INIT                                                                 \
     { .struct_size = sizeof(rung_reward_open_opts) }
@@ -195,6 +199,9 @@ typedef struct rung_scorer rung_scorer;
 rung_status rung_scorer_open(rung_scorer **out, rung_reward *r, rung_error *err); /* E_MISUSE:
                                                                      confidence reads no tokens */
 void rung_scorer_close(rung_scorer *s);
+/* Log-ratios: what the reference says of a step is kept in the store and never asked again. Other
+ * kinds: nothing. The store is borrowed. */
+rung_status rung_scorer_cache(rung_scorer *s, rung_store *store, rung_error *err);
 /* A live trace without steps. *live stays its number until drop. */
 rung_status rung_scorer_begin(int64_t *live, rung_scorer *s, const char *question, rung_error *err);
 /* Another live trace with the same steps and scores so far (also those not scored yet). */

@@ -94,6 +94,17 @@ double rung_temperature_fit(const double *logit, const double *y, int64_t n);
 /* sigmoid(a x + b) by maximum likelihood; y may be soft. False: separable, one class, constant x.
  */
 bool rung_logistic_fit(double *a, double *b, const double *x, const double *y, int64_t n);
+/* The same against Platt's targets (n+ + 1)/(n+ + 2) and 1/(n- + 2): separable data fit, too.
+ * False: one class, constant x. */
+bool rung_platt_fit(double *a, double *b, const double *x, const double *y, int64_t n);
+/* Least squares among functions that do not fall, by pooling adjacent violators; equal x are one
+ * point. knot: room for 2 n; returns how many, ascending in x. -1: a NaN, out of memory. Between
+ * knots straight lines, beyond them their value. */
+typedef struct rung_knot {
+    double x, y;
+} rung_knot;
+int64_t rung_isotonic_fit(rung_knot *knot, const double *x, const double *y, int64_t n);
+double rung_isotonic_at(const rung_knot *knot, int64_t n, double x);
 double rung_auroc(const double *score, const double *y, int64_t n); /* P(pos > neg) + P(equal)/2 */
 double rung_average_precision(const double *score, const double *y, int64_t n);
 /* Traces t = items first[t] .. first[t+1]-1: the mean of their AUROCs, of those with both classes.
@@ -208,6 +219,13 @@ void rung_bon_bias_add(rung_bon_bias *z, bool right, int32_t first_error, const 
                        int32_t n, double tau);
 int32_t rung_first_below(const double *score, int32_t n,
                          double tau); /* smallest t with score < tau (strict), else -1 */
+/* tau that maximises ProcessBench's F1 on cases whose scores are score[first[i]] .. first[i+1]-1
+ * and whose first error is label[i] (-1 none): half way between two scores between which no
+ * prediction changes, the least of equals; .5 when all scores are equal (f1 NaN). No NaN among the
+ * scores. E_FORMAT: one class only. */
+rung_status rung_first_error_threshold(double *tau, double *f1, const double *score,
+                                       const int64_t *first, const int32_t *label, int64_t n,
+                                       rung_error *err);
 /* Compute-optimal choice (search.md 2.9). correct[n_strategies][n]; value[n]: how easy a problem is
  * (pass rate of a pilot, or mean reward); n_bins quantile bins, bin 0 the easiest; 0 = three
  * absolute ones

@@ -40,8 +40,6 @@ void rung_trace_pool_clear(rung_trace_pool *p);
  * confidence, exp of the least token logprob of the step. */
 rung_status rung_step_scores(double *out, rung_store *s, const rung_trace *t, int64_t model,
                              rung_error *err);
-/* What a known first error says of step i: 1 right, 0 the wrong one, NaN after it or not known. */
-double rung_truth_of(const rung_trace *t, int32_t i);
 /* Grows *p to hold at least n items of size; E_NOMEM keeps the old block. */
 rung_status rung_grow(void **p, int64_t *cap, int64_t n, size_t size, rung_error *err);
 /* A JSON number, or null when it is not finite. */

@@ -1,6 +1,7 @@
 /* Ten solutions for the eye: problems spread evenly over the set, right and wrong traces in turn.
  * Chosen by place, never by score, so that they show what a reader would meet. */
 #include "bench/report.h"
+#include "trace/flow.h"
 #include <math.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ static rung_status put_step(rung_buf *b, rung_store *s, const rung_trace *t, int
     rung_buf_str(b, ",\"score\":");
     rung_put_num(b, score);
     rung_buf_str(b, ",\"truth\":");
-    rung_put_num(b, rung_truth_of(t, i));
+    rung_put_num(b, rung_trace_truth(t, i));
     rung_label l;
     bool found = false;
     RUNG_TRY(rung_label_get(&l, &found, s, 0, step->node, "mc", err));

@@ -1,27 +1,23 @@
 /* Step scores against step labels (feedback.md 10.6, 10.7). The positive class of AP is the wrong
  * step, scored 1 - p; AUROC is the same either way round. Steps without a label (after the first
  * error, say) are counted and left out. Intervals resample problems. */
-#include "bench/pool.h"
+#include "bench/steps.h"
 #include "rung/claim.h"
 #include "rung/problem.h"
+#include "trace/flow.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LEVEL       0.95
 #define N_BOOT      2000
-#define N_BINS      15 /* of ECE and MCE; 10 groups of equal mass beside them */
-#define N_MASS      10
+#define N_BINS      RUNG_STEP_BINS
+#define N_MASS      10 /* groups of equal mass beside the bins of equal width */
 #define N_CURVE     10 /* bins of the reliability diagram */
 #define N_POSITIONS 24
 #define N_OFFSETS   9 /* -4 .. +4 steps from the first wrong one */
 
-typedef struct item {
-    double p, y, soft; /* score; 1 right, 0 wrong; soft label or NaN */
-    int64_t problem_id;
-    uint32_t problem; /* dense number */
-    bool hard;        /* a hard operation of a world */
-} item;
+typedef rung_step_item item;
 typedef struct series {
     void *v; /* double[n] */
     int64_t n, cap;
@@ -31,7 +27,9 @@ typedef struct steps {
     int64_t n, cap;
     int64_t n_traces, n_unscored, n_unlabelled, last_problem;
     uint32_t n_problems;
-    bool of_world;
+    bool of_world, left_out;
+    int64_t n_left_out; /* traces of problems that were asked to be left out */
+    rung_first_set first;
     series position[2][N_POSITIONS]; /* scores by position: [0] right traces, [1] wrong ones */
     series offset[N_OFFSETS];        /* of wrong traces, by distance from the first wrong step */
 } steps;
@@ -43,6 +41,7 @@ static void steps_clear(steps *a) {
         rung_free(a->position[1][i].v);
     }
     for (int i = 0; i < N_OFFSETS; i++) rung_free(a->offset[i].v);
+    rung_first_clear(&a->first);
 }
 
 static rung_status push(series *s, double v, rung_error *err) {
@@ -51,15 +50,11 @@ static rung_status push(series *s, double v, rung_error *err) {
     return RUNG_OK;
 }
 
-/* What a known first error says of step i: 1 right, 0 the wrong one, NaN after it or not known. */
-double rung_truth_of(const rung_trace *t, int32_t i) {
-    if (t->first_error == RUNG_FIRST_ERROR_UNKNOWN) return (double)NAN;
-    if (t->first_error == -1 || i < t->first_error) return 1.0;
-    return i == t->first_error ? 0.0 : (double)NAN;
-}
-
-static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_t i, double score,
-                            const char *source, rung_error *err) {
+/* *y_out: 1 right, 0 wrong, NaN without a label. */
+static rung_status add_step(double *y_out, steps *a, rung_store *s, const rung_trace *t, int32_t i,
+                            double score, const rung_steps_opts *o, rung_error *err) {
+    const char *source = o->label_source;
+    *y_out = (double)NAN;
     if (isnan(score)) {
         a->n_unscored++;
         return RUNG_OK;
@@ -71,10 +66,10 @@ static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_
         RUNG_TRY(push(&a->offset[from], score, err));
     rung_label l;
     bool found = false;
-    RUNG_TRY(rung_label_get(&l, &found, s, 0, t->step[i].node, source, err));
+    RUNG_TRY(rung_label_get(&l, &found, s, o->label_run, t->step[i].node, source, err));
     if (!found) l = (rung_label){.hard = -1, .soft = (double)NAN};
     double y = l.hard >= 0 ? (double)l.hard : l.soft;
-    if (!found && strcmp(source, "truth") == 0) y = rung_truth_of(t, i);
+    if (!found && strcmp(source, "truth") == 0) y = rung_trace_truth(t, i);
     if (isnan(y)) {
         a->n_unlabelled++;
         return RUNG_OK;
@@ -83,44 +78,50 @@ static rung_status add_step(steps *a, rung_store *s, const rung_trace *t, int32_
     const rung_step *step = &t->step[i];
     bool hard = a->of_world && rung_world_is_hard(t->text + step->byte_begin,
                                                   (size_t)(step->byte_end - step->byte_begin));
-    ((item *)a->item)[a->n++] = (item){.p = score,
-                                       .y = y > 0.5 ? 1.0 : 0.0,
-                                       .soft = l.soft,
-                                       .problem_id = t->problem,
-                                       .problem = a->n_problems - 1,
-                                       .hard = hard};
+    *y_out = y > 0.5 ? 1.0 : 0.0;
+    ((item *)a->item)[a->n++] =
+        (item){score, y > 0.5 ? 1.0 : 0.0, l.soft, a->n_problems - 1, hard, t->problem};
     return RUNG_OK;
 }
 
-static rung_status next_problem(steps *a, rung_store *s, int64_t id, rung_error *err) {
+static rung_status next_problem(steps *a, rung_store *s, int64_t id, const rung_steps_opts *o,
+                                rung_error *err) {
     if (id == a->last_problem) return RUNG_OK;
     rung_problem p;
     rung_arena *arena = rung_arena_new(0);
     if (!arena) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a problem");
     rung_status st = rung_problem_get(s, &p, arena, id, err);
     a->of_world = st == RUNG_OK && p.world[0];
+    a->left_out = st == RUNG_OK && o->leave_out && o->leave_out(o->ud, &p);
     rung_arena_free(arena);
-    a->n_problems++;
+    a->n_problems += !a->left_out;
     a->last_problem = id;
     return st;
 }
 
-static rung_status load(steps *a, rung_store *s, int64_t model, const char *source,
-                        const rung_filter *f, rung_error *err) {
+static rung_status add_trace(steps *a, rung_store *s, const rung_trace *t, const double *score,
+                             double *y, const rung_steps_opts *o, rung_error *err) {
+    for (int32_t i = 0; i < t->n_steps; i++)
+        RUNG_TRY(add_step(&y[i], a, s, t, i, score[i], o, err));
+    return rung_first_add(&a->first, score, y, t->n_steps, a->n_problems - 1, err);
+}
+
+static rung_status load(steps *a, rung_store *s, const rung_steps_opts *o, rung_error *err) {
     rung_iter *it = NULL;
     const rung_trace *t;
-    void *score = NULL;
+    void *score = NULL; /* scores, then labels */
     int64_t cap = 0;
     a->last_problem = -1;
-    rung_status st = rung_trace_iter(&it, s, f, err);
+    rung_status st = rung_trace_iter(&it, s, &o->traces, err);
     if (st != RUNG_OK) goto out;
     while ((st = rung_trace_next(&t, it, err)) == RUNG_OK) {
-        RUNG_GOTO(next_problem(a, s, t->problem, err));
-        a->n_traces++;
-        RUNG_GOTO(rung_grow(&score, &cap, t->n_steps, sizeof(double), err));
-        RUNG_GOTO(rung_step_scores(score, s, t, model, err));
-        for (int32_t i = 0; i < t->n_steps; i++)
-            RUNG_GOTO(add_step(a, s, t, i, ((double *)score)[i], source, err));
+        RUNG_GOTO(next_problem(a, s, t->problem, o, err));
+        a->n_traces += !a->left_out;
+        a->n_left_out += a->left_out;
+        if (a->left_out) continue;
+        RUNG_GOTO(rung_grow(&score, &cap, 2 * (int64_t)t->n_steps, sizeof(double), err));
+        RUNG_GOTO(rung_step_scores(score, s, t, o->model, err));
+        RUNG_GOTO(add_trace(a, s, t, score, (double *)score + t->n_steps, o, err));
     }
     if (st == RUNG_DONE) st = RUNG_OK;
 out:
@@ -129,25 +130,19 @@ out:
     return st;
 }
 
-static int cmp_item(const void *x, const void *y) {
+int rung_step_item_cmp(const void *x, const void *y) {
     double a = ((const item *)x)->p, b = ((const item *)y)->p;
     return (a > b) - (a < b);
 }
 
-/* Items ascending by score, each counted weight[problem] times. */
-typedef struct weighted {
-    const item *item;
-    int64_t n;
-    double *weight;
-    uint32_t n_problems;
-} weighted;
+typedef rung_step_draw weighted;
 
 static void draw(weighted *w, const uint32_t *index, int64_t n) {
     for (uint32_t i = 0; i < w->n_problems; i++) w->weight[i] = 0.0;
     for (int64_t i = 0; i < n; i++) w->weight[index[i]] += 1.0;
 }
 
-static double auroc_of(void *ud, const uint32_t *index, int64_t n_index) {
+double rung_step_auroc(void *ud, const uint32_t *index, int64_t n_index) {
     weighted *w = ud;
     draw(w, index, n_index);
     double n_pos = 0.0, n_neg = 0.0, wins = 0.0;
@@ -162,8 +157,36 @@ static double auroc_of(void *ud, const uint32_t *index, int64_t n_index) {
     return n_pos > 0.0 && n_neg > 0.0 ? wins / (n_pos * n_neg) : (double)NAN;
 }
 
+double rung_step_brier(void *ud, const uint32_t *index, int64_t n_index) {
+    weighted *w = ud;
+    draw(w, index, n_index);
+    double n = 0.0, sum = 0.0;
+    for (int64_t i = 0; i < w->n; i++) {
+        double weight = w->weight[w->item[i].problem], d = w->item[i].p - w->item[i].y;
+        n += weight;
+        sum += weight * d * d;
+    }
+    return n > 0.0 ? sum / n : (double)NAN;
+}
+
+/* Bins as in rung_reliability: (l, u], 0 in the first. Scores outside [0, 1] have none. */
+double rung_step_ece(void *ud, const uint32_t *index, int64_t n_index) {
+    weighted *w = ud;
+    double gap[N_BINS] = {0.0}, n = 0.0, sum = 0.0;
+    draw(w, index, n_index);
+    for (int64_t i = 0; i < w->n; i++) {
+        double p = w->item[i].p, weight = w->weight[w->item[i].problem];
+        if (!(p >= 0.0 && p <= 1.0)) return (double)NAN;
+        int bin = (int)ceil(p * (double)N_BINS) - 1;
+        gap[bin < 0 ? 0 : bin] += weight * (p - w->item[i].y);
+        n += weight;
+    }
+    for (int b = 0; b < N_BINS; b++) sum += fabs(gap[b]);
+    return n > 0.0 ? sum / n : (double)NAN;
+}
+
 /* AP of wrong steps by 1 - p: the lowest scores are taken first. */
-static double ap_of(void *ud, const uint32_t *index, int64_t n_index) {
+double rung_step_ap(void *ud, const uint32_t *index, int64_t n_index) {
     weighted *w = ud;
     draw(w, index, n_index);
     double hits = 0.0, taken = 0.0, sum = 0.0;
@@ -183,6 +206,16 @@ static double ap_of(void *ud, const uint32_t *index, int64_t n_index) {
 static void put(rung_buf *b, const char *key, double v) {
     rung_buf_printf(b, ",\"%s\":", key);
     rung_put_num(b, v);
+}
+
+void rung_step_put(rung_buf *b, const char *key, double (*stat)(void *, const uint32_t *, int64_t),
+                   rung_step_draw *d) {
+    uint32_t *all = rung_calloc((size_t)d->n_problems + 1, sizeof *all);
+    for (uint32_t i = 0; all && i < d->n_problems; i++) all[i] = i;
+    put(b, key, all ? stat(d, all, d->n_problems) : (double)NAN);
+    rung_free(all);
+    rung_buf_printf(b, ",\"%s_ci95\":", key);
+    rung_put_interval(b, rung_bootstrap(stat, d, d->n_problems, d->n_boot, LEVEL, d->seed));
 }
 
 static void put_bins(rung_buf *b, const double *p, const double *y, int64_t n) {
@@ -264,10 +297,8 @@ static void put_calibration(rung_buf *b, const item *it, int64_t n, double *p, d
     }
     double brier = rung_brier(p, y, n), chance = share * (1.0 - share);
     put(b, "share_wrong", n ? 1.0 - share : (double)NAN);
-    put(b, "brier", brier);
     put(b, "brier_skill", chance > 0.0 ? 1.0 - brier / chance : (double)NAN);
     put(b, "nll", rung_nll(p, y, n));
-    put(b, "ece15", rung_ece(p, y, n, N_BINS));
     put(b, "ece_mass10", rung_ece_mass(p, y, n, N_MASS));
     put(b, "mce15", rung_mce(p, y, n, N_BINS));
     put_bins(b, p, y, n);
@@ -277,8 +308,7 @@ static void put_calibration(rung_buf *b, const item *it, int64_t n, double *p, d
 }
 
 /* The steps that the policy's own probabilities get wrong: hard operations alone. */
-static rung_status put_hard(rung_buf *b, const steps *a, double *weight, const uint32_t *all,
-                            uint64_t seed, rung_error *err) {
+static rung_status put_hard(rung_buf *b, const steps *a, rung_step_draw d, rung_error *err) {
     const item *it = a->item;
     int64_t n = 0, n_wrong = 0;
     item *hard = rung_calloc((size_t)a->n + 1, sizeof *hard);
@@ -289,87 +319,110 @@ static rung_status put_hard(rung_buf *b, const steps *a, double *weight, const u
         hard[n++] = it[i];
     }
     if (n > 0) {
-        weighted w = {hard, n, weight, a->n_problems};
+        d.item = hard, d.n = n;
         rung_buf_printf(b, ",\"n_hard\":%lld,\"n_hard_wrong\":%lld", (long long)n,
                         (long long)n_wrong);
-        put(b, "auroc_hard", auroc_of(&w, all, a->n_problems));
-        rung_buf_str(b, ",\"auroc_hard_ci95\":");
-        rung_put_interval(b, rung_bootstrap(auroc_of, &w, a->n_problems, N_BOOT, LEVEL, seed));
+        rung_step_put(b, "auroc_hard", rung_step_auroc, &d);
     }
     rung_free(hard);
     return RUNG_OK;
 }
 
-static rung_status put_ranking(rung_buf *b, const steps *a, uint64_t seed, rung_error *err) {
+static rung_status put_ranking(rung_buf *b, steps *a, const rung_steps_opts *o, rung_error *err) {
     double *weight = rung_calloc((size_t)a->n_problems + 1, sizeof *weight);
-    uint32_t *all = rung_calloc((size_t)a->n_problems + 1, sizeof *all);
-    if (!weight || !all) {
-        rung_free(weight);
-        rung_free(all);
+    if (!weight)
         return rung_fail(err, RUNG_E_NOMEM, "out of memory for %u problems", a->n_problems);
-    }
-    for (uint32_t i = 0; i < a->n_problems; i++) all[i] = i;
-    weighted w = {a->item, a->n, weight, a->n_problems};
-    put(b, "auroc", auroc_of(&w, all, a->n_problems));
-    rung_buf_str(b, ",\"auroc_ci95\":");
-    rung_put_interval(b, rung_bootstrap(auroc_of, &w, a->n_problems, N_BOOT, LEVEL, seed));
-    put(b, "ap_wrong", ap_of(&w, all, a->n_problems));
-    rung_buf_str(b, ",\"ap_wrong_ci95\":");
-    rung_put_interval(b, rung_bootstrap(ap_of, &w, a->n_problems, N_BOOT, LEVEL, seed));
-    rung_status st = put_hard(b, a, weight, all, seed, err);
+    rung_step_draw d = {a->item,       a->n,    weight,
+                        a->n_problems, o->seed, o->n_boot > 0 ? o->n_boot : N_BOOT};
+    rung_step_put(b, "auroc", rung_step_auroc, &d);
+    rung_step_put(b, "ap_wrong", rung_step_ap, &d);
+    rung_step_put(b, "brier", rung_step_brier, &d);
+    rung_step_put(b, "ece15", rung_step_ece, &d);
+    rung_status st = put_hard(b, a, d, err);
+    double tau = o->tune_on_test ? (double)NAN : isnan(o->threshold) ? 0.5 : o->threshold;
+    if (st == RUNG_OK)
+        st = rung_first_put(b, &a->first, tau,
+                            isnan(o->threshold) ? "0.5, as nothing was said" : o->threshold_from, d,
+                            err);
     rung_free(weight);
-    rung_free(all);
     return st;
 }
 
-rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,
-                             const rung_filter *traces, uint64_t seed, rung_error *err) {
-    rung_filter none = {0};
-    if (!label_source || !label_source[0])
+static rung_status put_object(rung_buf *json, steps *a, const rung_steps_opts *o, double *room,
+                              rung_error *err) {
+    rung_buf_printf(
+        json, "{\"v\":1,\"metric\":\"steps\",\"model\":%lld,\"score\":\"%s\",\"label_source\":",
+        (long long)o->model, o->model ? "reward" : "confidence");
+    rung_buf_json_str(json, o->label_source, strlen(o->label_source));
+    rung_buf_printf(json,
+                    ",\"n_steps\":%lld,\"n_traces\":%lld,\"n_problems\":%u,\"n_unscored\":%lld,"
+                    "\"n_unlabelled\":%lld,\"n_left_out\":%lld,\"run\":%lld,\"seed\":%llu",
+                    (long long)a->n, (long long)a->n_traces, a->n_problems,
+                    (long long)a->n_unscored, (long long)a->n_unlabelled, (long long)a->n_left_out,
+                    (long long)o->traces.run, (unsigned long long)o->seed);
+    if (o->note) {
+        rung_buf_str(json, ",");
+        rung_buf_str(json, o->note);
+    }
+    RUNG_TRY(put_ranking(json, a, o, err));
+    put_calibration(json, a->item, a->n, room, room + a->n);
+    put_shapes(json, a);
+    rung_buf_str(json, "}");
+    return rung_buf_check(json, err);
+}
+
+rung_status rung_bench_steps_as(rung_buf *json, rung_store *s, const rung_steps_opts *o,
+                                rung_error *err) {
+    if (!o || o->struct_size != sizeof *o)
+        return rung_fail(err, RUNG_E_INVAL, "rung_steps_opts of another size");
+    if (!o->label_source || !o->label_source[0])
         return rung_fail(err, RUNG_E_INVAL, "steps are measured against labels: name their source");
     steps *a = rung_calloc(1, sizeof *a);
     size_t mark = json->n;
-    double *p = NULL;
+    double *room = NULL;
     if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     rung_status st;
-    RUNG_GOTO(load(a, s, model, label_source, traces ? traces : &none, err));
+    RUNG_GOTO(load(a, s, o, err));
     if (a->n_traces == 0) {
         st = rung_fail(err, RUNG_E_NOT_FOUND, "no traces match: nothing to measure");
+        if (a->n_left_out)
+            rung_error_hint(err, "all %lld are of problems that the model was trained on",
+                            (long long)a->n_left_out);
         goto out;
     }
-    if (a->n) qsort(a->item, (size_t)a->n, sizeof(item), cmp_item);
-    p = rung_calloc((size_t)a->n + 1, 2 * sizeof *p);
-    if (!p) {
+    if (a->n) qsort(a->item, (size_t)a->n, sizeof(item), rung_step_item_cmp);
+    room = rung_calloc((size_t)a->n + 1, 2 * sizeof *room);
+    if (!room) {
         st = rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld steps", (long long)a->n);
         goto out;
     }
-    rung_buf_printf(
-        json, "{\"v\":1,\"metric\":\"steps\",\"model\":%lld,\"score\":\"%s\",\"label_source\":",
-        (long long)model, model ? "reward" : "confidence");
-    rung_buf_json_str(json, label_source, strlen(label_source));
-    rung_buf_printf(json,
-                    ",\"n_steps\":%lld,\"n_traces\":%lld,\"n_problems\":%u,\"n_unscored\":%lld,"
-                    "\"n_unlabelled\":%lld,\"run\":%lld,\"seed\":%llu",
-                    (long long)a->n, (long long)a->n_traces, a->n_problems,
-                    (long long)a->n_unscored, (long long)a->n_unlabelled,
-                    traces ? (long long)traces->run : 0, (unsigned long long)seed);
-    RUNG_GOTO(put_ranking(json, a, seed, err));
-    put_calibration(json, a->item, a->n, p, p + a->n);
-    put_shapes(json, a);
-    rung_buf_str(json, "}");
-    st = rung_buf_check(json, err);
+    st = put_object(json, a, o, room, err);
 out:
     if (st != RUNG_OK && json->data) json->data[json->n = mark] = 0; /* no half object */
-    rung_free(p);
+    rung_free(room);
     steps_clear(a);
     rung_free(a);
     return st;
 }
 
+rung_status rung_bench_steps(rung_buf *json, rung_store *s, int64_t model, const char *label_source,
+                             const rung_filter *traces, uint64_t seed, rung_error *err) {
+    rung_steps_opts o = RUNG_STEPS_OPTS_INIT;
+    o.model = model;
+    o.label_source = label_source;
+    o.seed = seed;
+    if (traces) o.traces = *traces;
+    return rung_bench_steps_as(json, s, &o, err);
+}
+
 rung_status rung_arm_steps(rung_arm *out, rung_store *s, int64_t model, const char *label_source,
                            const rung_filter *traces, rung_error *err) {
     steps a = {0};
-    rung_status st = load(&a, s, model, label_source, traces, err);
+    rung_steps_opts o = RUNG_STEPS_OPTS_INIT;
+    o.model = model;
+    o.label_source = label_source;
+    if (traces) o.traces = *traces;
+    rung_status st = load(&a, s, &o, err);
     for (int64_t i = 0; i < a.n && st == RUNG_OK; i++) {
         const item *x = (const item *)a.item + i;
         st = rung_arm_push(out, (uint64_t)x->problem_id, x->p, x->y, err);

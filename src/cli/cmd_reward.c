@@ -350,7 +350,8 @@ rung_status cli_reward_show(cli_call *c, rung_error *err) {
         "kind",      "version",  "tune",       "base_name",    "base_hash", "system", "suffix",
         "tag",       "read",     "aggregate",  "label_source", "label_run", "target", "loss",
         "masked",    "split",    "data",       "config",       "n_train",   "n_held", "train_loss",
-        "held_loss", "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format"};
+        "held_loss", "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format",
+        "combine",   "members",  "calibration"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

@@ -29,6 +29,9 @@
     X(label_show)                                                                                  \
     X(reward_train)                                                                                \
     X(reward_score)                                                                                \
+    X(reward_calibrate)                                                                            \
+    X(reward_eval)                                                                                 \
+    X(reward_ensemble)                                                                             \
     X(reward_import)                                                                               \
     X(reward_show)                                                                                 \
     X(search_run)                                                                                  \

@@ -96,6 +96,17 @@ static const cli_cmd commands[] = {
         "score the steps of traces with a reward model",
         "reward score prm.gguf --policy models/tiny.gguf --run pool", true,
         OWN(reward_score) FILTER &cli_engine_group,)
+    ROW("reward", "calibrate", reward_calibrate, "file",
+        "fit what the scores mean on problems that the model has not seen, and its threshold",
+        "reward calibrate prm.gguf --method isotonic --run pool --source mc --out prm-cal.gguf",
+        true, OWN(reward_calibrate) FILTER)
+    ROW("reward", "eval", reward_eval, "file",
+        "measure stored scores against labels: reliability, ranking, the first wrong step",
+        "reward eval prm.gguf --run pool --source truth", true, OWN(reward_eval) FILTER)
+    ROW("reward", "ensemble", reward_ensemble, "",
+        "several reward models as one: mean, least or agreement of their scores",
+        "reward ensemble --member a.gguf --member b.gguf --combine min --out both.gguf", false,
+        OWN(reward_ensemble))
     ROW("reward", "import", reward_import, "source",
         "make a published head (safetensors) a sidecar of its model",
         "reward import model.safetensors --format skywork --base policy.gguf --out prm.gguf",

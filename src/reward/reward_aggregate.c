@@ -10,6 +10,7 @@
 #define P_LOGIT_MARGIN 1e-7
 /* Score of a trace without scored steps: below every probability, so it never wins. */
 #define EMPTY_SCORE (-1.0)
+#define EMPTY_SUM   (-1e300) /* sums of log-ratios may be below any bound */
 
 typedef double (*aggregate_fn)(const double *r, size_t n);
 
@@ -42,6 +43,11 @@ static double agg_mean(const double *r, size_t n) {
     for (size_t i = 0; i < n; i++) v += r[i];
     return v / (double)n;
 }
+static double agg_sum(const double *r, size_t n) {
+    double v = 0.0;
+    for (size_t i = 0; i < n; i++) v += r[i];
+    return v;
+}
 static double agg_logit_sum(const double *r, size_t n) {
     double v = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -59,6 +65,7 @@ static const aggregate_fn aggregate_of[] = {
     [RUNG_AGGREGATE_MAX] = agg_max,
     [RUNG_AGGREGATE_GEO] = agg_geo,
     [RUNG_AGGREGATE_LOGIT_SUM] = agg_logit_sum,
+    [RUNG_AGGREGATE_SUM] = agg_sum,
 };
 _Static_assert(sizeof aggregate_of / sizeof aggregate_of[0] == RUNG_AGGREGATE_COUNT,
                "every aggregate has a row");
@@ -91,6 +98,7 @@ rung_status rung_aggregate(double *out, rung_aggregate_id id, const double *scor
             if (err) err->step = (int32_t)i;
             return RUNG_E_INVAL;
         }
-    *out = n_steps ? aggregate_of[id](score, n_steps) : EMPTY_SCORE;
+    double empty = id == RUNG_AGGREGATE_SUM ? EMPTY_SUM : EMPTY_SCORE;
+    *out = n_steps ? aggregate_of[id](score, n_steps) : empty;
     return RUNG_OK;
 }

@@ -1,6 +1,6 @@
 /* The file of a reward model: GGUF with the head's tensors (or the whole model), and keys
  * rung.reward.* that say what it belongs to and how it is to be used. */
-#include "reward/reward_impl.h"
+#include "reward/reward_ensemble.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -28,8 +28,12 @@ bool rung_reward_kind_find(rung_reward_kind *out, const char *name) {
     return false;
 }
 
-const char *reward_row_kind(rung_reward_kind k) {
-    return kinds[k].row;
+bool reward_of_outcome(const rung_reward *r) {
+    return r->n_members ? reward_of_outcome(r->member[0]) : r->kind == RUNG_REWARD_ORM_HEAD;
+}
+
+const char *reward_row_kind(const rung_reward *r) {
+    return reward_of_outcome(r) ? "orm" : kinds[r->kind].row;
 }
 
 void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) {
@@ -140,11 +144,12 @@ void reward_keys_hash(char out[33], const reward_keys *k) {
 }
 
 rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
-                              rung_error *err) {
+                              const reward_set *set, rung_error *err) {
     rung_gguf_writer *w = rung_gguf_writer_new();
     if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory to write \"%s\"", path);
     rung_gguf_put_str(w, "general.architecture", "rung-reward");
     for (int i = 0; i < k->n; i++) rung_gguf_put_str(w, k->key[i], k->value[i]);
+    rung_gguf_put_str(w, "rung.reward.trained_on", set->trained_on);
     rung_gguf_put_u32(w, "rung.reward.n_in", (uint32_t)h->n_in);
     rung_gguf_put_u32(w, "rung.reward.n_hidden", (uint32_t)h->n_hidden);
     int64_t n_in = h->n_in, n_mid = h->n_hidden ? h->n_hidden : 1, one = 1;
@@ -404,6 +409,17 @@ static rung_status open_implicit(rung_reward *r, const rung_reward_open_opts *o,
     return rung_error_hint(err, "--reference: the base that it was trained from");
 }
 
+static rung_status open_aggregate(rung_reward *r, rung_error *err) {
+    const char *aggregate = rung_gguf_str(r->file, "rung.reward.aggregate", "min");
+    if (rung_aggregate_find(&r->aggregate, aggregate)) return RUNG_OK;
+    return rung_fail(err, RUNG_E_FORMAT, "\"%s\": unknown aggregate \"%s\"", r->path, aggregate);
+}
+
+static rung_status open_ensemble(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
+    RUNG_TRY(open_aggregate(r, err));
+    return reward_ensemble_open(r, o, err);
+}
+
 /* The keys of a file that rung trained, as a format. */
 static void trained_format(rung_reward *r) {
     const char *system = rung_gguf_str(r->file, "rung.reward.system", "");
@@ -440,16 +456,15 @@ static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, run
         return rung_fail(err, RUNG_E_INVAL, "\"%s\" says itself how it is read: no format",
                          r->path);
     if (r->kind == RUNG_REWARD_PRM_IMPLICIT) return open_implicit(r, o, err);
+    if (r->kind == RUNG_REWARD_PRM_ENSEMBLE) return open_ensemble(r, o, err);
     RUNG_TRY(rung_hash_file(r->hash, r->path, err));
     if (r->kind == RUNG_REWARD_PRM_FORMAT) {
         RUNG_TRY(stored_format(r, err));
-        return open_on_base(r, o->base, err);
+        return o->keys_only ? RUNG_OK : open_on_base(r, o->base, err);
     }
-    const char *aggregate = rung_gguf_str(r->file, "rung.reward.aggregate", "min");
-    if (!rung_aggregate_find(&r->aggregate, aggregate))
-        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": unknown aggregate \"%s\"", r->path,
-                         aggregate);
+    RUNG_TRY(open_aggregate(r, err));
     trained_format(r);
+    if (o->keys_only) return RUNG_OK;
     bool own = rung_gguf_has(r->file, "rung.reward.head.mean"),
          token = r->kind == RUNG_REWARD_PRM_TOKEN;
     RUNG_TRY(token || own ? open_own_model(r, o, err) : open_on_base(r, o->base, err));
@@ -459,7 +474,23 @@ static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, run
     return RUNG_OK;
 }
 
+/* rung.reward.calibration, unless the scores are wanted as the model gives them. */
+static rung_status open_calibration(rung_reward *r, bool raw, rung_error *err) {
+    const char *json = rung_gguf_str(r->file, "rung.reward.calibration", NULL);
+    if (!json) return RUNG_OK;
+    reward_calibration c;
+    RUNG_TRY(reward_calibration_parse(&c, json, r->path, err));
+    if (raw) {
+        memcpy(r->hash, c.raw_hash, sizeof r->hash);
+        reward_calibration_clear(&c);
+    } else {
+        r->calibration = c;
+    }
+    return RUNG_OK;
+}
+
 static rung_status check_words(const rung_reward *r, rung_error *err) {
+    if (!r->engine || r->n_members) return RUNG_OK;
     reward_plan plan; /* a tag or a word that is not one token: said now, not at the first trace */
     RUNG_TRY(reward_plan_init(&plan, rung_engine_model(r->engine), &r->format, err));
     reward_plan_clear(&plan);
@@ -484,6 +515,7 @@ rung_status rung_reward_open_as(rung_reward **out, const char *path, const rung_
     } else if (st == RUNG_OK) {
         st = open_file(r, o, err);
         if (st == RUNG_OK) st = check_words(r, err);
+        if (st == RUNG_OK) st = open_calibration(r, o->raw, err);
     }
     if (st == RUNG_OK)
         *out = r;
@@ -505,20 +537,27 @@ rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err)
     if (!strcmp(path, kinds[RUNG_REWARD_CONFIDENCE].name)) return RUNG_OK;
     RUNG_TRY(rung_gguf_open(&g, path, err));
     const char *kind = rung_gguf_str(g, "rung.reward.kind", NULL);
-    *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0 &&
-           strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0 &&
-           !rung_gguf_has(g, "rung.reward.head.mean");
+    rung_status st = RUNG_OK;
+    if (kind && !strcmp(kind, kinds[RUNG_REWARD_PRM_ENSEMBLE].name))
+        st = reward_ensemble_needs_base(yes, g, path, err);
+    else
+        *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0 &&
+               strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0 &&
+               !rung_gguf_has(g, "rung.reward.head.mean");
     rung_gguf_free(g);
-    return RUNG_OK;
+    return st;
 }
 
 void rung_reward_free(rung_reward *r) {
     if (!r) return;
+    for (int32_t i = 0; i < r->n_members; i++) rung_reward_free(r->member[i]);
+    rung_free(r->member);
     if (r->owns_engine) rung_engine_close(r->engine);
     rung_engine_close(r->reference_engine);
     rung_model_free(r->reference);
     rung_model_free(r->model);
     reward_classifier_clear(&r->classifier);
+    reward_calibration_clear(&r->calibration);
     reward_format_clear(&r->doc);
     rung_head_free(r->head);
     rung_gguf_free(r->file);

@@ -3,8 +3,10 @@
 #ifndef RUNG_SRC_REWARD_IMPL_H
 #define RUNG_SRC_REWARD_IMPL_H
 #include "model/gguf_file.h"
+#include "reward/reward_calibration.h"
 #include "reward/reward_classifier.h"
 #include "reward/reward_format.h"
+#include "rung/ensemble.h"
 #include "rung/loss.h"
 #include "rung/reward.h"
 
@@ -75,7 +77,8 @@ typedef struct reward_set {
     bool *hard;     /* what is measured */
     int64_t n_rows, cap_rows, n_held_rows;
     int32_t n_problems, n_held_problems;
-    char hash[33]; /* of all of it: another set is another training */
+    char *trained_on; /* addresses of the training problems, ascending, 16 hex digits each */
+    char hash[33];    /* of all of it: another set is another training */
 } reward_set;
 rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_train_opts *o,
                             rung_error *err);
@@ -108,7 +111,7 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                              const rung_model_info *base, const reward_set *set, rung_error *err);
 void reward_keys_measure(reward_keys *k, const rung_reward_report *r);
 rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
-                              rung_error *err);
+                              const reward_set *set, rung_error *err);
 
 /* Held-out (or any) figures of scores p against a set's rows. */
 void reward_measure(rung_reward_report *out, const double *p, const reward_set *set);
@@ -144,9 +147,20 @@ struct rung_reward {
     bool owns_engine;
     rung_model *reference; /* log-ratio */
     rung_engine *reference_engine;
+    reward_calibration calibration; /* json NULL: none */
+    rung_combine_id combine;        /* of an ensemble; engine is then a member's */
+    rung_reward **member;
+    int32_t n_members;
 };
+/* Does it name its training problems? */
+bool reward_trained_known(const rung_reward *r);
+/* The hash of the model without its calibration, and its row in the store; 0: it has none. */
+const char *reward_raw_hash(const rung_reward *r);
+rung_status reward_raw_model(int64_t *model, const rung_reward *r, rung_store *s, rung_error *err);
+/* Does it score answers at their last step, not steps? */
+bool reward_of_outcome(const rung_reward *r);
 /* Column `kind` of the model table: "prm" or "orm". */
-const char *reward_row_kind(rung_reward_kind k);
+const char *reward_row_kind(const rung_reward *r);
 /* PATH.KEY.SUFFIX: work in progress beside the result, named after what it belongs to, so that
  * what another training left behind is never taken for ours. rung_free() it; NULL: no memory. */
 char *reward_beside(const char *path, const char *key, const char *suffix);

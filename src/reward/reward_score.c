@@ -3,6 +3,7 @@
  * Traces are taken problem by problem into a window of the scorer, which reads what they share
  * once. Rows go into the store as traces are done, with the tokens and seconds they took. */
 #include "base/json.h"
+#include "reward/reward_ensemble.h"
 #include "reward/reward_ids.h"
 #include "reward/reward_scorer.h"
 #include "trace/flow.h"
@@ -30,8 +31,10 @@ typedef struct work {
     const rung_log *log;
     int64_t run;
     rung_scorer *scorer;
-    rung_ids traces;  /* with a missing score */
-    reward_ids known; /* nodes that have their score */
+    rung_scorer_stats members; /* ensemble: what its members have read */
+    int64_t raw_model; /* calibrated: the row that may hold scores without the map; 0 none */
+    rung_ids traces;   /* with a missing score */
+    reward_ids known;  /* nodes that have their score */
     score_item item[WINDOW_MAX];
     int32_t n_items;
     size_t next;
@@ -45,7 +48,7 @@ typedef struct work {
 static int64_t tokens_read(const work *w) {
     rung_scorer_stats st = {0};
     if (w->scorer) rung_scorer_get_stats(&st, w->scorer);
-    return st.n_tok;
+    return st.n_tok + w->members.n_tok;
 }
 
 /* Rows and what they cost, all or nothing. */
@@ -100,10 +103,11 @@ static rung_status trace_done(work *w, rung_error *err) {
 }
 
 static int32_t first_step(const rung_reward *r, const rung_trace *t) {
-    return r->kind == RUNG_REWARD_ORM_HEAD && t->n_steps ? t->n_steps - 1 : 0;
+    return reward_of_outcome(r) && t->n_steps ? t->n_steps - 1 : 0;
 }
 
-/* First step of t without a score; n_steps when none. A node's descendants come after it, so all
+/* First step of t without a score; n_steps when none. What the model without its calibration has
+ * scored already goes through the map. A node's descendants come after it, so all
  * from there on are missing. */
 static rung_status first_missing(int32_t *first, work *w, const rung_trace *t, rung_error *err) {
     int32_t k = first_step(w->r, t);
@@ -113,6 +117,13 @@ static rung_status first_missing(int32_t *first, work *w, const rung_trace *t, r
         bool found = reward_ids_has(&w->known, node), is_new;
         if (found) continue;
         RUNG_TRY(rung_score_get(&value, &found, w->store, node, w->out.model, err));
+        if (!found && w->raw_model) {
+            RUNG_TRY(rung_score_get(&value, &found, w->store, node, w->raw_model, err));
+            if (found) {
+                RUNG_TRY(push(w, node, rung_reward_calibrated(w->r, value, k), err));
+                continue;
+            }
+        }
         if (!found) break;
         RUNG_TRY(reward_ids_put(&one, &is_new, &w->known, node, err));
     }
@@ -260,7 +271,9 @@ static rung_status close_window(work *w, rung_status st, rung_error *err) {
 
 static rung_status score_windows(work *w, rung_error *err) {
     reward_scorer_cb cb = {on_done, w};
+    if (w->traces.n == 0) return RUNG_OK;
     RUNG_TRY(rung_scorer_open(&w->scorer, w->r, err));
+    RUNG_TRY(rung_scorer_cache(w->scorer, w->store, err));
     rung_status st = RUNG_OK;
     while (st == RUNG_OK && w->next < w->traces.n) {
         st = fill(w, err);
@@ -284,6 +297,12 @@ rung_status rung_reward_register(int64_t *model, const rung_reward *r, rung_stor
     rung_buf_json_str(&meta, source, strlen(source));
     rung_buf_str(&meta, ",\"base_hash\":");
     rung_buf_json_str(&meta, base, strlen(base));
+    if (r->calibration.json) {
+        rung_buf_printf(&meta, ",\"calibration\":\"%s\"",
+                        rung_calibration_name(r->calibration.method));
+        if (isfinite(r->calibration.threshold))
+            rung_buf_printf(&meta, ",\"threshold\":%.17g", r->calibration.threshold);
+    }
     if (r->format.name) {
         rung_buf_str(&meta, ",\"format\":");
         rung_buf_json_str(&meta, r->format.name, strlen(r->format.name));
@@ -293,7 +312,7 @@ rung_status rung_reward_register(int64_t *model, const rung_reward *r, rung_stor
     rung_model_row row = {.name = slash ? slash + 1 : r->path,
                           .path = r->file ? r->path : "",
                           .hash = r->hash,
-                          .kind = reward_row_kind(r->kind),
+                          .kind = reward_row_kind(r),
                           .meta = meta.data};
     if (st == RUNG_OK) st = rung_model_put(s, &row, err);
     rung_buf_clear(&meta);
@@ -350,11 +369,56 @@ rung_status rung_reward_cost(rung_score_cost *out, bool *found, rung_store *s, i
 
 /* ---------------------------------------------------------------------------------------------- */
 
+/* An ensemble: each member scores what it has not, then the store's scores are combined. */
+static rung_status score_members(work *w, const rung_filter *f, int64_t *model, rung_error *err) {
+    for (int32_t i = 0; i < w->r->n_members; i++) {
+        rung_score_report one;
+        RUNG_TRY(rung_reward_score(&one, w->r->member[i], w->store, 0, f, w->log, err));
+        model[i] = one.model;
+        w->members.n_tok += one.n_tok;
+        w->members.n_tok_cached += one.n_tok_cached;
+        if (one.n_skipped > w->out.n_skipped) { /* of the member that left out the most */
+            w->out.n_skipped = one.n_skipped;
+            w->out.n_skipped_tag = one.n_skipped_tag;
+            w->out.n_skipped_context = one.n_skipped_context;
+        }
+        RUNG_TRY(flush(w, err));
+    }
+    return RUNG_OK;
+}
+
+static rung_status score_ensemble(work *w, const int64_t *model, rung_error *err) {
+    for (; w->next < w->traces.n; w->next++) {
+        rung_iter *it;
+        const rung_trace *t;
+        RUNG_TRY(reward_trace_get(&t, &it, w->store, w->traces.id[w->next], err));
+        rung_status st = RUNG_OK;
+        for (int32_t k = first_step(w->r, t); k < t->n_steps && st == RUNG_OK; k++) {
+            double score[RUNG_ENSEMBLE_MAX];
+            bool found = true;
+            for (int32_t i = 0; i < w->r->n_members && found && st == RUNG_OK; i++)
+                st = rung_score_get(&score[i], &found, w->store, t->step[k].node, model[i], err);
+            if (st != RUNG_OK || !found) break;
+            st = push(w, t->step[k].node, reward_ensemble_score(w->r, score, k), err);
+        }
+        rung_iter_free(it);
+        if (st == RUNG_OK) st = trace_done(w, err);
+        if (st != RUNG_OK) return st;
+    }
+    return RUNG_OK;
+}
+
 static rung_status score_all(work *w, const rung_filter *f, rung_error *err) {
     RUNG_TRY(rung_reward_register(&w->out.model, w->r, w->store, err));
+    if (rung_reward_calibration(w->r))
+        RUNG_TRY(reward_raw_model(&w->raw_model, w->r, w->store, err));
     RUNG_TRY(tie_run(w, err));
+    int64_t model[RUNG_ENSEMBLE_MAX];
+    if (w->r->n_members) RUNG_TRY(score_members(w, f, model, err));
     RUNG_TRY(collect(w, f, err));
-    rung_status st = w->r->engine ? score_windows(w, err) : score_confidence(w, err);
+    rung_status st = w->r->n_members                        ? score_ensemble(w, model, err)
+                     : w->r->kind == RUNG_REWARD_CONFIDENCE ? score_confidence(w, err)
+                                                            : score_windows(w, err);
     rung_status kept = flush(w, st == RUNG_OK ? err : NULL); /* the first failure is told */
     return st == RUNG_OK ? kept : st;
 }
@@ -372,8 +436,8 @@ rung_status rung_reward_score(rung_score_report *out, rung_reward *r, rung_store
     rung_score_report *o = &w->out;
     rung_scorer_stats read = {0};
     if (w->scorer) rung_scorer_get_stats(&read, w->scorer);
-    o->n_tok = read.n_tok;
-    o->n_tok_cached = read.n_tok_cached;
+    o->n_tok = read.n_tok + w->members.n_tok;
+    o->n_tok_cached = read.n_tok_cached + w->members.n_tok_cached;
     o->n_scored = w->n_done - o->n_skipped;
     o->wall_s = rung_now() - t0;
     rung_event(log, o->n_by_step || o->n_skipped ? RUNG_WARN : RUNG_INFO, "reward.score",

@@ -6,6 +6,8 @@
  * step that the trace before it in that order has with the same tokens is not read: it is copied.
  */
 #include "reward/reward_scorer.h"
+#include "reward/reward_ensemble.h"
+#include "reward/reward_refcache.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,17 +44,21 @@ struct rung_scorer {
     int32_t *branch, cap_branch; /* ask: tokens of one question */
     reward_scorer_cb cb;
     rung_scorer_stats stats;
+    ensemble_scorer *ensemble; /* then that is all there is */
+    reward_refcache *cache;    /* log-ratio with a store; NULL */
 };
 
 rung_status rung_scorer_open(rung_scorer **out, rung_reward *r, rung_error *err) {
     *out = NULL;
-    if (!r->engine)
+    if (!r->engine && !r->n_members)
         return rung_fail(err, RUNG_E_MISUSE, "%s reads no tokens: there is nothing to run",
                          rung_reward_kind_name(r->kind));
     rung_scorer *s = rung_calloc(1, sizeof *s);
     if (!s) return rung_fail(err, RUNG_E_NOMEM, "no memory for a scorer");
     s->r = r;
-    rung_status st = reward_plan_init(&s->plan, rung_engine_model(r->engine), &r->format, err);
+    rung_status st =
+        r->n_members ? ensemble_open(&s->ensemble, r, err)
+                     : reward_plan_init(&s->plan, rung_engine_model(r->engine), &r->format, err);
     if (st == RUNG_OK)
         *out = s;
     else
@@ -69,13 +75,24 @@ static void live_clear(live_trace *t) {
 
 void rung_scorer_close(rung_scorer *s) {
     if (!s) return;
+    ensemble_close(s->ensemble);
     for (int64_t i = 0; i < s->n_live; i++) live_clear(&s->live[i]);
     reward_plan_clear(&s->plan);
     rung_free(s->live);
     rung_free(s->job);
     rung_free(s->order);
     rung_free(s->branch);
+    rung_free(s->cache);
     rung_free(s);
+}
+
+rung_status rung_scorer_cache(rung_scorer *s, rung_store *store, rung_error *err) {
+    if (s->ensemble) return ensemble_cache(s->ensemble, store, err);
+    if (!s->r->reference) return RUNG_OK;
+    if (!s->cache) s->cache = rung_calloc(1, sizeof *s->cache);
+    if (!s->cache) return rung_fail(err, RUNG_E_NOMEM, "no memory for a cache");
+    reward_refcache_init(s->cache, store, s->r->reference);
+    return RUNG_OK;
 }
 
 const reward_plan *reward_scorer_plan(const rung_scorer *s) {
@@ -84,6 +101,7 @@ const reward_plan *reward_scorer_plan(const rung_scorer *s) {
 
 void rung_scorer_get_stats(rung_scorer_stats *out, const rung_scorer *s) {
     *out = s->stats;
+    if (s->ensemble) ensemble_stats(out, s->ensemble);
 }
 
 /* Live traces ---------------------------------------------------------------------------------- */
@@ -128,12 +146,17 @@ static rung_status room(live_trace *t, rung_error *err) {
 }
 
 void rung_scorer_drop(rung_scorer *s, int64_t live) {
+    if (s->ensemble) {
+        ensemble_drop(s->ensemble, live);
+        return;
+    }
     live_trace *t = at(s, live);
     if (t) live_clear(t);
 }
 
 rung_status rung_scorer_begin(int64_t *live, rung_scorer *s, const char *question,
                               rung_error *err) {
+    if (s->ensemble) return ensemble_begin(live, s->ensemble, question, err);
     int64_t i = 0;
     RUNG_TRY(new_live(&i, s, err));
     rung_status st = reward_layout_begin(&s->live[i].l, &s->plan, question, err);
@@ -165,6 +188,7 @@ rung_status reward_scorer_add(int64_t *live, rung_scorer *s, reward_layout *take
 }
 
 rung_status rung_scorer_fork(int64_t *live, rung_scorer *s, int64_t from, rung_error *err) {
+    if (s->ensemble) return ensemble_fork(live, s->ensemble, from, err);
     int64_t i = 0;
     if (!at(s, from)) return no_such(from, err);
     RUNG_TRY(new_live(&i, s, err));
@@ -187,6 +211,7 @@ rung_status rung_scorer_fork(int64_t *live, rung_scorer *s, int64_t from, rung_e
 
 rung_status rung_scorer_step(rung_scorer *s, int64_t live, const char *text, size_t n,
                              const int32_t *tok, int32_t n_tok, rung_error *err) {
+    if (s->ensemble) return ensemble_step(s->ensemble, live, text, n, tok, n_tok, err);
     live_trace *t = at(s, live);
     if (!t) return no_such(live, err);
     return reward_layout_step(&t->l, &s->plan, text, n, tok, n_tok, err);
@@ -194,6 +219,7 @@ rung_status rung_scorer_step(rung_scorer *s, int64_t live, const char *text, siz
 
 rung_status rung_scorer_get(const double **score, int32_t *n, const rung_scorer *s, int64_t live,
                             rung_error *err) {
+    if (s->ensemble) return ensemble_get(score, n, s->ensemble, live, err);
     const live_trace *t = at(s, live);
     *score = NULL;
     *n = 0;
@@ -305,17 +331,35 @@ static rung_status queue_pass(rung_scorer *s, int64_t live, int32_t first, rung_
     return queue_one(s, live, &v, first, n, false, err);
 }
 
+/* Steps from `first` on whose reference the store knows are counted now; the rest is read. */
+static rung_status known_steps(int32_t *from, rung_scorer *s, const live_trace *t, int32_t first,
+                               rung_error *err) {
+    *from = first;
+    for (int32_t k = first; s->cache && k < t->n_target; k++) {
+        double value;
+        bool found;
+        RUNG_TRY(reward_refcache_get(&value, &found, s->cache, &t->l, k, err));
+        if (!found) break;
+        t->ratio[k] -= value;
+        *from = k + 1;
+    }
+    return RUNG_OK;
+}
+
 static rung_status queue_ratio(rung_scorer *s, int64_t live, int32_t first, rung_error *err) {
     const live_trace *t = &s->live[live];
     int32_t n = t->n_target - first;
     for (int32_t k = first; k < t->n_target; k++) t->ratio[k] = 0.0;
     for (int who = 0; who < 2 && !t->too_long; who++) {
+        int32_t from = first;
+        if (who == 1) RUNG_TRY(known_steps(&from, s, t, first, err));
+        if (from == t->n_target) break;
         rung_eval v = {.tok = t->l.tok,
                        .n_tok = t->l.end[t->n_target - 1],
                        .logprobs = true,
-                       .from = t->l.begin[first] - 1};
+                       .from = t->l.begin[from] - 1};
         if (v.from < 0) v.from = 0;
-        RUNG_TRY(queue_one(s, live, &v, first, n, who == 1, err));
+        RUNG_TRY(queue_one(s, live, &v, from, first + n - from, who == 1, err));
     }
     return RUNG_OK;
 }
@@ -416,6 +460,7 @@ static rung_status finish_ratio(const rung_scorer *s, live_trace *t, int32_t fir
     for (int32_t k = first; k < end; k++) {
         sum = f->single ? t->ratio[k] : sum + t->ratio[k];
         t->score[k] = f->plain ? f->beta * sum : sigmoid(f->beta * sum);
+        t->score[k] = rung_reward_calibrated(s->r, t->score[k], k);
         RUNG_TRY(check_finite(t->score[k], k, err));
     }
     return RUNG_OK;
@@ -446,10 +491,13 @@ static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
     if (t->n_target <= j->first) return RUNG_OK; /* its other model refused it */
     if (s->r->format.score == REWARD_READOUT_LOG_RATIO) {
         if (!o->logprob) return rung_fail(err, RUNG_E_MODEL, "the engine gave no logprobs");
-        double sign = j->reference ? -1.0 : 1.0;
-        for (int32_t k = j->first; k < j->first + j->n; k++)
-            for (int32_t p = t->l.begin[k]; p < t->l.end[k]; p++)
-                t->ratio[k] += sign * (double)o->logprob[p];
+        for (int32_t k = j->first; k < j->first + j->n; k++) {
+            double sum = 0.0;
+            for (int32_t p = t->l.begin[k]; p < t->l.end[k]; p++) sum += (double)o->logprob[p];
+            t->ratio[k] += j->reference ? -sum : sum;
+            if (j->reference && s->cache)
+                RUNG_TRY(reward_refcache_put(s->cache, &t->l, k, sum, err));
+        }
     } else {
         bool hidden = s->r->format.score == REWARD_READOUT_HEAD;
         rung_model_get_info(&info, rung_engine_model(s->r->engine));
@@ -461,6 +509,7 @@ static rung_status on_eval(void *ud, const rung_eval_out *o, rung_error *err) {
             RUNG_TRY(value_of(v, s, hidden ? o->hidden + (size_t)k * (size_t)info.n_embd : NULL,
                               hidden ? NULL : o->logits + (size_t)k * (size_t)info.n_vocab, err));
             RUNG_TRY(check_finite(*v, j->first + k, err));
+            *v = rung_reward_calibrated(s->r, *v, j->first + k);
         }
     }
     return --t->n_left == 0 ? all_read(s, j->live, err) : RUNG_OK;
@@ -493,6 +542,7 @@ static rung_status run_engines(rung_scorer *s, rung_error *err) {
     rung_engine *e[2] = {s->r->engine, s->r->reference_engine};
     for (int who = 0; who < 2; who++)
         if (s->n_queued[who]) RUNG_TRY(rung_engine_run(e[who], &cb, err));
+    if (s->cache) RUNG_TRY(reward_refcache_flush(s->cache, err));
     return copy_twins(s, err);
 }
 
@@ -511,5 +561,6 @@ rung_status reward_scorer_run(rung_scorer *s, const reward_scorer_cb *cb, rung_e
 }
 
 rung_status rung_scorer_run(rung_scorer *s, rung_error *err) {
+    if (s->ensemble) return ensemble_run(s->ensemble, err);
     return reward_scorer_run(s, NULL, err);
 }

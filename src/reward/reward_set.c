@@ -6,6 +6,7 @@
 #include "trace/flow.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,21 @@ static rung_status rank_problems(ranked *r, int32_t *n_problems, const reward_se
     return st;
 }
 
+static int by_address(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* So that a calibration or a measurement can tell whether the model has seen a problem. */
+static rung_status name_trained(reward_set *set, ranked *trained, size_t n, rung_error *err) {
+    set->trained_on = rung_alloc(16 * n + 1);
+    if (!set->trained_on) return rung_fail(err, RUNG_E_NOMEM, "no memory for %zu problems", n);
+    qsort(trained, n, sizeof *trained, by_address);
+    for (size_t i = 0; i < n; i++)
+        snprintf(set->trained_on + 16 * i, 17, "%016llx", (unsigned long long)trained[i].address);
+    return RUNG_OK;
+}
+
 /* Held out: the share of problems with the smallest draws, addressed by what the problem is. At
  * least one, and one is left for training. */
 static rung_status split_problems(reward_set *set, rung_store *s, uint64_t seed, double share,
@@ -202,6 +218,7 @@ static rung_status split_problems(reward_set *set, rung_store *s, uint64_t seed,
             e->held = bsearch(&key, r, n_held, sizeof *r, by_problem) != NULL;
             if (e->held) set->n_held_rows += e->n;
         }
+        st = name_trained(set, r + n_held, n - n_held, err);
     }
     rung_free(r);
     return st;
@@ -324,6 +341,7 @@ void reward_set_clear(reward_set *set) {
     rung_free(set->group);
     rung_free(set->target);
     rung_free(set->hard);
+    rung_free(set->trained_on);
     *set = (reward_set){0};
 }
 

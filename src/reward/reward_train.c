@@ -138,7 +138,7 @@ static rung_status on_features(rung_reward_report *out, reward_keys *keys, rung_
     *out = (rung_reward_report){.epochs = h->epochs};
     reward_measure(out, p, set);
     reward_keys_measure(keys, out);
-    RUNG_GOTO(reward_head_write(o->out_path, h, keys, err));
+    RUNG_GOTO(reward_head_write(o->out_path, h, keys, set, err));
     unlink(checkpoint);
     unlink(cache);
 out:

@@ -214,6 +214,7 @@ static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, ru
     reward_measure(out, w->p, w->set);
     reward_keys_measure(keys, out);
     for (int i = 0; i < keys->n; i++) rung_net_set_meta(w->net, keys->key[i], keys->value[i]);
+    rung_net_set_meta(w->net, "rung.reward.trained_on", w->set->trained_on);
     if (w->by == TUNE_HEAD) RUNG_TRY(put_head(w, err));
     const char *type = w->o->save_type ? w->o->save_type : "f16";
     RUNG_TRY(rung_net_save(w->net, w->o->out_path, type, err));

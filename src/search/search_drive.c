@@ -320,6 +320,7 @@ static rung_status prepare(search_driver *w, rung_error *err) {
         return rung_fail(err, RUNG_E_INVAL, "scorer %s needs a reward model",
                          rung_search_scorer_name(w->o.scorer));
     if (reads) RUNG_TRY(rung_scorer_open(&w->scorer, w->o.reward, err));
+    if (reads) RUNG_TRY(rung_scorer_cache(w->scorer, w->store, err));
     w->spent_t = rung_now();
     return RUNG_OK;
 }

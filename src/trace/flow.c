@@ -1,5 +1,6 @@
 #include "trace/flow.h"
 
+#include <math.h>
 #include <string.h>
 
 uint64_t rung_problem_address(const rung_problem *p) {
@@ -70,4 +71,10 @@ rung_status rung_failed_samples(const rung_engine *e, int64_t n_failed, const ch
     rung_fail(err, code, "%lld %s failed and are not in the store", (long long)n_failed, what);
     rung_error_hint(err, "run the same command again: only these are asked for");
     return code;
+}
+
+double rung_trace_truth(const rung_trace *t, int32_t i) {
+    if (t->first_error == RUNG_FIRST_ERROR_UNKNOWN) return (double)NAN;
+    if (t->first_error == -1 || i < t->first_error) return 1.0;
+    return i == t->first_error ? 0.0 : (double)NAN;
 }

@@ -19,6 +19,9 @@ uint64_t rung_problem_address(const rung_problem *p);
  * H12). */
 uint64_t rung_prefix_address(const rung_problem *p, const char *prefix, size_t n);
 
+/* What a known first error says of step i: 1 right, 0 the wrong one, NaN after it or not known. */
+double rung_trace_truth(const rung_trace *t, int32_t i);
+
 typedef struct rung_ids {
     int64_t *id;
     size_t n, cap;

@@ -98,6 +98,29 @@ expect 0 '' -- "$RUNG" reward score confidence $S --policy "$MODEL" --run pool -
 jsonl '.kind == "confidence"'
 expect 2 'not to standard output' -- "$RUNG" reward train $S --base "$MODEL" --run train --out -
 
+# what the scores mean: measured, calibrated, combined
+expect 2 'no threshold of its own|out' -- "$RUNG" reward calibrate "$T/prm.gguf" $S --run pool --source truth # no --out
+expect 0 '' -- "$RUNG" reward eval "$T/prm.gguf" $S --run pool --source truth --problems all --boot 200 --plot "$T/rel.svg" --json
+jsonl '.metric == "steps" and .problems == "all" and .calibrated == false and (.brier_ci95 | length) == 2 and .first_error.n_traces > 0 and .first_error.threshold == 0.5'
+check "the plot is SVG" grep -q '</svg>' "$T/rel.svg"
+expect 0 'AUROC, steps' -- "$RUNG" reward eval "$T/prm.gguf" $S --run pool --source truth --problems all --boot 200
+expect 0 'chosen on these very traces' -- "$RUNG" reward eval "$T/prm.gguf" $S --run pool --source truth --problems all --boot 200 --threshold test
+expect 2 'neither a number' -- "$RUNG" reward eval "$T/prm.gguf" $S --run pool --threshold best
+expect 0 '' -- "$RUNG" reward calibrate "$T/prm.gguf" $S --run pool --source truth --problems all --out "$T/prm-cal.gguf" --json
+jsonl '.method == "platt" and .n_left_out == 0 and .trained_on_known == "yes" and .ece15_after >= 0'
+expect 0 'calibration' -- "$RUNG" reward show "$T/prm-cal.gguf"
+expect 3 'no scores of' -- "$RUNG" reward eval "$T/prm-cal.gguf" $S --run pool
+expect 0 '' -- "$RUNG" reward score "$T/prm-cal.gguf" $S --policy "$MODEL" --run pool --json
+jsonl '.scored_tokens == 0 and .n_steps > 0' # mapped, not read
+expect 0 '' -- "$RUNG" reward eval "$T/prm-cal.gguf" $S --run pool --source truth --problems all --boot 200 --json
+jsonl '.calibrated == true and .first_error.threshold_on_test == false'
+expect 0 '' -- "$RUNG" reward ensemble --member prm-cal.gguf --member tok.gguf --combine min --out "$T/both.gguf" --json
+jsonl '.n_members == 2 and .combine == "min"'
+expect 0 '' -- "$RUNG" reward score "$T/both.gguf" $S --policy "$MODEL" --run pool --json
+jsonl '.kind == "prm_ensemble" and .n_steps > 0 and .scored_tokens == 0' # its members' scores are there
+expect 0 '' -- "$RUNG" search run $S --policy "$MODEL" --prm "$T/both.gguf" --method beam --n 2 --width 1 --limit 2 --name ensemble
+expect 3 'no regular file|could not open|not found|No such' -- "$RUNG" reward ensemble --member nothing.gguf --out "$T/x.gguf"
+
 # foreign traces with human labels
 cat >"$T/pb.jsonl" <<'J'
 {"id":"g-0","generator":"x","problem":"Start at 3. +4. Total?","steps":["3+4=8","#### 8"],"final_answer_correct":false,"label":0}

@@ -3,7 +3,7 @@ import * as Plot from "@observablehq/plot";
 import { figure, h, table } from "./dom.js";
 import { count, finite, interval, number, percent } from "./format.js";
 
-const scoreName = (s, data) => (s.model ? data.models[s.model]?.name || `reward model ${s.model}` : "Own confidence");
+const scoreName = (s, data) => (s.model ? (data.models[s.model]?.name || `reward model ${s.model}`) + (s.calibrated ? ", calibrated" : "") : "Own confidence");
 const scoreColor = (s) => (s.model ? "var(--c-prm)" : "var(--c-confidence)");
 const labelName = (l) => ({ truth: "exact step labels", mc: "Monte Carlo labels", human: "human labels" }[l] ?? `${l} labels`);
 const plain = (v) => (finite(v) ? String(Math.round(v * 100) / 100) : "");
@@ -65,6 +65,21 @@ function positions(s) {
     aligned);
 }
 
+// By the first wrong step: is it below those before it, does the least score tell traces apart, ProcessBench's numbers at the threshold.
+function firstErrors(steps, data) {
+  const rows = steps.filter((s) => s.first_error && s.first_error.n_err > 0 && s.first_error.n_cor > 0);
+  if (rows.length === 0) return null;
+  const ci = (v, f) => h("small", null, interval(v, f));
+  const n1 = (x) => x.toFixed(1), n3 = (x) => x.toFixed(3);
+  return [h("h3", null, "The first wrong step"),
+    h("p", null, "Steps up to the first wrong one alone. AUROC here is the chance that a first wrong step scores below a step before one. F1 is that of finding its exact index (right traces: saying none), at the threshold; where the threshold was chosen is said beside it."),
+    table("By the first wrong step, 95% intervals over problems", [{ name: "Score", head: true }, { name: "Traces", n: true }, { name: "With an error", n: true },
+      { name: "AUROC of the step", n: true }, { name: "AUROC of the trace", n: true }, { name: "F1", n: true }, { name: "Threshold", n: true }],
+      rows.map((s) => { const f = s.first_error; return [scoreName(s, data), count(f.n_traces), count(f.n_err), [number(f.auroc), " ", ci(f.auroc_ci95, n3)],
+        [number(f.trace_auroc), " ", ci(f.trace_auroc_ci95, n3)], [number(f.f1, 1), " ", ci(f.f1_ci95, n1)],
+        [number(f.threshold), h("small", null, ` ${f.threshold_from}`)]]; }))];
+}
+
 export function trust(data) {
   if (data.steps.length === 0) return null;
   const steps = [...data.steps].sort((a, b) => (b.model > 0) - (a.model > 0)), main = steps[0];
@@ -80,7 +95,8 @@ export function trust(data) {
     table("Step scores against labels, 95% intervals over problems", columns, steps.map((s) =>
       [scoreName(s, data), labelName(s.label_source), count(s.n_steps), percent(s.share_wrong), [number(s.auroc), " ", ci(s.auroc_ci95)],
         ...(hard ? [s.n_hard > 0 ? [number(s.auroc_hard), " ", ci(s.auroc_hard_ci95)] : "-"] : []),
-        [number(s.ap_wrong), " ", ci(s.ap_wrong_ci95)], number(s.brier), number(s.ece15)])),
+        [number(s.ap_wrong), " ", ci(s.ap_wrong_ci95)], [number(s.brier), " ", s.brier_ci95 && ci(s.brier_ci95)], [number(s.ece15), " ", s.ece15_ci95 && ci(s.ece15_ci95)]])),
+    firstErrors(steps, data),
     h("h3", null, "Reliability"),
     h("div", { class: "pair" }, steps.filter((s) => s.bins.length > 0).slice(0, 4).map((s) => figure(reliability(s),
       `Reliability of ${scoreName(s, data)}: share of right steps against the score`,
@@ -98,5 +114,5 @@ export function processbench(data) {
     table("Exact index of the first wrong step, in percent", [{ name: "Subset", head: true }, { name: "Score" }, { name: "Cases", n: true },
       { name: "Erroneous", n: true }, { name: "Correct", n: true }, { name: "F1", n: true }, { name: "95% interval of F1", n: true }, { name: "Threshold", n: true }, { name: "Without scores", n: true }],
       data.processbench.map((p) => [p.subset, scoreName(p, data), count(p.n), n1(p.acc_err), n1(p.acc_cor), n1(p.f1), interval(p.ci95, n1),
-        [number(p.threshold), p.tuned_on ? h("small", null, ` tuned on ${p.tuned_on}`) : ""], count(p.n_unscored)])));
+        [number(p.threshold), p.tuned_on ? h("small", null, p.tuned_on_test ? ` tuned on ${p.tuned_on}, the measured set itself` : ` tuned on ${p.tuned_on}`) : ""], count(p.n_unscored)])));
 }

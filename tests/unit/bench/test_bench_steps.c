@@ -1,6 +1,8 @@
 /* ProcessBench from stored scores, and step scores against labels. */
 #include "base/json.h"
+#include "bench/steps.h"
 #include "rung/problem.h"
+#include "rung/rng.h"
 #include "unit/bench/bench_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -179,7 +181,7 @@ static void tuned(void **ud) {
     assert_true(num(d, "f1") == 0);
     assert_true(yyjson_is_null(yyjson_obj_get(yyjson_doc_get_root(d), "tuned_on")));
     yyjson_doc_free(d);
-    d = pb(&f, -1, NULL);
+    d = pb(&f, -1, "cases"); /* the measured set, by name only */
     assert_true(num(d, "f1") == 100);
     assert_true(num(d, "threshold") > .08 && num(d, "threshold") <= .2);
     assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "tuned_on", ""), "cases");
@@ -401,12 +403,105 @@ static void truth_labels(void **ud) {
     rung_store_close(f.store);
 }
 
+/* By hand: two traces with an error and one without; a fourth without a label says nothing. */
+static void first_wrong_step(void **ud) {
+    (void)ud;
+    const double a[] = {.9, .8, .3, .1}, ya[] = {1, 1, 0, NAN}, b[] = {.7, .6}, yb[] = {1, 1},
+                 c[] = {.4}, yc[] = {0}, d[] = {.9, .2}, yd[] = {1, NAN};
+    rung_first_set f = {0};
+    FIX(rung_first_add(&f, a, ya, 4, 0, err));
+    FIX(rung_first_add(&f, b, yb, 2, 0, err));
+    FIX(rung_first_add(&f, c, yc, 1, 1, err));
+    FIX(rung_first_add(&f, d, yd, 2, 1, err));
+    assert_true(f.n == 3 && f.n_item == 6 && f.n_incomplete == 1);
+    double weight[2];
+    rung_step_draw draw = {.weight = weight, .n_problems = 2, .seed = 1, .n_boot = 50};
+    static const double tau[] = {.5, .65, NAN}, f1[] = {100, 0, 100}, at[] = {.5, .65, .5};
+    for (int i = 0; i < 3; i++) {
+        rung_buf json;
+        rung_buf_init(&json, 1 << 16);
+        rung_buf_str(&json, "{\"v\":1");
+        FIX(rung_first_put(&json, &f, tau[i], "given", draw, err));
+        rung_buf_str(&json, "}");
+        yyjson_doc *doc = read_buf(&json);
+        yyjson_val *o = yyjson_obj_get(yyjson_doc_get_root(doc), "first_error");
+        assert_true(rung_json_f64(o, "auroc", 0) == 1 && rung_json_f64(o, "ap", 0) == 1);
+        assert_true(rung_json_f64(o, "trace_auroc", 0) == 1 && rung_json_f64(o, "lowest", 0) == 1);
+        assert_true(fabs(rung_json_f64(o, "f1", -1) - f1[i]) < 1e-9);
+        assert_true(fabs(rung_json_f64(o, "threshold", 0) - at[i]) < 1e-12);
+        assert_true(yyjson_get_bool(yyjson_obj_get(o, "threshold_on_test")) == (i == 2));
+        assert_int_equal(rung_json_i64(o, "n_err", 0), 2);
+        yyjson_doc_free(doc);
+        /* put sorts what it ranks; a set is put once, so that the next round needs its own */
+        rung_first_clear(&f);
+        FIX(rung_first_add(&f, a, ya, 4, 0, err));
+        FIX(rung_first_add(&f, b, yb, 2, 0, err));
+        FIX(rung_first_add(&f, c, yc, 1, 1, err));
+    }
+    rung_first_clear(&f);
+}
+
+/* The statistics of the intervals are those of stat/ when every problem is drawn once, and those of
+ * a doubled sample when one is drawn twice. */
+static void drawn_figures(void **ud) {
+    (void)ud;
+    enum { N = 60 };
+    rung_step_item item[N];
+    double p[2 * N], y[2 * N], weight[3];
+    rung_rng g = rung_rng_at(4, RUNG_STREAM_TEST, 0, 0);
+    for (int i = 0; i < N; i++)
+        item[i] = (rung_step_item){i == 0   ? 0
+                                   : i == 1 ? 1
+                                            : (double)rung_rng_below(&g, 90) / 90,
+                                   rung_rng_below(&g, 2),
+                                   NAN,
+                                   (uint32_t)(i % 3),
+                                   false,
+                                   0};
+    qsort(item, N, sizeof *item, rung_step_item_cmp);
+    rung_step_draw draw = {item, N, weight, 3, 1, 100};
+    static const uint32_t index[2][3] = {{0, 1, 2}, {1, 1, 0}};
+    for (int round = 0; round < 2; round++) {
+        int64_t n = 0;
+        for (int k = 0; k < 3; k++)
+            for (int i = 0; i < N; i++)
+                if (item[i].problem == index[round][k]) p[n] = item[i].p, y[n++] = item[i].y;
+        assert_true(fabs(rung_step_brier(&draw, index[round], 3) - rung_brier(p, y, n)) < 1e-12);
+        assert_true(fabs(rung_step_ece(&draw, index[round], 3) -
+                         rung_ece(p, y, n, RUNG_STEP_BINS)) < 1e-12);
+        assert_true(fabs(rung_step_auroc(&draw, index[round], 3) - rung_auroc(p, y, n)) < 1e-12);
+    }
+}
+
+static void diagram(void **ud) {
+    (void)ud;
+    static const char json[] = "{\"ece15\":0.1,\"brier\":0.2,\"n_steps\":3,\"n_problems\":2,"
+                               "\"bins\":[{\"lo\":0,\"hi\":0.1,"
+                               "\"n\":1,\"p\":0.05,\"y\":0,\"ci95\":[0,0.8]},{\"lo\":0.9,\"hi\":1,"
+                               "\"n\":2,\"p\":0.95,\"y\":1,"
+                               "\"ci95\":[0.3,1]}]}";
+    rung_buf svg;
+    rung_error e = RUNG_ERROR_INIT;
+    rung_buf_init(&svg, 1 << 20);
+    FIX(rung_bench_reliability_svg(&svg, json, "a<b>&c", err));
+    assert_non_null(strstr(svg.data, "a&lt;b&gt;&amp;c"));
+    assert_non_null(strstr(svg.data, "3 steps of 2 problems"));
+    int n = 0;
+    for (const char *c = svg.data; (c = strstr(c, "<circle")); c++) n++;
+    assert_int_equal(n, 2);
+    assert_int_equal(rung_bench_reliability_svg(&svg, "{\"bins\":[]}", "x", &e), RUNG_E_NOT_FOUND);
+    rung_buf_clear(&svg);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden),
         cmocka_unit_test(copies_of_a_question_count_once),
         cmocka_unit_test(unscored_is_a_miss),
         cmocka_unit_test(tuned),
+        cmocka_unit_test(first_wrong_step),
+        cmocka_unit_test(drawn_figures),
+        cmocka_unit_test(diagram),
         cmocka_unit_test(published_subset),
         cmocka_unit_test(published_vector),
         cmocka_unit_test(hard_operations),
