@@ -3,6 +3,7 @@
 #include "base/keymap.h"
 #include "bench/pool.h"
 #include "rung/claim.h"
+#include "trace/flow.h"
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static rung_status add_step(yield *w, const rung_trace *t, int32_t k, rung_error
     bool found = false;
     RUNG_TRY(rung_label_get(&l, &found, w->s, w->from->run, t->step[k].node, w->from->source, err));
     if (!found || l.hard < 0) return RUNG_OK;
-    double truth = rung_truth_of(t, k);
+    double truth = rung_trace_truth(t, k);
     bool known = !isnan(truth), agrees = known && (truth > 0.5) == (l.hard == 1);
     w->z.n_labels++;
     w->z.n_hard_1 += l.hard == 1;
