@@ -78,7 +78,7 @@ static double formula(const work *w) {
     const rung_net_shape *s = rung_net_get_shape(w->net);
     double d = s->n_embd, a = d, k = d * s->n_head_kv / s->n_head, q = a + 2 * k, f = s->n_ff;
     double per_token = s->n_layer * (2 * d + q + a + 2 * f + s->n_head + 2) + 4 * d + 1 + q +
-                       (f > a ? f : a) + s->n_vocab + d;
+                       (f > a ? f : a) + s->n_vocab + 16 + d;
     return 4.0 * w->rows * w->n_tok * per_token;
 }
 

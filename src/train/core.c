@@ -177,9 +177,9 @@ void rung_core_free(rung_core *c) {
     if (!c) return;
     drop_block(c);
     for (int32_t i = 0; c->tensor && i < c->n_tensors; i++) rung_free(c->tensor[i].frozen.vector);
-    void *all[] = {c->tensor, c->layer,     c->kept,        c->cos_t,     c->sin_t,
-                   c->w,      c->dw,        c->logits,      c->dlogits,   c->weights,
-                   c->head,   c->read_mean, c->read_inv_sd, c->read_block};
+    void *all[] = {c->tensor, c->layer,     c->kept,        c->cos_t,      c->sin_t,
+                   c->w,      c->dw,        c->logits,      c->dlogits,    c->weights,
+                   c->head,   c->read_mean, c->read_inv_sd, c->read_block, c->wide};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) rung_free(all[i]);
     rung_free(c);
 }

@@ -17,6 +17,7 @@ typedef struct rung_core_tensor {
     rung_role role;
     int64_t at;         /* in w and dw; -1 = frozen */
     rung_frozen frozen; /* when at < 0 */
+    const real *wide;   /* the same, dequantised once; NULL: at each product */
     int32_t lora;       /* index of A [rank][cols], B [rows][rank] follows; -1 = none */
 } rung_core_tensor;
 
@@ -68,6 +69,8 @@ typedef struct rung_core {
     int64_t cap_logits;
     real *weights; /* a frozen product's weights as f32, or a piece of the head's */
     int64_t cap_weights;
+    real *wide; /* all frozen matrices as f32, where that is little: core_linear.c */
+    int64_t cap_wide;
     real *low, *dropped; /* low-rank inner [N][rank] twice; [N][widest] input after dropout */
     int64_t cap_low, cap_dropped;
     real *head; /* rows of logits of the fused cross entropy */
@@ -143,8 +146,12 @@ bool rung_core_linear_dw(rung_core *c, const real *dy, const real *x, const rung
                          int64_t n);
 /* dx = dy w (+ low-rank part). */
 bool rung_core_linear_dx(rung_core *c, real *dx, const real *dy, const rung_product *p, int64_t n);
-bool rung_core_head(rung_core *c, real *logits, const real *x, int64_t n);
-bool rung_core_head_back(rung_core *c, real *dx, const real *dlogits, const real *x, int64_t n);
+/* Memory for the weights of a frozen net's products. */
+rung_status rung_core_reserve_weights(rung_core *c, rung_error *err);
+/* Rows of logits lie ld >= V numbers apart. */
+bool rung_core_head(rung_core *c, real *logits, int64_t ld, const real *x, int64_t n);
+bool rung_core_head_back(rung_core *c, real *dx, const real *dlogits, int64_t ld, const real *x,
+                         int64_t n);
 rung_status rung_core_begin(rung_core *c, const rung_batch *b, rung_error *err);
 /* At least n numbers at *p; what was there is lost. */
 rung_status rung_core_grow(real **p, int64_t *cap, int64_t n, const char *what, rung_error *err);

@@ -6,6 +6,9 @@
 #include "train/vec.h"
 
 #define HEAD_BYTES ((int64_t)96 << 20) /* logits of one block */
+/* A vocabulary is often a power of two or near: rows that begin a multiple of 4096 bytes apart fall
+ * on the same cache lines, and the head's product loses 4%. */
+#define ROW_GAP 16
 
 /* -log softmax(z)[target]; grad: z becomes scale (softmax(z) - onehot). */
 static double ce_row(real *z, int64_t n, int32_t target, double scale, bool grad) {
@@ -43,7 +46,7 @@ typedef struct block {
     int64_t *row;
     double *loss;
     real *x, *z;
-    int64_t cap;
+    int64_t cap, ld; /* rows; numbers from one row of logits to the next */
 } block;
 
 /* dst row to[i] (NULL: i) = src row from[i] (NULL: i). */
@@ -58,14 +61,14 @@ static bool run_block(rung_core *c, block *b, int64_t n, const int32_t *target, 
                       double factor, bool grad) {
     int64_t d = c->shape.n_embd, v = c->shape.n_vocab;
     copy_rows(b->x, NULL, c->xf, b->row, n, d);
-    if (!rung_core_head(c, b->z, b->x, n)) return false;
+    if (!rung_core_head(c, b->z, b->ld, b->x, n)) return false;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
         int64_t r = b->row[i];
-        b->loss[i] = ce_row(b->z + i * v, v, target[r], factor * (double)weight[r], grad);
+        b->loss[i] = ce_row(b->z + i * b->ld, v, target[r], factor * (double)weight[r], grad);
     }
     if (!grad) return true;
-    if (!rung_core_head_back(c, c->act, b->z, b->x, n)) return false;
+    if (!rung_core_head_back(c, c->act, b->z, b->ld, b->x, n)) return false;
     copy_rows(c->xn, b->row, c->act, NULL, n, d);
     return true;
 }
@@ -74,13 +77,15 @@ static rung_status block_init(block *b, rung_core *c, int64_t n_rows, rung_error
     int64_t d = c->shape.n_embd, v = c->shape.n_vocab, act = c->shape.n_ff;
     if (c->dim[DIM_A] > act) act = c->dim[DIM_A];
     memset(b, 0, sizeof *b);
+    b->ld = v + ROW_GAP;
     b->cap = HEAD_BYTES / (v * (int64_t)sizeof(real));
     if (b->cap > n_rows) b->cap = n_rows;
     if (b->cap * d > c->n * act) b->cap = c->n * act / d; /* c->act takes the gradient */
     if (b->cap < 1) b->cap = 1;
-    RUNG_TRY(rung_core_grow(&c->head, &c->cap_head, b->cap * (v + d), "a block of logits", err));
+    RUNG_TRY(
+        rung_core_grow(&c->head, &c->cap_head, b->cap * (b->ld + d), "a block of logits", err));
     b->z = c->head;
-    b->x = c->head + b->cap * v;
+    b->x = c->head + b->cap * b->ld;
     b->row = rung_alloc((size_t)b->cap * sizeof *b->row);
     b->loss = rung_alloc((size_t)b->cap * sizeof *b->loss);
     if (b->row && b->loss) return RUNG_OK;

@@ -13,10 +13,56 @@ rung_product rung_core_product(const rung_core *c, int32_t layer, rung_slot firs
     return p;
 }
 
+/* Weights of a frozen net ---------------------------------------------------------------------- */
+
+/* Dequantising at each product costs 3% of a step of 1024 tokens, and more of a shorter one. Where
+ * all matrices take no more than this as f32, and no budget of memory was set, it is done once. */
+#define WIDE_MOST ((int64_t)1 << 30)
+
+static bool is_matrix(const rung_core_tensor *t) {
+    return t->at < 0 && t->role != ROLE_NORM && t->role != ROLE_BIAS;
+}
+
+static void widen(rung_core *c) {
+    int64_t n = 0;
+    for (int32_t i = 0; i < c->n_tensors; i++)
+        n += is_matrix(&c->tensor[i]) ? c->tensor[i].rows * c->tensor[i].cols : 0;
+    if (c->cap_wide == n || c->budget > 0 || n * (int64_t)sizeof(real) > WIDE_MOST) return;
+    c->wide = rung_alloc((size_t)n * sizeof(real));
+    if (!c->wide) return; /* then at each product */
+    c->cap_wide = n;
+    real *at = c->wide; /* in the order of tensors: parts of a product lie together */
+    for (int32_t i = 0; i < c->n_tensors; i++) {
+        rung_core_tensor *t = &c->tensor[i];
+        if (!is_matrix(t)) continue;
+        rung_frozen_rows(at, &t->frozen, 0, t->rows, t->cols);
+        t->wide = at;
+        at += t->rows * t->cols;
+    }
+}
+
+/* One product's, or a piece of the head's, as f32. */
+#define HEAD_PIECE ((int64_t)1 << 22)
+
+rung_status rung_core_reserve_weights(rung_core *c, rung_error *err) {
+    if (c->tensor[c->embd].at >= 0) return RUNG_OK;
+    widen(c);
+    int64_t d = c->shape.n_embd, most = d * (HEAD_PIECE / d > 0 ? HEAD_PIECE / d : 1);
+    if (most > d * c->shape.n_vocab) most = d * c->shape.n_vocab;
+    static const rung_slot first[] = {SLOT_Q, SLOT_OUT, SLOT_GATE, SLOT_DOWN};
+    static const int32_t parts[] = {3, 1, 2, 1};
+    for (int i = 0; i < 4; i++) {
+        rung_product p = rung_core_product(c, 0, first[i], parts[i]);
+        if (p.rows * p.cols > most) most = p.rows * p.cols;
+    }
+    return rung_core_grow(&c->weights, &c->cap_weights, most, "a product's weights", err);
+}
+
 /* [rows][cols]: where they lie, or dequantised into c->weights. */
 static const real *weights_of(rung_core *c, const rung_product *p) {
     const rung_core_tensor *t = &c->tensor[p->part[0]];
     if (t->at >= 0) return c->w + t->at; /* parts lie together: the order of the table */
+    if (t->wide) return t->wide;
     real *at = c->weights;
     for (int32_t i = 0; i < p->n_part; i++) {
         t = &c->tensor[p->part[i]];
@@ -134,6 +180,43 @@ bool rung_core_linear_dx(rung_core *c, real *dx, const real *dy, const rung_prod
         if (c->tensor[p->part[i]].lora >= 0)
             ok &= adapt_dx(c, p->part[i], dx, dy + off, p->rows, n);
         off += c->tensor[p->part[i]].rows;
+    }
+    return ok;
+}
+
+/* The head, in pieces of its rows when it is frozen -------------------------------------------- */
+
+/* Rows from..from+n of the head's weights. */
+static const real *head_rows(rung_core *c, const rung_core_tensor *t, int64_t from, int64_t n) {
+    if (t->at >= 0) return c->w + t->at + from * t->cols;
+    if (t->wide) return t->wide + from * t->cols;
+    rung_frozen_rows(c->weights, &t->frozen, from, n, t->cols);
+    return c->weights;
+}
+
+bool rung_core_head(rung_core *c, real *logits, int64_t ld, const real *x, int64_t n) {
+    const rung_core_tensor *t = &c->tensor[c->out];
+    int64_t v = t->rows, d = t->cols, step = t->at >= 0 ? v : c->cap_weights / d;
+    bool ok = true;
+    for (int64_t at = 0; at < v; at += step) {
+        int64_t m = v - at < step ? v - at : step;
+        ok &= rung_gemm_in(c->mode, false, true, n, m, d, x, d, head_rows(c, t, at, m), d, 0,
+                           logits + at, ld);
+    }
+    return ok;
+}
+
+bool rung_core_head_back(rung_core *c, real *dx, const real *dlogits, int64_t ld, const real *x,
+                         int64_t n) {
+    const rung_core_tensor *t = &c->tensor[c->out];
+    int64_t v = t->rows, d = t->cols, step = t->at >= 0 ? v : c->cap_weights / d;
+    bool ok = true;
+    if (t->at >= 0)
+        ok &= rung_gemm_in(c->mode, true, false, v, d, n, dlogits, ld, x, d, 1, c->dw + t->at, d);
+    for (int64_t at = 0; at < v; at += step) {
+        int64_t m = v - at < step ? v - at : step;
+        ok &= rung_gemm_in(c->mode, false, false, n, d, m, dlogits + at, ld, head_rows(c, t, at, m),
+                           d, at > 0 ? 1 : 0, dx, d);
     }
     return ok;
 }

@@ -85,25 +85,9 @@ static void embed(rung_core *c) {
         rung_frozen_gather(c->kept[0].x, &t->frozen, c->tok, c->n, t->cols);
 }
 
-/* Weights of one product, or a piece of the head's, as f32: what a frozen core needs beside. */
-#define HEAD_PIECE ((int64_t)1 << 22)
-
-static rung_status reserve_weights(rung_core *c, rung_error *err) {
-    if (c->tensor[c->embd].at >= 0) return RUNG_OK;
-    int64_t d = c->shape.n_embd, most = d * (HEAD_PIECE / d > 0 ? HEAD_PIECE / d : 1);
-    if (most > d * c->shape.n_vocab) most = d * c->shape.n_vocab;
-    static const rung_slot first[] = {SLOT_Q, SLOT_OUT, SLOT_GATE, SLOT_DOWN};
-    static const int32_t parts[] = {3, 1, 2, 1};
-    for (int i = 0; i < 4; i++) {
-        rung_product p = rung_core_product(c, 0, first[i], parts[i]);
-        if (p.rows * p.cols > most) most = p.rows * p.cols;
-    }
-    return rung_core_grow(&c->weights, &c->cap_weights, most, "a product's weights", err);
-}
-
 rung_status rung_core_hidden(rung_core *c, const rung_batch *b, rung_error *err) {
     RUNG_TRY(rung_core_begin(c, b, err));
-    RUNG_TRY(reserve_weights(c, err));
+    RUNG_TRY(rung_core_reserve_weights(c, err));
     int32_t layers = c->shape.n_layer;
     bool ok = true;
     embed(c);
@@ -118,42 +102,13 @@ rung_status rung_core_hidden(rung_core *c, const rung_batch *b, rung_error *err)
     return rung_core_no_product(err);
 }
 
-/* The head, in pieces of its rows when it is frozen -------------------------------------------- */
-
-bool rung_core_head(rung_core *c, real *logits, const real *x, int64_t n) {
-    const rung_core_tensor *t = &c->tensor[c->out];
-    int64_t v = t->rows, d = t->cols, step = t->at >= 0 ? v : c->cap_weights / d;
-    bool ok = true;
-    for (int64_t at = 0; at < v; at += step) {
-        int64_t m = v - at < step ? v - at : step;
-        if (t->at < 0) rung_frozen_rows(c->weights, &t->frozen, at, m, d);
-        ok &= rung_gemm_in(c->mode, false, true, n, m, d, x, d,
-                           t->at < 0 ? c->weights : c->w + t->at, d, 0, logits + at, v);
-    }
-    return ok;
-}
-
-bool rung_core_head_back(rung_core *c, real *dx, const real *dlogits, const real *x, int64_t n) {
-    const rung_core_tensor *t = &c->tensor[c->out];
-    int64_t v = t->rows, d = t->cols, step = t->at >= 0 ? v : c->cap_weights / d;
-    bool ok = true;
-    if (t->at >= 0)
-        ok &= rung_gemm_in(c->mode, true, false, v, d, n, dlogits, v, x, d, 1, c->dw + t->at, d);
-    for (int64_t at = 0; at < v; at += step) {
-        int64_t m = v - at < step ? v - at : step;
-        if (t->at < 0) rung_frozen_rows(c->weights, &t->frozen, at, m, d);
-        ok &= rung_gemm_in(c->mode, false, false, n, d, m, dlogits + at, v,
-                           t->at < 0 ? c->weights : c->w + t->at, d, at > 0 ? 1 : 0, dx, d);
-    }
-    return ok;
-}
-
 rung_status rung_core_forward(rung_core *c, const rung_batch *b, rung_error *err) {
     RUNG_TRY(rung_core_hidden(c, b, err));
     int64_t size = c->n * c->shape.n_vocab, cap = c->cap_logits;
     rung_status st = rung_core_grow(&c->logits, &cap, size, "logits", err);
     if (st == RUNG_OK) st = rung_core_grow(&c->dlogits, &c->cap_logits, size, "logits", err);
-    if (st == RUNG_OK && !rung_core_head(c, c->logits, c->xf, c->n)) st = rung_core_no_product(err);
+    if (st == RUNG_OK && !rung_core_head(c, c->logits, c->shape.n_vocab, c->xf, c->n))
+        st = rung_core_no_product(err);
     if (st != RUNG_OK) c->n = 0;
     return st;
 }
@@ -216,7 +171,7 @@ bool rung_core_back_layers(rung_core *c) {
 
 rung_status rung_core_back(rung_core *c, rung_error *err) {
     if (c->n == 0) return rung_fail(err, RUNG_E_MISUSE, "backward without a forward before it");
-    bool ok = rung_core_head_back(c, c->xn, c->dlogits, c->xf, c->n);
+    bool ok = rung_core_head_back(c, c->xn, c->dlogits, c->shape.n_vocab, c->xf, c->n);
     ok &= rung_core_back_layers(c);
     return ok ? RUNG_OK : rung_core_no_product(err);
 }

@@ -130,7 +130,8 @@ void rung_net_set_memory(rung_net *net, int64_t bytes) {
 int64_t rung_net_activation_bytes(const rung_net *net) {
     const rung_core *c = net->core;
     return (int64_t)c->n_block +
-           (2 * c->cap_logits + c->cap_head + c->cap_weights + c->cap_read) * (int64_t)sizeof(real);
+           (2 * c->cap_logits + c->cap_head + c->cap_weights + c->cap_wide + c->cap_read) *
+               (int64_t)sizeof(real);
 }
 
 rung_status rung_net_set_ema(rung_net *net, double decay, rung_error *err) {
