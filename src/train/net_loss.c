@@ -64,7 +64,7 @@ static bool make(walk *k, rung_core *c, const rung_loss_plug *p, int64_t block) 
         k->mask[i] = 1;
     }
     k->made = block;
-    return rung_core_head(c, k->z, k->x, n);
+    return rung_core_head(c, k->z, c->shape.n_vocab, k->x, n);
 }
 
 static rung_status read_logprobs(rung_loss_plug *p, walk *k, rung_net *net, rung_error *err) {
@@ -102,7 +102,8 @@ static rung_status logprobs_back(const rung_loss_plug *p, walk *k, rung_core *c,
         rung_logits_logprob_back(k->z, k->dlogprob, k->dentropy, k->z, k->tok, k->mask, n,
                                  c->shape.n_vocab, p->temperature);
         k->made = -1;
-        if (!rung_core_head_back(c, c->act, k->z, k->x, n)) return rung_core_no_product(err);
+        if (!rung_core_head_back(c, c->act, k->z, c->shape.n_vocab, k->x, n))
+            return rung_core_no_product(err);
         for (int64_t i = 0; i < n; i++)
             memcpy(c->xn + row[i] * d, c->act + i * d, (size_t)d * sizeof(real));
     }
