@@ -80,8 +80,8 @@ static void bad_calibrations(void **state) {
         "{\"method\":\"isotonic\",\"input\":\"logit\",\"map\":{\"knots\":[[1,0.5],[2,0.4]]}",
         "{\"method\":\"isotonic\",\"input\":\"logit\",\"map\":{\"knots\":[[1,1.5]]}",
         "{\"method\":\"isotonic\",\"input\":\"logit\",\"map\":{\"knots\":[[1,\"x\"]]}",
-        "{\"method\":\"platt\",\"input\":\"logit\",\"map\":{\"a\":1,\"b\":0},\"maps\":[{\"a\":1,"
-        "\"b\":0}]",
+        ("{\"method\":\"platt\",\"input\":\"logit\",\"map\":{\"a\":1,\"b\":0},\"maps\":[{\"a\":1,"
+         "\"b\":0}]"),
         "{\"method\":\"none\",\"input\":\"logit\",\"raw_hash\":\"abc\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char json[400];
