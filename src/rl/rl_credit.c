@@ -5,7 +5,7 @@ typedef struct lay {
     int64_t *first, *step_first;
     int32_t *group, *end;
     uint8_t *mask, *known;
-    double *outcome, *reward;
+    double *outcome, *reward, *baseline;
     float *old, *ref, *advantage;
     int64_t n_tok, n_steps;
 } lay;
@@ -26,14 +26,15 @@ static rung_status make_room(lay *y, rl_loop *l, rung_error *err) {
     y->group = rl_room(l->arena, n * sizeof *y->group, err);
     y->known = rl_room(l->arena, n, err);
     y->outcome = rl_room(l->arena, n * sizeof *y->outcome, err);
+    y->baseline = rl_room(l->arena, n * sizeof *y->baseline, err);
     y->end = rl_room(l->arena, h * sizeof *y->end, err);
     y->reward = rl_room(l->arena, h * sizeof *y->reward, err);
     y->mask = rl_room(l->arena, t, err);
     y->old = rl_room(l->arena, t * sizeof *y->old, err);
     y->ref = rl_room(l->arena, t * sizeof *y->ref, err);
     y->advantage = rl_room(l->arena, t * sizeof *y->advantage, err);
-    bool ok = y->first && y->step_first && y->group && y->known && y->outcome && y->end &&
-              y->reward && y->mask && y->old && y->ref && y->advantage;
+    bool ok = y->first && y->step_first && y->group && y->known && y->outcome && y->baseline &&
+              y->end && y->reward && y->mask && y->old && y->ref && y->advantage;
     return ok ? RUNG_OK : RUNG_E_NOMEM;
 }
 
@@ -73,6 +74,7 @@ static void put_answer(lay *y, const rl_loop *l, int32_t i, int64_t *t, int64_t 
         l->estimator == RUNG_ADVANTAGE_THOUGHT || l->estimator == RUNG_ADVANTAGE_CAPO || masked;
     y->group[i] = a->prompt;
     y->outcome[i] = a->outcome;
+    y->baseline[i] = l->greedy[a->prompt]; /* the group's greedy answer, for each of its own */
     y->known[i] = a->known;
     if (!a->step_p && (needs & RUNG_ADVANTAGE_NEEDS_STEPS) && !can_do_without) y->known[i] = 0;
     double rate = l->estimator == RUNG_ADVANTAGE_PAV ? group_rate(l, a->prompt) : 0;
@@ -104,7 +106,7 @@ rung_status rl_credit(rl_loop *l, rung_error *err) {
                              .group = y.group,
                              .known = y.known,
                              .outcome = y.outcome,
-                             .baseline = l->greedy,
+                             .baseline = y.baseline,
                              .source = with_steps ? &steps : NULL,
                              .n_sources = with_steps,
                              .old = y.old,
