@@ -151,6 +151,7 @@ void rung_out_discard(rung_out *w);                        /* NULL is fine */
 rung_status rung_file_write(const char *path, const void *p, size_t n, rung_error *err);
 
 double rung_now(void);      /* monotonic seconds */
+double rung_cpu_now(void);  /* CPU seconds of all threads of this process so far */
 int64_t rung_unix_ms(void); /* wall clock */
 int rung_n_cores(void);     /* usable by this process; OMP_NUM_THREADS lowers it */
 

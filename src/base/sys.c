@@ -7,10 +7,18 @@
 #include <time.h>
 #include <unistd.h>
 
-double rung_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+static double seconds_of(clockid_t id) {
+    struct timespec t = {0};
+    clock_gettime(id, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double rung_now(void) {
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+double rung_cpu_now(void) {
+    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 int64_t rung_unix_ms(void) {

@@ -3,7 +3,6 @@
 #include "bench/load.h"
 #include "bench/pool.h"
 #include "trace/flow.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,16 +19,9 @@ int64_t rung_load_rss_peak(void) {
     return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : -1;
 }
 
-static double cpu_s(void) {
-    struct rusage u;
-    if (getrusage(RUSAGE_SELF, &u) != 0) return (double)NAN;
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
 void rung_load_begin(load_mark *m, const rung_engine *e) {
     rung_engine_get_stats(&m->stats, e);
-    m->cpu_s = cpu_s();
+    m->cpu_s = rung_cpu_now();
     m->now = rung_now();
 }
 
@@ -37,7 +29,7 @@ void rung_load_put_stats(rung_buf *b, const rung_engine *e, const load_mark *beg
     const rung_engine_stats *before = &begin->stats;
     rung_engine_stats s;
     rung_buf_str(b, ",\"cpu_s\":");
-    rung_put_num(b, cpu_s() - begin->cpu_s);
+    rung_put_num(b, rung_cpu_now() - begin->cpu_s);
     rung_engine_get_stats(&s, e);
     rung_buf_printf(b,
                     ",\"tokens_generated\":%lld,\"tokens_prefilled\":%lld,\"tokens_forked\":%lld,"

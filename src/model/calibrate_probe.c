@@ -234,14 +234,11 @@ static void product_close(product *m) {
     if (m->ctx) ggml_free(m->ctx);
 }
 
-static double clock_of(clockid_t id) {
-    struct timespec t = {0};
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double rung_probe_clock(int32_t n_threads) {
-    return clock_of(n_threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC);
+    struct timespec t = {0};
+    if (n_threads != 1) return rung_now();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 double rung_probe_share(probe *p, int32_t n_threads) {
@@ -254,12 +251,12 @@ double rung_probe_share(probe *p, int32_t n_threads) {
         return share;
     }
     ggml_backend_cpu_set_n_threads(p->cpu, n_threads);
-    double wall = rung_now(), cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    double wall = rung_now(), cpu = rung_cpu_now();
     do {
         if (ggml_backend_graph_compute(p->cpu, m.graph) != GGML_STATUS_SUCCESS) break;
     } while (rung_now() - wall < SHARE_S);
     wall = rung_now() - wall;
-    cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    cpu = rung_cpu_now() - cpu;
     product_close(&m);
     return fmin(1.0, cpu / (wall * n_threads));
 }

@@ -4,7 +4,6 @@
 #include <ggml-backend.h>
 #include <ggml.h>
 #include <string.h>
-#include <time.h>
 
 /* ggml's OpenMP workers spin between operations. With more runnable threads than cores one call
  * then takes up to a hundred times longer than on one thread. So now and then PROBES calls try the
@@ -121,14 +120,9 @@ static void use(decoder *d, int32_t which) {
     llama_set_n_threads(d->ctx, d->n_threads[which], d->n_threads[which]);
 }
 
-static double cpu_seconds(void) {
-    struct timespec t;
-    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0) return 0;
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool all_got_their_cores(const decoder *d) {
-    return d->with == 0 && d->got >= GOT_LEAST && d->got <= GOT_MOST;
+    double whole = d->got_wall * d->n_threads[0];
+    return d->with == 0 && d->got_cpu >= GOT_LEAST * whole && d->got_cpu <= GOT_MOST * whole;
 }
 
 /* Now and then the other number of threads is tried, and kept when it is faster. */
@@ -155,7 +149,6 @@ static void note_time(decoder *d, double seconds, double cpu) {
     if (at > 0 && at <= PROBES) {
         d->got_wall += seconds;
         d->got_cpu += cpu;
-        d->got = d->got_wall > 0 ? d->got_cpu / d->got_wall / d->n_threads[d->with] : 0;
     }
     /* the calls just before the probe and all of it but its first; least of them: noise only adds
      */
@@ -186,13 +179,13 @@ rung_status rung_decoder_run(decoder *d, bool steady, rung_error *err) {
     steady = steady && d->adapt;
     pad_outputs(d);
     if (steady) try_threads(d);
-    double cpu = steady ? cpu_seconds() : 0, t0 = rung_now();
+    double cpu = steady ? rung_cpu_now() : 0, t0 = rung_now();
     d->n_hidden = 0;
     rung_llama_clear_error();
     int32_t rc = llama_decode(d->ctx, d->batch);
     llama_synchronize(d->ctx);
     double t = rung_now() - t0;
-    if (steady) note_time(d, t, cpu_seconds() - cpu);
+    if (steady) note_time(d, t, rung_cpu_now() - cpu);
     d->stats->decode_s += t;
     if (d->unit) d->stats->exact_fast_s += t * d->share;
     d->stats->n_decode_calls++;

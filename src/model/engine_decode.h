@@ -30,9 +30,9 @@ typedef struct decoder {
     bool adapt;                  /* the caller left the number of threads to us */
     int64_t probe_in, probe_gap; /* calls until the next probe (below 0: in it), and between two */
     double cost[2];              /* seconds a token, smoothed; 0 = not measured */
-    double got, got_wall, got_cpu; /* just before a probe: cores a thread had, and of what */
-    double share;                  /* exact mode: of the next call's time, what a fast call takes */
-    rung_memory *memory;           /* NULL, or where `charged` bytes are taken from */
+    double got_wall, got_cpu;    /* seconds of the calls just before a probe */
+    double share;                /* exact mode: of the next call's time, what a fast call takes */
+    rung_memory *memory;         /* NULL, or where `charged` bytes are taken from */
     int64_t charged;
 } decoder;
 
