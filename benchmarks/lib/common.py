@@ -158,6 +158,11 @@ class Bench:
         values = [r["value"] for r in self.raw if r["case"] == case and r["side"] == side]
         return statistics.median(values) if values else None
 
+    def rate(self, case, side):
+        """Rows a second over all runs of unlike sizes, which a median would weigh alike."""
+        runs = [r for r in self.raw if r["case"] == case and r["side"] == side]
+        return sum(r["detail"]["rows"] for r in runs) / sum(r["wall_s"] for r in runs)
+
     def spread(self, case, side):
         values = [r["value"] for r in self.raw if r["case"] == case and r["side"] == side]
         return [min(values), max(values)] if values else None

@@ -122,8 +122,8 @@ def decode(b):
 def score(b):
     model = model_file(b)
     rows = b.rows(400, 2)
-    few = min(rows, b.size(10, 1))
-    store = traces(b, model, rows)
+    spots, each = b.size(4, 1), max(1, min(5, rows // 4))   # a call per step is slow: rows from spots all over the set,
+    store = traces(b, model, rows)                          # since what it costs grows with their number of steps
     n_prompt = 512 if b.rung("model", "info", model)["n_ctx_train"] >= 1024 else 128
 
     def run(n, *more):
@@ -137,17 +137,16 @@ def score(b):
                computed=o["tokens_computed"], steps=o["steps"], storage=o["storage"], weights=o["weights"])
         for _ in range(b.size(3, 1)):
             b.note("prefill", "llama-bench", peers.prefill(b, model, n_prompt), "tokens/s")
-        o = run(few)
-        b.note("rows", "rung", o["rows_per_s"], "rows/s", o["wall_s"], o["tokens"])
-        o = run(few, "--per-step")
-        b.note("rows", "a call per step", o["rows_per_s"], "rows/s", o["wall_s"], o["tokens"],
-               computed=o["tokens_computed"])
-        o = run(few)
-        b.note("rows", "rung", o["rows_per_s"], "rows/s", o["wall_s"], o["tokens"])
-    ours, steps = b.median("rows", "rung"), b.median("rows", "a call per step")
+        for spot in range(spots):
+            here = (each, "--skip", rows * spot // spots)
+            for side, more in (("rung", ()), ("a call per step", ("--per-step",)), ("rung", ())):
+                o = run(*here, *more)
+                b.note("rows", side, o["rows_per_s"], "rows/s", o["wall_s"], o["tokens"],
+                       rows=o["rows"], spot=spot, computed=o["tokens_computed"])
+    ours, steps = b.rate("rows", "rung"), b.rate("rows", "a call per step")
     b.result(b.median("prefill", "rung"), b.median("prefill", "llama-bench"), "scored tokens/s",
              "llama-bench, prefill of %d tokens of the same file" % n_prompt, rows=rows,
-             per_step={"rows": few, "ours": ours, "peer": steps, "ratio": ours / steps, "unit": "rows/s",
+             per_step={"rows": spots * each, "ours": ours, "peer": steps, "ratio": ours / steps, "unit": "rows/s",
                        "peer_name": "one evaluation a step, nothing kept between them, same engine"})
 
 
