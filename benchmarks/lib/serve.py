@@ -1,8 +1,9 @@
-"""The server under load. Both sides do the same work on the same model with as many sequences: whole solutions of the same
-generated problems, T = 1, sampled by `rung trace sample` (the engine's own batch) and asked of `rung serve` by 1, 8 and 64 clients
-that each wait for their reply before they ask again. Rounds are interleaved; the median of each counts."""
+"""The server under load. Both sides do the same work with as many sequences at once: whole solutions of the same generated
+problems, T = 1, one sample each. One side is the engine alone (`rung bench rollouts --from problems --sequences N`: nothing stored
+or verified, opening it not timed), the other `rung serve` asked by N clients that each wait for their reply before they ask the
+next question (build/bin/bench_serve_load: one thread, so that asking leaves the cores to the answers). Both tell tokens of answers
+over wall seconds. Turns alternate, ratios are of a turn and the mean of the engine's turns around it; medians count."""
 import argparse
-import concurrent.futures
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import time
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RUNG = os.environ.get("RUNG_BIN", os.path.join(root, "build", "bin", "rung"))
 MODEL = os.environ.get("RUNG_MODEL", os.path.join(root, "models", "tiny.gguf"))
+LOAD = os.environ.get("RUNG_SERVE_LOAD", os.path.join(os.path.dirname(RUNG), "bench_serve_load"))
 SEQUENCES = 64
 
 
@@ -62,85 +64,75 @@ class Server:
         return self.p.wait(60)
 
 
-def client(port, questions, until):
-    """asks until the time is over; (seconds, tokens) of each reply"""
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    out = []
-    i = 0
-    while time.time() < until:
-        body = json.dumps({"messages": [{"role": "user", "content": questions[i % len(questions)]}]})
-        t = time.time()
-        c.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-        r = c.getresponse()
-        reply = json.loads(r.read())
-        if r.status != 200:
-            raise RuntimeError(f"{r.status}: {reply}")
-        out.append((time.time() - t, reply["usage"]["completion_tokens"]))
-        i += 1
-    return out
+def load(server, bodies, n, requests, seconds=None):
+    run = subprocess.run([LOAD, str(server.port), str(n), str(requests), bodies, "/v1/chat/completions", *([str(seconds)] if seconds else [])],
+                         capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
 
 
-def load(server, questions, n, seconds):
-    begin = time.time()
-    with concurrent.futures.ThreadPoolExecutor(n) as pool:
-        lists = list(pool.map(lambda k: client(server.port, questions[k:] + questions[:k], begin + seconds), range(n)))
-    wall = time.time() - begin
-    replies = [r for one in lists for r in one]
-    took = sorted(s for s, _ in replies)
-    return {"clients": n, "replies": len(replies), "tok_per_s": sum(t for _, t in replies) / wall,
-            "p50_ms": 1000 * took[len(took) // 2], "p99_ms": 1000 * took[min(len(took) - 1, len(took) * 99 // 100)]}
-
-
-def engine(folder, store, k, seed):
-    run = subprocess.run([RUNG, "trace", "sample", "--policy", MODEL, "--store", store, "--n", str(k), "--max-tokens", "96",
-                          "--sequences", str(SEQUENCES), "--seed", str(seed), "--name", f"s{seed}", "--quiet", "--json"],
+def engine(store, n, problems):
+    run = subprocess.run([RUNG, "bench", "rollouts", "--policy", MODEL, "--store", store, "--from", "problems", "--k", "1", "--limit",
+                          str(problems), "--sequences", str(n), "--max-tokens", "96", "--quiet", "--json"],
                          capture_output=True, text=True, check=True)
     o = json.loads(run.stdout.strip().splitlines()[-1])
-    return o["tokens"] / o["wall_s"]
+    return o["tokens_kept"] / o["wall_s"]
+
+
+def compare(server, store, bodies, n, requests, rounds):
+    """medians of the turns at n clients"""
+    before, rows = engine(store, n, requests), []
+    for _ in range(rounds):
+        r = load(server, bodies, n, requests)
+        after = engine(store, n, requests)
+        r["engine"] = (before + after) / 2
+        r["ratio"] = r["tok_per_s"] / r["engine"]
+        before = after
+        rows.append(r)
+    mid = {k: statistics.median(r[k] for r in rows) for k in ("tok_per_s", "engine", "ratio", "p50_ms", "p99_ms")}
+    return {"clients": n, "requests": requests, "rounds": rounds, **mid, "ratios": [round(r["ratio"], 3) for r in rows]}
+
+
+def soak(server, bodies, n, seconds):
+    """memory and descriptors every tenth of the time; nothing may grow after the first tenths"""
+    load(server, bodies, n, 10**6, 3)
+    held, replies = [server.held()], 0
+    for _ in range(10):
+        replies += load(server, bodies, n, 10**6, seconds / 10)["replies"]
+        held.append(server.held())
+    return {"seconds": seconds, "clients": n, "replies": replies, "kib": [h[0] for h in held], "descriptors": [h[1] for h in held]}
 
 
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--quick", action="store_true", help="a few seconds a side: shows that it runs, measures nothing")
-    a.add_argument("--soak", type=float, default=0, help="afterwards 8 clients for so many seconds: memory and descriptors stay")
+    a.add_argument("--rounds", type=int, default=7, help="turns of each side at each number of clients")
+    a.add_argument("--soak", type=float, default=0, help="only this: 8 clients for so many seconds; memory and descriptors must stay")
     a = a.parse_args()
-    seconds, rounds = (2, 1) if a.quick else (8, 3)
-    if not os.path.exists(RUNG) or not os.path.exists(MODEL):
-        print("serve: no rung or no model", file=sys.stderr)
+    if not all(os.path.exists(f) for f in (RUNG, MODEL, LOAD)):
+        print("serve: no rung, no model or no bench_serve_load (built with the tests)", file=sys.stderr)
         sys.exit(3)
     with tempfile.TemporaryDirectory() as folder:
-        store = os.path.join(folder, "s.db")
-        subprocess.run([RUNG, "problem", "generate", "total", "--splits", "test=64", "--store", store, "--quiet"], check=True)
-        questions = [r[0] for r in sqlite3.connect(store).execute("select question from problem order by id")]
+        store, bodies = os.path.join(folder, "s.db"), os.path.join(folder, "bodies.jsonl")
+        subprocess.run([RUNG, "problem", "generate", "total", "--splits", "test=512", "--store", store, "--quiet"], check=True)
+        with open(bodies, "w") as f:
+            for q, in sqlite3.connect(store).execute("select question from problem order by id"):
+                f.write(json.dumps({"messages": [{"role": "user", "content": q}]}) + "\n")
         server = Server(folder)
-        rows = {1: [], 8: [], 64: []}
-        own = []
-        for i in range(rounds):
-            own.append(engine(folder, store, 8 if a.quick else 24, i + 1))
-            for n in rows:
-                rows[n].append(load(server, questions, n, seconds))
-        base = statistics.median(own)
-        for n, list_ in rows.items():
-            mid = sorted(list_, key=lambda r: r["tok_per_s"])[len(list_) // 2]
-            print(json.dumps({"v": 1, **{k: round(v, 2) for k, v in mid.items()}, "of_engine": round(mid["tok_per_s"] / base, 3)}), flush=True)
-        ours = statistics.median(r["tok_per_s"] for r in rows[64])
-        soak = None
+        rows, held = [], None
         if a.soak:
-            load(server, questions, 8, 3)
-            before = server.held()
-            r = load(server, questions, 8, a.soak)
-            time.sleep(1)
-            after = server.held()
-            soak = {"seconds": a.soak, "replies": r["replies"], "kib_before": before[0], "kib_after": after[0],
-                    "descriptors_before": before[1], "descriptors_after": after[1]}
-            print(json.dumps({"v": 1, "soak": soak}), flush=True)
+            held = soak(server, bodies, 8, a.soak)
+            print(json.dumps({"v": 1, "soak": held}), flush=True)
+        else:
+            for n, requests in ((1, 60), (8, 200), (64, 512)):
+                rows.append(compare(server, store, bodies, n, requests // 4 if a.quick else requests, 1 if a.quick else a.rounds))
+                print(json.dumps({"v": 1, **{k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}}), flush=True)
         code = server.stop()
         commit = subprocess.run(["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
         cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-        print(json.dumps({"v": 1, "bench": "serve", "ours": round(ours, 1), "peer": round(base, 1), "ratio": round(ours / base, 3),
-                          "unit": "tokens/s", "peer_name": "rung trace sample: the engine's own batch", "clients": 64,
-                          "p50_ms": round(statistics.median(r["p50_ms"] for r in rows[64]), 1),
-                          "p99_ms": round(statistics.median(r["p99_ms"] for r in rows[64]), 1), "soak": soak, "exit": code,
+        worst = min(rows, key=lambda r: r["ratio"]) if rows else None
+        print(json.dumps({"v": 1, "bench": "serve", "ours": worst and round(worst["tok_per_s"], 1), "peer": worst and round(worst["engine"], 1),
+                          "ratio": worst and round(worst["ratio"], 3), "unit": "tokens/s", "peer_name": "rung bench rollouts: the engine's own batch",
+                          "clients": worst and worst["clients"], "soak": held, "exit": code,
                           "machine": {"cpu": cpu, "cores": os.cpu_count()}, "model": os.path.basename(MODEL), "commit": commit}))
 
 

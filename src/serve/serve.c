@@ -1,10 +1,9 @@
-/* The server's main thread: requests to workers, replies back, deadlines, clients that have gone,
+/* The server's loop: requests to workers, replies back, deadlines, clients that have gone,
  * workers that have ended, and the end of it all. */
 #include "serve/serve_impl.h"
 #include "serve/work.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +17,7 @@ enum { TICK_MS = 100 };
 #define GRACE_S     3.0
 #define KEEPALIVE_S 10.0
 
-/* ---- for both threads */
-
-void serve_wake(serve *s) {
-    ssize_t n = write(s->wake[1], "", 1);
-    (void)n; /* full: it is awake */
-}
+/* ---- requests */
 
 void serve_unlink(serve_request **list, serve_request *r) {
     while (*list && *list != r) list = &(*list)->next;
@@ -90,7 +84,6 @@ bool serve_enqueue(serve_request *r) {
     *w->tail = r;
     w->tail = &r->next;
     w->n_queue++;
-    serve_wake(s);
     return true;
 }
 
@@ -245,10 +238,9 @@ static rung_status loop(serve *s, rung_error *err) {
     static uint64_t id[CLIENTS_MAX];
     double drained_by = 0.0;
     for (;;) {
-        pthread_mutex_lock(&s->lock);
         rung_status st = start_workers(s, err);
         if (st == RUNG_OK) st = hopeless(s, err);
-        f[0] = (struct pollfd){.fd = s->wake[0], .events = POLLIN};
+        f[0] = (struct pollfd){.fd = s->http_fd, .events = POLLIN};
         for (int k = 0; k < SERVE_N_ROLES; k++) {
             const serve_pipe *p = &s->worker[k].pipe;
             f[1 + k] = (struct pollfd){.fd = s->worker[k].pid ? p->fd : -1, .events = POLLIN};
@@ -256,26 +248,18 @@ static rung_status loop(serve *s, rung_error *err) {
         }
         size_t n = add_clients(f + FIXED, id, CLIENTS_MAX, s);
         bool over = s->draining && (idle(s) || rung_now() > drained_by);
-        pthread_mutex_unlock(&s->lock);
         if (st != RUNG_OK || over) return st;
-        (void)poll(f, FIXED + n, TICK_MS);
-        if (f[0].revents) {
-            char bytes[256];
-            while (read(s->wake[0], bytes, sizeof bytes) > 0) continue;
-        }
-        pthread_mutex_lock(&s->lock);
+        (void)poll(f, FIXED + n, serve_http_patience(s, TICK_MS));
         for (size_t i = 0; i < n; i++)
             if (f[FIXED + i].revents) client_gone(s, id[i]);
         hear_workers(s, f);
+        serve_http_run(s);
         housekeep(s);
-        pthread_mutex_unlock(&s->lock);
         if (!s->draining && s->o.stop && s->o.stop(s->o.ud)) {
             rung_event(s->o.log, RUNG_INFO, "serve.drain", RUNG_D("seconds", s->o.drain_s));
             serve_http_stop_listening(s);
-            pthread_mutex_lock(&s->lock);
             s->draining = true;
             drained_by = rung_now() + s->o.drain_s;
-            pthread_mutex_unlock(&s->lock);
         }
     }
 }
@@ -305,7 +289,6 @@ static void raise_limit(int32_t n) {
 
 /* What still waits is told that it is over, so that MHD can close. */
 static void let_go(serve *s) {
-    pthread_mutex_lock(&s->lock);
     for (int k = 0; k < SERVE_N_ROLES; k++) {
         serve_worker *w = &s->worker[k];
         for (int q = 0; q < 2; q++) {
@@ -327,7 +310,6 @@ static void let_go(serve *s) {
         w->n_queue = w->n_sent = 0;
         w->tail = &w->queue;
     }
-    pthread_mutex_unlock(&s->lock);
 }
 
 rung_status rung_serve(const rung_serve_opts *o, rung_error *err) {
@@ -340,24 +322,17 @@ rung_status rung_serve(const rung_serve_opts *o, rung_error *err) {
     s->cannot = (rung_error)RUNG_ERROR_INIT;
     fill(&s->o);
     raise_limit(s->o.connections);
-    pthread_mutex_init(&s->lock, NULL);
     for (int k = 0; k < SERVE_N_ROLES; k++) {
         s->worker[k].role = (serve_role)k;
         s->worker[k].tail = &s->worker[k].queue;
         s->worker[k].pipe.fd = -1;
     }
-    rung_status st = RUNG_OK;
-    if (pipe2(s->wake, O_NONBLOCK | O_CLOEXEC) != 0)
-        st = rung_fail_errno(err, "could not make a pipe");
-    if (st == RUNG_OK) st = serve_http_start(s, err);
+    rung_status st = serve_http_start(s, err);
     if (st == RUNG_OK && s->o.on_listen) s->o.on_listen(s->o.ud, s->url);
     if (st == RUNG_OK) st = loop(s, err);
     let_go(s);
     serve_http_stop(s);
     for (int k = 0; k < SERVE_N_ROLES; k++) serve_worker_stop(&s->worker[k]);
-    for (int k = 0; k < 2; k++)
-        if (s->wake[k] > 0) close(s->wake[k]);
-    pthread_mutex_destroy(&s->lock);
     rung_free(s);
     return st;
 }

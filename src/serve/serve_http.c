@@ -1,11 +1,11 @@
-/* HTTP by libmicrohttpd, one thread with epoll: who may ask, how much, how slowly. Requests for
+/* HTTP by libmicrohttpd inside the loop: who may ask, how much, how slowly. Requests for
  * workers are suspended until there is something to send. */
 #include "serve/serve_impl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 enum { HEADER_BYTES = 32 << 10, TOKEN_MAX = 512, HARD_LIMIT_MORE = 64, DROPPED_BODIES = 4 };
+#define LEAVE_S 1.0 /* for replies to slow clients, when the server ends */
 
 /* ---- connections */
 
 static void on_connection(void *cls, struct MHD_Connection *con, void **context,
                           enum MHD_ConnectionNotificationCode code) {
     serve *s = cls;
-    pthread_mutex_lock(&s->lock);
     serve_conn *c = *context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *i =
@@ -45,9 +45,6 @@ static void on_connection(void *cls, struct MHD_Connection *con, void **context,
         rung_free(c);
         *context = NULL;
     }
-    bool many = s->n_conns > s->o.connections;
-    pthread_mutex_unlock(&s->lock);
-    if (many) serve_wake(s);
 }
 
 static void shut(serve_conn *c, int64_t *count) {
@@ -163,9 +160,7 @@ static void add_headers(struct MHD_Response *m, const serve_request *r) {
 /* More of a stream; nothing there: MHD waits until it is resumed. */
 static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max) {
     serve_request *r = cls;
-    serve *s = r->s;
     (void)pos;
-    pthread_mutex_lock(&s->lock);
     size_t n = r->out.n - r->taken;
     ssize_t got;
     if (n > max) n = max;
@@ -184,11 +179,9 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max) {
         MHD_suspend_connection(r->con);
         got = 0;
     }
-    pthread_mutex_unlock(&s->lock);
     return got;
 }
 
-/* Under the lock. */
 static enum MHD_Result send_reply(serve_request *r) {
     struct MHD_Response *m;
     if (r->stream) {
@@ -263,14 +256,12 @@ static serve_request *new_request(serve *s, struct MHD_Connection *con, const ch
     rung_buf_init(&r->body, (size_t)s->o.max_body + 1);
     rung_buf_init(&r->out, 128u << 20);
     snprintf(r->path, sizeof r->path, "%s", strlen(url) < sizeof r->path ? url : "/too/long");
-    pthread_mutex_lock(&s->lock);
     r->id = ++s->n_requests;
     if (r->conn) {
         r->conn->phase = CONN_BODY;
         r->conn->since = r->t0;
     }
     look_at_header(r, method);
-    pthread_mutex_unlock(&s->lock);
     return r;
 }
 
@@ -291,9 +282,7 @@ static void take(serve_request *r) {
         rung_buf_reset(&r->body);
         rung_buf_str(&r->body, r->route->under ? rest : "");
         r->deadline = r->t0 + s->o.caps.deadline_s;
-        pthread_mutex_lock(&s->lock);
         (void)serve_enqueue(r);
-        pthread_mutex_unlock(&s->lock);
         return;
     }
     rung_arena *a = rung_arena_new((size_t)s->o.max_body * 8 + (1 << 20));
@@ -304,7 +293,6 @@ static void take(serve_request *r) {
     r->deadline = r->t0 + s->o.caps.deadline_s;
     if (st == RUNG_OK && ask.deadline_s > 0.0) r->deadline = r->t0 + ask.deadline_s;
     rung_arena_free(a);
-    pthread_mutex_lock(&s->lock);
     if (st == RUNG_OK)
         (void)serve_enqueue(r);
     else
@@ -313,7 +301,6 @@ static void take(serve_request *r) {
                      : st == RUNG_E_NOMEM   ? 503
                                             : 400,
                      NULL, err.what, err.hint);
-    pthread_mutex_unlock(&s->lock);
 }
 
 static enum MHD_Result take_body(serve_request *r, const char *data, size_t *n) {
@@ -341,13 +328,10 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *con, const ch
     }
     if (*n_data > 0) return take_body(r, data, n_data);
     if (r->state == REQUEST_BODY && !r->whole) {
-        pthread_mutex_lock(&s->lock);
         if (r->conn) r->conn->phase = CONN_WORK;
-        pthread_mutex_unlock(&s->lock);
         take(r);
     }
     enum MHD_Result ok = MHD_YES;
-    pthread_mutex_lock(&s->lock);
     if (r->answered) {
         ok = MHD_NO;
     } else if (r->whole || (r->stream && r->head)) {
@@ -356,7 +340,6 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *con, const ch
         r->suspended = true;
         MHD_suspend_connection(con);
     }
-    pthread_mutex_unlock(&s->lock);
     return ok;
 }
 
@@ -368,7 +351,6 @@ static void on_completed(void *cls, struct MHD_Connection *con, void **context,
     (void)code;
     if (!r) return;
     *context = NULL;
-    pthread_mutex_lock(&s->lock);
     r->con = NULL;
     r->suspended = false;
     if (r->conn) {
@@ -378,9 +360,7 @@ static void on_completed(void *cls, struct MHD_Connection *con, void **context,
     serve_count(s, r);
     bool working = r->state == REQUEST_QUEUED || r->state == REQUEST_SENT;
     if (working && !r->whole) s->m.n_gone++;
-    if (!working) serve_request_free(r);
-    pthread_mutex_unlock(&s->lock);
-    if (working) serve_wake(s); /* the main thread frees its work, and it */
+    if (!working) serve_request_free(r); /* else the loop frees its work, and it */
 }
 
 /* ---- listening */
@@ -441,20 +421,40 @@ static rung_status bind_to(int *out, serve *s, rung_error *err) {
 
 rung_status serve_http_start(serve *s, rung_error *err) {
     int fd = -1;
-    sigset_t all, before;
     RUNG_TRY(bind_to(&fd, s, err));
-    sigfillset(&all); /* signals are the main thread's */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     s->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0, NULL, NULL,
-        on_access, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned int)s->o.connections + HARD_LIMIT_MORE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEADER_BYTES, MHD_OPTION_END);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (s->mhd) return RUNG_OK;
-    close(fd);
+    const union MHD_DaemonInfo *i =
+        s->mhd ? MHD_get_daemon_info(s->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    s->http_fd = i ? i->epoll_fd : -1;
+    if (s->http_fd >= 0) return RUNG_OK;
+    if (s->mhd)
+        MHD_stop_daemon(s->mhd); /* closes fd */
+    else
+        close(fd);
+    s->mhd = NULL;
     return rung_fail(err, RUNG_E_IO, "libmicrohttpd could not start");
+}
+
+void serve_http_run(serve *s) {
+    int left = 4; /* others wait, too */
+    do (void)MHD_run(s->mhd);
+    while (--left > 0 && serve_http_patience(s, 1) == 0);
+}
+
+int serve_http_patience(const serve *s, int ms) {
+    MHD_UNSIGNED_LONG_LONG t;
+    return MHD_get_timeout(s->mhd, &t) == MHD_YES && t < (unsigned)ms ? (int)t : ms;
+}
+
+static bool any_works(const serve *s) {
+    const serve_conn *c = s->conns;
+    while (c && c->phase != CONN_WORK) c = c->next;
+    return c != NULL;
 }
 
 void serve_http_stop_listening(serve *s) {
@@ -463,8 +463,13 @@ void serve_http_stop_listening(serve *s) {
 }
 
 void serve_http_stop(serve *s) {
+    double until = rung_now() + LEAVE_S;
     if (!s->mhd) return;
-    (void)usleep(50000); /* replies that were just resumed leave */
+    while (any_works(s) && rung_now() < until) { /* the last replies leave */
+        struct pollfd f = {.fd = s->http_fd, .events = POLLIN};
+        (void)poll(&f, 1, serve_http_patience(s, 10));
+        serve_http_run(s);
+    }
     MHD_stop_daemon(s->mhd);
     s->mhd = NULL;
 }

@@ -1,12 +1,11 @@
-/* Inside of the server: two threads. MHD's speaks HTTP (serve_http.c); the main one (serve.c) moves
- * requests to workers and replies back. What both touch is under one lock. */
+/* Inside of the server: one thread. Its loop (serve.c) waits for clients and workers at once; HTTP
+ * (serve_http.c) runs inside it, so that a request costs two wakings and no lock. */
 #ifndef RUNG_SRC_SERVE_IMPL_H
 #define RUNG_SRC_SERVE_IMPL_H
 #include "serve/serve_ask.h"
 #include "serve/serve_pipe.h"
 
 #include <microhttpd.h>
-#include <pthread.h>
 #include <sys/types.h>
 
 typedef struct serve serve;
@@ -93,8 +92,7 @@ typedef struct serve_metrics {
 struct serve {
     rung_serve_opts o;
     struct MHD_Daemon *mhd;
-    pthread_mutex_t lock;
-    int wake[2]; /* a pipe: the main thread has something to do */
+    int http_fd; /* readable: MHD has something to do */
     serve_worker worker[SERVE_N_ROLES];
     serve_conn *conns;
     int32_t n_conns;
@@ -108,18 +106,17 @@ struct serve {
 };
 
 /* ---- serve.c */
-void serve_wake(serve *s);
-/* Under the lock: what stands in r->out is the whole reply, or r->status and an error. */
+/* What stands in r->out is the whole reply, or r->status and an error. */
 void serve_answer(serve_request *r, int status, const char *type);
 void serve_refuse(serve_request *r, int status, const char *code, const char *message,
                   const char *hint);
 void serve_resume(serve_request *r); /* MHD looks at it again */
-/* Under the lock: takes a request whose body is here; false: it was refused. */
+/* Takes a request whose body is here; false: it was refused. */
 bool serve_enqueue(serve_request *r);
 void serve_request_free(serve_request *r);
 void serve_unlink(serve_request **list, serve_request *r);
 
-/* ---- serve_worker.c: under the lock, main thread */
+/* ---- serve_worker.c */
 rung_status serve_worker_start(serve_worker *w, const serve *s, rung_error *err);
 /* What it sent; false: it has ended. */
 bool serve_worker_read(serve_worker *w, serve *s);
@@ -131,7 +128,9 @@ void serve_worker_stop(serve_worker *w);
 rung_status serve_http_start(serve *s, rung_error *err);
 void serve_http_stop_listening(serve *s);
 void serve_http_stop(serve *s);
-void serve_http_sweep(serve *s, double now); /* under the lock: slow and idle connections */
+void serve_http_run(serve *s); /* what clients sent, and what there is for them; does not wait */
+int serve_http_patience(const serve *s, int ms); /* until it must run again, at most ms */
+void serve_http_sweep(serve *s, double now);     /* slow and idle connections */
 bool serve_token_fits(const char *token, const char *given); /* in constant time */
 
 /* ---- serve_local.c */

@@ -6,7 +6,6 @@
 void serve_health(serve_request *r, const char *path) {
     serve *s = r->s;
     (void)path;
-    pthread_mutex_lock(&s->lock);
     const serve_worker *w = &s->worker[SERVE_MODEL];
     const char *state = s->draining       ? "draining"
                         : w->ready        ? "ok"
@@ -20,7 +19,6 @@ void serve_health(serve_request *r, const char *path) {
     }
     rung_buf_str(&r->out, "}");
     serve_answer(r, strcmp(state, "ok") == 0 ? 200 : 503, "application/json");
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void model_row(rung_buf *b, const serve *s, const char *method, const char *help) {
@@ -45,7 +43,6 @@ void serve_models(serve_request *r, const char *path) {
     rung_buf *b = &r->out;
     rung_search_info info;
     (void)path;
-    pthread_mutex_lock(&s->lock);
     rung_buf_str(b, "{\"object\":\"list\",\"data\":[");
     model_row(b, s, NULL, NULL);
     rung_buf_printf(
@@ -63,7 +60,6 @@ void serve_models(serve_request *r, const char *path) {
     }
     rung_buf_str(b, "]}");
     serve_answer(r, 200, "application/json");
-    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- the page */

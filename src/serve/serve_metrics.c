@@ -79,7 +79,6 @@ void serve_metrics_text(serve_request *r, const char *path) {
     serve *s = r->s;
     rung_buf *b = &r->out;
     (void)path;
-    pthread_mutex_lock(&s->lock);
     const serve_metrics *m = &s->m;
     const serve_gauge *g = &s->worker[SERVE_MODEL].gauge;
     by_route(b, m);
@@ -116,5 +115,4 @@ void serve_metrics_text(serve_request *r, const char *path) {
     one(b, "engine_cache_bytes", "gauge", "bytes of the cells of the cache", (double)g->kv_bytes);
     one(b, "uptime_seconds", "gauge", "since the server began", rung_now() - s->begun);
     serve_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8");
-    pthread_mutex_unlock(&s->lock);
 }

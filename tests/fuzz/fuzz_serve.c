@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,6 +65,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
 #else
 static serve *server;
 
+/* What rung_serve's loop does for HTTP. */
+static void *serve_clients(void *none) {
+    for (;;) {
+        struct pollfd f = {.fd = server->http_fd, .events = POLLIN};
+        (void)poll(&f, 1, serve_http_patience(server, 100));
+        serve_http_run(server);
+        serve_http_sweep(server, rung_now());
+    }
+    return none;
+}
+
 static void begin(void) {
     rung_error err = RUNG_ERROR_INIT;
     server = rung_calloc(1, sizeof *server);
@@ -76,11 +88,11 @@ static void begin(void) {
                                   .max_body = 4096,
                                   .idle_s = 5,
                                   .body_s = 5};
-    pthread_mutex_init(&server->lock, NULL);
-    promise(pipe(server->wake) == 0);
     server->draining = true; /* no worker: what would be worked on is refused */
     for (int k = 0; k < SERVE_N_ROLES; k++) server->worker[k].tail = &server->worker[k].queue;
     promise(serve_http_start(server, &err) == RUNG_OK);
+    pthread_t t;
+    promise(pthread_create(&t, NULL, serve_clients, NULL) == 0);
 }
 
 enum { PATIENCE_MS = 20000, ANSWER_MS = 3 };
