@@ -4,6 +4,7 @@ or verified, opening it not timed), the other `rung serve` asked by N clients th
 next question (build/bin/bench_serve_load: one thread, so that asking leaves the cores to the answers). Both tell tokens of answers
 over wall seconds. Turns alternate, ratios are of a turn and the mean of the engine's turns around it; medians count."""
 import argparse
+import atexit
 import http.client
 import json
 import os
@@ -28,6 +29,7 @@ class Server:
         self.p = subprocess.Popen([RUNG, "serve", "--policy", MODEL, "--listen", "127.0.0.1:0", "--sequences", str(SEQUENCES), "--quiet",
                                    "--no-keep", "--max-tokens", "96", "--store", os.path.join(folder, "none.db")],
                                   stdout=subprocess.PIPE, stderr=self.log, text=True)
+        atexit.register(self.p.kill)
         self.port = int(self.p.stdout.readline().rsplit(":", 1)[1])
         while self.get("/health")[0] != 200:
             time.sleep(0.05)
@@ -66,7 +68,7 @@ class Server:
 
 def load(server, bodies, n, requests, seconds=None):
     run = subprocess.run([LOAD, str(server.port), str(n), str(requests), bodies, "/v1/chat/completions", *([str(seconds)] if seconds else [])],
-                         capture_output=True, text=True, check=True)
+                         stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout)
 
 

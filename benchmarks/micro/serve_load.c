@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BODIES_MAX = 65536, CLIENTS_MAX = 4096, LINE_MAX_BYTES = 1 << 20 };
+enum { BODIES_MAX = 65536, CLIENTS_MAX = 4096, LINE_MAX_BYTES = 1 << 20, SILENCE_MS = 300000 };
 
 typedef struct client {
     int fd;
@@ -104,16 +104,21 @@ static bool hear(client *c) {
     }
 }
 
+static bool wrong(const char *what) {
+    fprintf(stderr, "bench_serve_load: %s\n", what);
+    return false;
+}
+
 static bool run(load *l) {
     struct epoll_event e[256];
     int64_t open = 0;
     for (int32_t i = 0; i < l->n_clients; i++) open += ask(&l->c[i], l);
     while (open > 0) {
-        int n = epoll_wait(l->epoll, e, 256, 60000);
-        if (n == 0) return false; /* a minute without a reply */
+        int n = epoll_wait(l->epoll, e, 256, SILENCE_MS);
+        if (n == 0) return wrong("no reply for minutes");
         for (int i = 0; i < n; i++) {
             client *c = &l->c[e[i].data.u32];
-            if (!hear(c)) return false;
+            if (!hear(c)) return wrong("a connection was closed");
             size_t len = reply_length(&c->in);
             if (len == 0 || c->in.n < len) continue;
             take(c, l);

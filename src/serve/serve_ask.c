@@ -136,7 +136,7 @@ static rung_status add_message(serve_ask *o, rung_arena *a, const char *role, co
     return join(&o->user, a, text, err);
 }
 
-static rung_status read_messages(serve_ask *o, rung_arena *a, yyjson_val *root, rung_error *err) {
+rung_status serve_ask_messages(serve_ask *o, rung_arena *a, yyjson_val *root, rung_error *err) {
     yyjson_val *list = yyjson_obj_get(root, "messages"), *m;
     const char *reply = NULL;
     bool go_on = false;
@@ -169,7 +169,8 @@ static rung_status read_messages(serve_ask *o, rung_arena *a, yyjson_val *root, 
 
 /* ---- completions */
 
-static rung_status read_tokens(serve_prompt *p, rung_arena *a, yyjson_val *list, rung_error *err) {
+rung_status serve_ask_token_list(serve_prompt *p, rung_arena *a, yyjson_val *list,
+                                 rung_error *err) {
     size_t i, n = yyjson_arr_size(list);
     yyjson_val *v;
     int32_t *tok = rung_arena_alloc(a, n * sizeof *tok + 1);
@@ -185,7 +186,7 @@ static rung_status read_tokens(serve_prompt *p, rung_arena *a, yyjson_val *list,
 }
 
 static rung_status read_prompt(serve_prompt *p, rung_arena *a, yyjson_val *v, rung_error *err) {
-    if (yyjson_is_arr(v)) return read_tokens(p, a, v, err);
+    if (yyjson_is_arr(v)) return serve_ask_token_list(p, a, v, err);
     if (!yyjson_is_str(v))
         return rung_fail(err, RUNG_E_INVAL, "prompt: must be text, tokens, or a list of these");
     return serve_text_of(&p->text, a, v, "prompt", err);
@@ -430,7 +431,7 @@ static rung_status read_text_request(serve_ask *o, rung_arena *a, yyjson_val *ro
     RUNG_TRY(read_model(o, a, root, caps, err));
     RUNG_TRY(check_names(o, err));
     RUNG_TRY(refuse_others(root, err));
-    RUNG_TRY(o->kind == SERVE_CHAT ? read_messages(o, a, root, err)
+    RUNG_TRY(o->kind == SERVE_CHAT ? serve_ask_messages(o, a, root, err)
                                    : read_prompts(o, a, root, err));
     RUNG_TRY(get_i32(&o->n, root, "n", 1, caps->n, err));
     bool chat = o->kind == SERVE_CHAT;
@@ -475,6 +476,7 @@ rung_status serve_ask_read(serve_ask *out, rung_arena *a, serve_kind kind, const
                            size_t n, const rung_serve_caps *caps, rung_error *err) {
     yyjson_read_err why;
     *out = (serve_ask){.kind = kind};
+    if (kind == SERVE_TOKENIZER) return RUNG_OK;
     if (too_deep(body, n))
         return rung_fail(err, RUNG_E_FORMAT, "the body is nested deeper than %d", SERVE_DEPTH_MAX);
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)body, n, 0, &rung_json_alc, &why);
@@ -489,6 +491,8 @@ rung_status serve_ask_read(serve_ask *out, rung_arena *a, serve_kind kind, const
         st = read_text_request(out, a, root, caps, err);
     else if (kind == SERVE_VERIFY || kind == SERVE_COMPUTE_SCORE)
         st = serve_ask_verify(out, a, root, err);
+    else if (kind == SERVE_TOKENIZE || kind == SERVE_DETOKENIZE)
+        st = serve_ask_tokens(out, a, root, err);
     else
         st = serve_ask_scoring(out, a, root, err);
     yyjson_doc_free(doc);

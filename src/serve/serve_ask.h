@@ -14,7 +14,10 @@ typedef enum serve_kind {
     SERVE_GET_REWARD,
     SERVE_VERIFY,
     SERVE_COMPUTE_SCORE,
-    SERVE_TREE, /* from here on nothing is asked but a path: what the store keeps */
+    SERVE_TOKENIZE,
+    SERVE_DETOKENIZE,
+    SERVE_TOKENIZER, /* nothing is asked */
+    SERVE_TREE,      /* from here on nothing is asked but a path: what the store keeps */
     SERVE_RUNS,
     SERVE_SEARCHES,
     SERVE_REPORT,
@@ -69,6 +72,8 @@ typedef struct serve_ask {
     int32_t n_checks;
     bool one;        /* a single object was asked, not a list */
     bool activation; /* classify: probabilities, not what is before them */
+    /* tokenize: the conversation or prompt[0]; detokenize: prompt[0] */
+    bool add_special, token_texts;
 } serve_ask;
 
 /* E_FORMAT: no JSON, too deep; E_INVAL: a field is wrong; E_LIMIT: above what the server allows;
@@ -79,7 +84,11 @@ rung_status serve_ask_read(serve_ask *out, rung_arena *a, serve_kind kind, const
 const char *serve_ask_method(const serve_ask *a, const rung_serve_caps *caps);
 /* serve_ask_more.c */
 rung_status serve_ask_scoring(serve_ask *out, rung_arena *a, yyjson_val *root, rung_error *err);
+rung_status serve_ask_tokens(serve_ask *out, rung_arena *a, yyjson_val *root, rung_error *err);
 rung_status serve_ask_verify(serve_ask *out, rung_arena *a, yyjson_val *root, rung_error *err);
+/* serve_ask.c: the conversation of "messages"; a list of tokens. */
+rung_status serve_ask_messages(serve_ask *o, rung_arena *a, yyjson_val *root, rung_error *err);
+rung_status serve_ask_token_list(serve_prompt *p, rung_arena *a, yyjson_val *list, rung_error *err);
 /* Typed members; absent or null leaves *out. */
 rung_status serve_get_text(const char **out, rung_arena *a, yyjson_val *obj, const char *key,
                            rung_error *err);

@@ -144,6 +144,30 @@ rung_status serve_ask_scoring(serve_ask *o, rung_arena *a, yyjson_val *root, run
     return read_input(o, a, root, err);
 }
 
+/* ---- vLLM: /tokenize, of text or of a conversation as the model is asked it; /detokenize */
+
+rung_status serve_ask_tokens(serve_ask *o, rung_arena *a, yyjson_val *root, rung_error *err) {
+    bool add_prompt = true;
+    yyjson_val *text = yyjson_obj_get(root, "prompt"), *tok = yyjson_obj_get(root, "tokens");
+    o->add_special = true;
+    RUNG_TRY(serve_get_text(&o->model, a, root, "model", err));
+    o->prompt = rung_arena_alloc(a, sizeof *o->prompt);
+    if (!o->prompt) return no_memory(err);
+    o->n_prompts = 1;
+    if (o->kind == SERVE_DETOKENIZE && !yyjson_is_arr(tok))
+        return rung_fail(err, RUNG_E_INVAL, "tokens: must be a list of tokens");
+    if (o->kind == SERVE_DETOKENIZE) return serve_ask_token_list(o->prompt, a, tok, err);
+    RUNG_TRY(serve_get_bool(&o->add_special, root, "add_special_tokens", err));
+    RUNG_TRY(serve_get_bool(&o->token_texts, root, "return_token_strs", err));
+    if (yyjson_is_str(text)) return serve_text_of(&o->prompt->text, a, text, "prompt", err);
+    if (!yyjson_obj_get(root, "messages"))
+        return rung_fail(err, RUNG_E_INVAL, "prompt: must be text; or messages");
+    RUNG_TRY(serve_get_bool(&add_prompt, root, "add_generation_prompt", err));
+    if (!add_prompt)
+        return rung_fail(err, RUNG_E_INVAL, "add_generation_prompt: false is not served");
+    return serve_ask_messages(o, a, root, err);
+}
+
 /* ---- verdicts */
 
 /* What reads files that a problem names is not for requests. */

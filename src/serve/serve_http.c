@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { HEADER_BYTES = 32 << 10, TOKEN_MAX = 512, HARD_LIMIT_MORE = 64, DROPPED_BODIES = 4 };
+#define SWEEP_S 0.05
 #define LEAVE_S 1.0 /* for replies to slow clients, when the server ends */
 
 /* ---- connections */
@@ -56,6 +57,8 @@ static void shut(serve_conn *c, int64_t *count) {
 
 void serve_http_sweep(serve *s, double now) {
     int32_t open = 0;
+    if (now < s->swept + SWEEP_S && s->n_conns <= s->o.connections) return;
+    s->swept = now; /* not at each request: there may be ten thousand */
     for (serve_conn *c = s->conns; c; c = c->next) {
         if (c->phase == CONN_IDLE && now - c->since > s->o.idle_s)
             shut(c, &s->m.n_slow_conns);
@@ -278,7 +281,7 @@ static void take(serve_request *r) {
         r->route->local(r, rest);
         return;
     }
-    if (r->route->kind >= SERVE_TREE) { /* the path is all there is */
+    if (r->route->kind >= SERVE_TOKENIZER) { /* the path is all there is */
         rung_buf_reset(&r->body);
         rung_buf_str(&r->body, r->route->under ? rest : "");
         r->deadline = r->t0 + s->o.caps.deadline_s;

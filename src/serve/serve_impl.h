@@ -100,7 +100,7 @@ struct serve {
     bool draining, loopback;
     char host[80], url[128];
     int port;
-    double begun;
+    double begun, swept;
     serve_metrics m;
     rung_error cannot;
 };

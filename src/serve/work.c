@@ -90,7 +90,7 @@ static void finish(work_ask *a) {
         /* nobody listens */
     } else if (a->failed) {
         send_failure(a);
-    } else {
+    } else if (!a->told) {
         if (a->scores)
             work_finish_score(a);
         else
@@ -125,6 +125,9 @@ static void begin(work_ask *a) {
                  ? work_begin_text(a, &err)
                  : work_begin_search(a, &err);
         break;
+    case SERVE_TOKENIZE:
+    case SERVE_DETOKENIZE:
+    case SERVE_TOKENIZER: st = work_tokens(a, &err); break;
     default: st = work_begin_score(a, &err);
     }
     if (st != RUNG_OK) work_fail(a, work_status_of(st), &err);

@@ -63,7 +63,7 @@ struct work_ask {
     char name[40]; /* chatcmpl-... */
     int64_t created;
     double t0, deadline;
-    bool head_sent, cancelled, stopped, failed, scores, whole;
+    bool head_sent, cancelled, stopped, failed, scores, whole, told; /* told: its reply is out */
     int status;
     rung_error why;
     int32_t n_left, n_choices, n_gens, n_reads, n_finds;
@@ -118,6 +118,9 @@ void work_finish_text(work_ask *a); /* the whole reply, or the end of the stream
 rung_status work_begin_score(work_ask *a, rung_error *err);
 void work_finish_score(work_ask *a); /* its scores are known */
 void work_drop_score(work_ask *a);
+
+/* ---- work_tokens.c: answers at once */
+rung_status work_tokens(work_ask *a, rung_error *err);
 
 /* ---- work_store.c: what is kept. path: what follows the route's */
 rung_status work_read_store(rung_buf *b, serve_kind kind, const char *path, size_t n, rung_arena *a,

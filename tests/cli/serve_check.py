@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -152,6 +153,28 @@ def searches(s):
     check("search: goes on with a reply", "choices" in r and not r["choices"][0]["message"]["content"].startswith("28+2"), r)
 
 
+def tokens(s):
+    """vLLM's /tokenize, /detokenize, /tokenizer_info"""
+    _, r = s.post("/tokenize", {"prompt": ASK, "add_special_tokens": False, "return_token_strs": True})
+    check("tokenize: shape", set(r) == {"count", "max_model_len", "tokens", "token_strs"} and r["count"] == len(r["tokens"]) > 10, r)
+    check("tokenize: texts spell the prompt", "".join(r["token_strs"]) == ASK, r)
+    _, back = s.post("/detokenize", {"tokens": r["tokens"]})
+    check("detokenize: the prompt again", back == {"prompt": ASK}, back)
+    _, r = s.post(TEXT, {"prompt": r["tokens"], "max_tokens": 0, "echo": True, "logprobs": 1})
+    check("tokenize: what completions take", r["choices"][0]["text"] == ASK, r)
+    _, r = s.post("/tokenize", user())
+    _, told = s.post(CHAT, user(max_tokens=1))
+    check("tokenize: a conversation as it is asked", r["count"] == told["usage"]["prompt_tokens"] and r["token_strs"] is None, (r, told))
+    status, _, text = s.get("/tokenizer_info")
+    info = json.loads(text)
+    _, r = s.post("/tokenize", {"prompt": info["eos_token"], "add_special_tokens": False})
+    check("tokenizer_info: the end is one token", status == 200 and r["count"] == 1 and "chat_template" in info, (info, r))
+    for what, path, body in [("no prompt", "/tokenize", {}), ("a number", "/tokenize", {"prompt": 3}), ("no tokens", "/detokenize", {}),
+                             ("beyond the vocabulary", "/detokenize", {"tokens": [10**8]}), ("text", "/detokenize", {"tokens": "28"})]:
+        status, r = s.post(path, body)
+        check(f"tokens: refused: {what}", status == 400 and r["error"]["message"], (status, r))
+
+
 def together(s):
     """Requests of several clients share the engine's calls: sixteen need far fewer than sixteen times one."""
     def calls():
@@ -207,6 +230,21 @@ def garbage(s):
             pass
         c.close()
     check("garbage: alive", s.post(CHAT, user(max_tokens=2))[0] == 200)
+
+
+def half_closed(s):
+    """Who shuts down the sending side looks like one who has gone: what the server answers by itself still comes, work does not."""
+    c = s.connect(20)
+    c.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    c.shutdown(socket.SHUT_WR)
+    check("half-closed: health is told", read_reply(c)[0] == 200)
+    before = s.metric("clients_gone_total")
+    body = json.dumps(user(rung={"method": "beam", "n": 32, "width": 8, "score": "confidence"})).encode()
+    c = s.connect(20)
+    c.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    c.shutdown(socket.SHUT_WR)
+    check("half-closed: its work is given up", read_reply(c)[0] == 0)
+    check("half-closed: counted", s.metric("clients_gone_total") == before + 1)
 
 
 def gone(s):
@@ -326,6 +364,34 @@ def limits():
     check("limits: ends well", s.stop() == 0, s.errors())
 
 
+def ten_thousand():
+    """10,000 idle connections: held when that many are allowed, bounded when not; a client is answered at once beside them."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    n = 10000 if hard == resource.RLIM_INFINITY else min(10000, hard - 500)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n + 200, hard))
+    for allowed in (n + 50, 500):
+        s = Server("--connections", str(allowed), "--idle", "120")
+        idle, t = [], time.time()
+        for _ in range(n):
+            idle.append(s.connect(20))
+        took = time.time() - t
+        want = min(n, allowed)
+        check(f"{n} idle, {allowed} allowed: so many are held", want - 1 <= s.metric("connections") <= want + 64, s.metric("connections"))
+        t = time.time()
+        status, r = s.post(CHAT, user(max_tokens=2))
+        check(f"{n} idle, {allowed} allowed: answered beside them", status == 200, r)
+        print(f"{n} idle connections, {allowed} allowed: opened in {took:.1f} s, a reply beside them after {time.time() - t:.3f} s")
+        fds = len(os.listdir(f"/proc/{s.p.pid}/fd"))
+        check(f"{n} idle, {allowed} allowed: descriptors are bounded", fds < allowed + 100, fds)
+        for c in idle:
+            c.close()
+        end = time.time() + 20
+        while time.time() < end and s.metric("connections") > 10:
+            time.sleep(0.1)
+        check(f"{n} idle, {allowed} allowed: all gone when they close", s.metric("connections") <= 10, s.metric("connections"))
+        check(f"{n} idle, {allowed} allowed: ends well", s.stop() == 0, s.errors())
+
+
 def token():
     s = Server(env={"RUNG_SERVE_TOKEN": "s3cret"})
     check("token: the right one", s.post(CHAT, user(max_tokens=2))[0] == 200)
@@ -356,15 +422,18 @@ def main():
     greedy = shapes(s)
     logprobs(s, greedy)
     searches(s)
+    tokens(s)
     together(s)
     refusals(s)
     garbage(s)
+    half_closed(s)
     verdicts(s)
     gone(s)
     deadlines(s)
     killed(s)
     check("the end: exit 0", s.stop() == 0, s.errors())
     limits()
+    ten_thousand()
     token()
     drain()
     print(f"serve_check: {serve_lib.n_checks} checks, {serve_lib.failures} failed")

@@ -1,6 +1,7 @@
-# rung serve asked by other people's clients: the openai package; lm-evaluation-harness, whose loglikelihoods must be our own.
+# rung serve asked by other people's clients: the openai package; lm-evaluation-harness, whose loglikelihoods and accuracy on a task of
+# local files must be our own.
 # Optional: they live in a virtual environment outside the tree (RUNG_CLIENTS, default ~/.cache/rung/clients):
-#   python3 -m venv ~/.cache/rung/clients && ~/.cache/rung/clients/bin/pip install openai lm_eval
+#   python3 -m venv ~/.cache/rung/clients && ~/.cache/rung/clients/bin/pip install openai "lm_eval[api]"
 . "$(dirname "$0")/lib.sh"
 PY=${RUNG_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/rung/clients}/bin/python
 [ -x "$PY" ] || { echo "SKIPPED: no clients at $PY (see the head of this file)" >&2; exit 77; }

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         rung_arena_free(a);
         return 0;
     }
-    serve_kind kind = (serve_kind)(data[0] % (SERVE_COMPUTE_SCORE + 1));
+    serve_kind kind = (serve_kind)(data[0] % (SERVE_DETOKENIZE + 1));
     rung_status st = serve_ask_read(&ask, a, kind, (const char *)data + 1, n - 1, &caps, &err);
     if (st != RUNG_OK) {
         promise(err.what[0] != 0 && err.code == st);
@@ -56,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     } else if (kind == SERVE_VERIFY || kind == SERVE_COMPUTE_SCORE) {
         for (int32_t i = 0; i < ask.n_checks; i++)
             promise(ask.check[i].gold && ask.check[i].text && ask.check[i].verifier);
+    } else if (kind == SERVE_TOKENIZE || kind == SERVE_DETOKENIZE) {
+        promise(ask.n_prompts == 1);
+        promise(kind == SERVE_DETOKENIZE ? ask.prompt->n_tok > 0 : ask.prompt->text || ask.user);
     } else {
         for (int32_t i = 0; i < ask.n_scored; i++) promise(ask.scored[i].text != NULL);
     }

@@ -37,6 +37,28 @@ static void refused(serve_kind kind, const char *body, rung_status st, const cha
     if (got != st || !strstr(err.what, word)) fail_msg("%s: %d \"%s\"", body, got, err.what);
 }
 
+static void test_tokens(void **state) {
+    serve_ask a;
+    (void)state;
+    assert_int_equal(
+        read_as(&a, SERVE_TOKENIZE, "{\"prompt\":\"ab\",\"add_special_tokens\":false}"), RUNG_OK);
+    assert_string_equal(a.prompt->text, "ab");
+    assert_false(a.add_special);
+    assert_int_equal(read_as(&a, SERVE_TOKENIZE, "{" USER ",\"return_token_strs\":true}"), RUNG_OK);
+    assert_null(a.prompt->text);
+    assert_string_equal(a.user, "q");
+    assert_true(a.add_special && a.token_texts);
+    assert_int_equal(read_as(&a, SERVE_DETOKENIZE, "{\"tokens\":[3,0]}"), RUNG_OK);
+    assert_int_equal(a.prompt->n_tok, 2);
+    assert_int_equal(a.prompt->tok[0], 3);
+    assert_int_equal(read_as(&a, SERVE_TOKENIZER, ""), RUNG_OK);
+    refused(SERVE_TOKENIZE, "{}", RUNG_E_INVAL, "prompt");
+    refused(SERVE_TOKENIZE, "{" USER ",\"add_generation_prompt\":false}", RUNG_E_INVAL,
+            "add_gener");
+    refused(SERVE_DETOKENIZE, "{\"tokens\":[-1]}", RUNG_E_INVAL, "token");
+    refused(SERVE_DETOKENIZE, "{\"tokens\":[]}", RUNG_E_INVAL, "empty");
+}
+
 static void test_chat(void **state) {
     serve_ask a;
     (void)state;
@@ -288,11 +310,11 @@ static void test_token(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),       cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_completion), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_scoring),    cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_tokens),   cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_continue), cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_scoring),
+        cmocka_unit_test(test_verify),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_pipe),     cmocka_unit_test(test_token),
     };
     arena = rung_arena_new(0);
     int bad = cmocka_run_group_tests(tests, NULL, NULL);
