@@ -152,17 +152,17 @@ rung_status rung_trace_iter(rung_iter **out, rung_store *s, const rung_filter *f
 rung_status rung_trace_next(const rung_trace **row, rung_iter *it, rung_error *err);
 void rung_iter_free(rung_iter *it);
 
-typedef struct rung_rollout {
-    int64_t id, run, node; /* node: the prefix it continues */
+typedef struct rung_rollout { /* UNIQUE(run, node, i) */
+    int64_t id, run, node;    /* node: the prefix it continues */
     int32_t i;
-    const char *text; /* the continuation */
-    const char *answer, *rule, *reason, *stop;
+    const char *text, *answer, *rule, *reason, *stop; /* text: the continuation */
     rung_verdict verdict;
     int32_t n_tok;
-    double logprob; /* sum */
+    double logprob;                    /* sum */
+    const char *verifier, *decided_by; /* as in a trace; NULL: not known (before schema 5) */
+    int64_t judged_us, at_ms;          /* 0: not known; at_ms 0 to rung_rollout_put: now */
 } rung_rollout;
-rung_status rung_rollout_put(rung_store *s, rung_rollout *r, bool *is_new,
-                             rung_error *err); /* UNIQUE(run, node, i) */
+rung_status rung_rollout_put(rung_store *s, rung_rollout *r, bool *is_new, rung_error *err);
 typedef struct rung_rollout_counts {
     int32_t n, n_correct, n_wrong, n_unknown;
     int64_t n_tok;

@@ -297,7 +297,10 @@ static rung_status keep_rollout(roller *r, roll_slot *s, const rung_gen_out *o, 
                                                  .stop = stop,
                                                  .verdict = t.verdict,
                                                  .n_tok = o->n_tok,
-                                                 .logprob = logprob};
+                                                 .logprob = logprob,
+                                                 .verifier = t.verifier,
+                                                 .decided_by = t.decided_by,
+                                                 .judged_us = t.judged_us};
     j->verdict[o->i] = (uint8_t)t.verdict;
     j->n_tok[o->i] = o->n_tok;
     if (j->text && !(j->text[o->i] = rung_strndup(o->text, (size_t)o->n_bytes)))

@@ -145,6 +145,12 @@ static int bind_va(sqlite3_stmt *st, const char *kinds, va_list ap) {
             rc = sqlite3_bind_text(st, i, text ? text : "", -1, SQLITE_STATIC);
             break;
         }
+        case 'N': {
+            const char *text = va_arg(ap, const char *);
+            rc =
+                text ? sqlite3_bind_text(st, i, text, -1, SQLITE_STATIC) : sqlite3_bind_null(st, i);
+            break;
+        }
         case 'T': {
             const char *text = va_arg(ap, const char *);
             size_t n = va_arg(ap, size_t);

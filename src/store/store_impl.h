@@ -34,7 +34,8 @@ rung_status store_sql(sqlite3_stmt **out, rung_store *s, const char *sql, rung_e
 /* OK (a row), DONE or failure. After DONE or failure the statement is reset. */
 rung_status store_step(rung_store *s, sqlite3_stmt *st, rung_error *err, const char *what);
 /* Bind parameters 1, 2, ...: i int64, I int64 with 0 as NULL, d double with NaN as NULL,
- * t text (NULL is ""), T text + size_t, b blob + size_t. Pointers must live until the step. */
+ * t text (NULL is ""), N text (NULL is NULL), T text + size_t, b blob + size_t. Pointers must live
+ * until the step. */
 int store_bind(sqlite3_stmt *st, const char *kinds, ...);
 /* Prepare, bind, run to the end; *n_changed (NULL allowed) = rows changed. */
 rung_status store_run(int64_t *n_changed, rung_store *s, rung_error *err, const char *what,

@@ -16,9 +16,14 @@ static rung_status put_rollout(rung_store *s, rung_rollout *r, bool *is_new, run
     RUNG_TRY(
         store_run(NULL, s, err, "put a rollout",
                   "INSERT INTO rollout(run, node, i, text, answer, rule, reason, stop, verdict,"
-                  " n_tok, logprob) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                  "iiitttttiid", r->run, r->node, (int64_t)r->i, r->text, r->answer, r->rule,
-                  r->reason, r->stop, (int64_t)r->verdict, (int64_t)r->n_tok, r->logprob));
+                  " n_tok, logprob, verifier, decided_by, us, at_ms)"
+                  " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  "iiitttttiidNNII", r->run, r->node, (int64_t)r->i, r->text, r->answer, r->rule,
+                  r->reason, r->stop, (int64_t)r->verdict, (int64_t)r->n_tok, r->logprob,
+                  r->verifier, r->decided_by, r->judged_us,
+                  !r->verifier ? (int64_t)0
+                  : r->at_ms   ? r->at_ms
+                               : rung_unix_ms()));
     r->id = sqlite3_last_insert_rowid(s->db);
     return RUNG_OK;
 }
@@ -80,8 +85,16 @@ static rung_status rollout_row(rung_rollout *r, rung_arena *a, sqlite3_stmt *st,
         .rule = store_text(a, st, 7),
         .reason = store_text(a, st, 8),
         .stop = store_text(a, st, 9),
+        .judged_us = sqlite3_column_int64(st, 12),
+        .at_ms = sqlite3_column_int64(st, 13),
     };
-    return r->text && r->answer && r->rule && r->reason && r->stop
+    bool known = sqlite3_column_type(st, 10) != SQLITE_NULL;
+    if (known) {
+        r->verifier = store_text(a, st, 10);
+        r->decided_by = store_text(a, st, 11);
+    }
+    return r->text && r->answer && r->rule && r->reason && r->stop &&
+                   (!known || (r->verifier && r->decided_by))
                ? RUNG_OK
                : rung_fail(err, RUNG_E_NOMEM, "no memory for a rollout");
 }
@@ -95,7 +108,8 @@ rung_status rung_rollout_list(rung_rollout **out, int32_t *n, rung_arena *a, run
     if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for %d rollouts", count.n);
     sqlite3_stmt *st = NULL;
     RUNG_TRY(store_sql(&st, s,
-                       "SELECT id, i, verdict, n_tok, logprob, text, answer, rule, reason, stop"
+                       "SELECT id, i, verdict, n_tok, logprob, text, answer, rule, reason, stop,"
+                       " verifier, decided_by, us, at_ms"
                        " FROM rollout WHERE run=? AND node=? ORDER BY i",
                        err));
     store_bind(st, "ii", run, node);

@@ -115,7 +115,14 @@ static const char schema_4[] =
     " t.verdict, t.answer, t.answer_key, t.rule, '', t.reason, NULL,"
     " max(r.started_ms, r.finished_ms) FROM trace t JOIN run r ON r.id=t.run WHERE t.verifier<>'';";
 
-const char *const store_migrations[] = {schema_1, schema_2, schema_3, schema_4};
+/* Who judged a rollout, by which rule, how long that took and when. Of those made before: not
+ * known. */
+static const char schema_5[] = "ALTER TABLE rollout ADD COLUMN verifier TEXT;"
+                               "ALTER TABLE rollout ADD COLUMN decided_by TEXT;"
+                               "ALTER TABLE rollout ADD COLUMN us INTEGER;"
+                               "ALTER TABLE rollout ADD COLUMN at_ms INTEGER;";
+
+const char *const store_migrations[] = {schema_1, schema_2, schema_3, schema_4, schema_5};
 const int store_n_migrations = (int)(sizeof store_migrations / sizeof store_migrations[0]);
 
 #define I(name)                                                                                    \
@@ -164,8 +171,22 @@ const store_table store_tables[] = {
      {I("trace"), I("k"), I("node"), I("byte_begin"), I("byte_end"), I("tok_begin"), I("tok_end")}},
     {"rollout",
      "id",
-     {I("id"), I("run"), I("node"), I("i"), T("text"), T("answer"), T("rule"), T("reason"),
-      T("stop"), I("verdict"), I("n_tok"), R("logprob")}},
+     {I("id"),
+      I("run"),
+      I("node"),
+      I("i"),
+      T("text"),
+      T("answer"),
+      T("rule"),
+      T("reason"),
+      T("stop"),
+      I("verdict"),
+      I("n_tok"),
+      R("logprob"),
+      {"verifier", COL_TEXT, 5},
+      {"decided_by", COL_TEXT, 5},
+      {"us", COL_INT, 5},
+      {"at_ms", COL_INT, 5}}},
     {"label",
      "id",
      {I("id"), I("run"), I("node"), T("source"), T("labeler"), I("hard"), R("soft"), I("n"), I("c"),

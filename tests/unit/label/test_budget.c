@@ -3,6 +3,7 @@
 #include "../trace/fixture_coin.h"
 #include "rung/label.h"
 #include <math.h>
+#include <sqlite3.h>
 
 #include <cmocka.h>
 
@@ -39,6 +40,22 @@ static rung_store *fresh(const char *name) {
     coin_copy(path, name, pool_path);
     OK(rung_store_open(&s, path, 0, err));
     return s;
+}
+
+/* Rollouts that do not say who judged them, in what time and when. */
+static int64_t unknown_judges(rung_store *s) {
+    sqlite3_stmt *st;
+    assert_int_equal(
+        sqlite3_prepare_v2(rung_store_sqlite(s),
+                           "SELECT count(*) FROM rollout WHERE verifier NOT LIKE '_%-_%'"
+                           " OR us < 1 OR at_ms < 1700000000000 OR verifier IS NULL"
+                           " OR decided_by IS NULL OR us IS NULL OR at_ms IS NULL",
+                           -1, &st, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return n;
 }
 
 typedef struct sums {
@@ -94,6 +111,7 @@ static void exact_and_shared(void **state) {
     o.rollouts = shared;
     int64_t again = label(s, "again", o);
     assert_int_equal(tokens_of(s, "again"), 0);
+    assert_int_equal(unknown_judges(s), 0);
     assert_int_equal(compare(s, fixed, again).n_differ, 0);
     printf("exact stopping: %lld of %lld tokens\n", (long long)spent, (long long)whole);
     rung_store_close(s);

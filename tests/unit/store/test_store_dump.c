@@ -172,9 +172,16 @@ static void older_exports_come_in(void **state) {
     char *now = fx_export(s), *old = strdup(now), *at;
     while ((at = strstr(old, ",\"logprob_draw\":null"))) memmove(at, at + 20, strlen(at + 20) + 1);
     assert_null(strstr(old, "logprob_draw"));
+    static const char judged[] =
+        ",\"verifier\":null,\"decided_by\":null,\"us\":null,\"at_ms\":null";
+    size_t n_judged = sizeof judged - 1;
+    int n_rollouts = 0;
+    for (; (at = strstr(old, judged)); n_rollouts++)
+        memmove(at, at + n_judged, strlen(at + n_judged) + 1);
+    assert_int_equal(n_rollouts, 2);
     assert_int_equal(rung_store_import(NULL, t, dump_to_file(old), &err), RUNG_E_FORMAT);
     assert_non_null(strstr(err.what, "missing key \"logprob_draw\""));
-    at = strstr(old, "\"schema\":4");
+    at = strstr(old, "\"schema\":5");
     assert_non_null(at);
     at[9] = '1';
     fx_ok(rung_store_import(NULL, t, dump_to_file(old), e));
@@ -215,7 +222,7 @@ static void unequal_stores_are_refused_untouched(void **state) {
 static void bad_dumps_name_their_line(void **state) {
     (void)state;
     static const char ok[] =
-        "{\"table\":\"store\",\"v\":1,\"schema\":4}\n"
+        "{\"table\":\"store\",\"v\":1,\"schema\":5}\n"
         "{\"table\":\"problem\",\"id\":1,\"set\":\"a\",\"split\":\"\",\"key\":\"k\",\"question\":"
         "\"q\","
         "\"answer\":\"\",\"solution\":\"\",\"world\":\"\",\"meta\":\"\",\"verifier\":\"\"}\n";
@@ -255,7 +262,7 @@ static void bad_dumps_name_their_line(void **state) {
     assert_int_equal(rung_store_import(NULL, s, dump_to_file(text), &err), RUNG_E_FORMAT);
     assert_int_equal(rung_store_import(NULL, s, "/tmp/rung/none", &err), RUNG_E_NOT_FOUND);
     char *all = fx_export(s); /* nothing of any of them stayed */
-    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":4}\n");
+    assert_string_equal(all, "{\"table\":\"store\",\"v\":1,\"schema\":5}\n");
     rung_free(all);
     rung_store_close(s);
 }

@@ -121,6 +121,10 @@ static void schema_1_is_taken_over(void **state) {
     assert_int_equal(sqlite3_exec(rung_store_sqlite(s),
                                   "ALTER TABLE trace DROP COLUMN logprob_draw;"
                                   "DROP TABLE search_event; DROP TABLE search; DROP TABLE verdict;"
+                                  "ALTER TABLE rollout DROP COLUMN verifier;"
+                                  "ALTER TABLE rollout DROP COLUMN decided_by;"
+                                  "ALTER TABLE rollout DROP COLUMN us;"
+                                  "ALTER TABLE rollout DROP COLUMN at_ms;"
                                   "PRAGMA user_version=1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
@@ -296,7 +300,8 @@ static void wrong_rows_are_found(void **state) {
     } wrong[] = {
         {"INSERT INTO label VALUES(9, 1, 999, 'mc', '', 1, 1, 1, 1, 0)",
          "\"labels_without_node\":1", true},
-        {"INSERT INTO rollout VALUES(9, 1, 999, 0, '', '', '', '', '', 0, 0, 0)",
+        {"INSERT INTO rollout VALUES(9, 1, 999, 0, '', '', '', '', '', 0, 0, 0, NULL, NULL, NULL,"
+         " NULL)",
          "\"rollouts_without_node\":1", true},
         {"INSERT INTO score VALUES(999, 1, 0.5)", "\"scores_without_node\":1", true},
         {"INSERT INTO trace_step VALUES(999, 0, 1, 0, 1, 0, 1)", "\"steps_without_trace\":1", true},

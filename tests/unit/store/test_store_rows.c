@@ -312,7 +312,13 @@ static void rollouts(void **state) {
                           .stop = "eos",
                           .verdict = v[i],
                           .n_tok = 10 + i,
-                          .logprob = i == 3 ? NAN : -1.5};
+                          .logprob = i == 3 ? NAN : -1.5,
+                          .verifier = i == 3 ? NULL : "math-3",
+                          .decided_by = i == 3   ? NULL
+                                        : i == 2 ? ""
+                                                 : "rational",
+                          .judged_us = i == 3 ? 0 : 17,
+                          .at_ms = i == 1 ? 1234 : 0};
         bool is_new = false;
         fx_ok(rung_rollout_put(s, &r, &is_new, e));
         assert_true(is_new);
@@ -330,6 +336,22 @@ static void rollouts(void **state) {
     assert_int_equal(c.n_tok, 46);
     fx_ok(rung_rollout_count(&c, s, run, node[0], e));
     assert_int_equal(c.n + c.n_correct + (int)c.n_tok, 0);
+    rung_rollout *row; /* who judged them, by what and when; of the last nobody knows */
+    rung_arena *a = rung_arena_new(0);
+    int32_t n = 0;
+    fx_ok(rung_rollout_list(&row, &n, a, s, run, node[1], e));
+    assert_int_equal(n, 4);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(row[i].verifier, "math-3");
+        assert_string_equal(row[i].decided_by, i == 2 ? "" : "rational");
+        assert_int_equal(row[i].judged_us, 17);
+        assert_true(i == 1 ? row[i].at_ms == 1234 : row[i].at_ms > 1700000000000);
+    }
+    assert_null(row[3].verifier);
+    assert_null(row[3].decided_by);
+    assert_int_equal(row[3].judged_us, 0);
+    assert_int_equal(row[3].at_ms, 0);
+    rung_arena_free(a);
     bool have[5];
     memset(have, 1, sizeof have);
     fx_ok(rung_rollout_have(have, 5, s, run, node[1], e));
@@ -602,7 +624,13 @@ static void verdicts(void **state) {
     char *dump = fx_export(s);
     assert_non_null(strstr(dump, "\"version\":\"math-4\""));
     rung_free(dump);
-    assert_int_equal(sqlite3_exec(rung_store_sqlite(s), "DROP TABLE verdict; PRAGMA user_version=3",
+    assert_int_equal(sqlite3_exec(rung_store_sqlite(s),
+                                  "DROP TABLE verdict;"
+                                  "ALTER TABLE rollout DROP COLUMN verifier;"
+                                  "ALTER TABLE rollout DROP COLUMN decided_by;"
+                                  "ALTER TABLE rollout DROP COLUMN us;"
+                                  "ALTER TABLE rollout DROP COLUMN at_ms;"
+                                  "PRAGMA user_version=3",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     rung_store_close(s);
