@@ -110,7 +110,10 @@ int32_t rung_vocab_encode(int32_t *out, int32_t n_max, const rung_vocab *v, cons
 
 /* Rows of a file in any format (rung/format.h) into the store: problems, their solutions as traces
  * of one run, with labels on request. Every rejected row is an event "import.reject" with file,
- * line, reason. A repeat changes nothing. */
+ * line, reason. A repeat changes nothing.
+ * A problem of the verifier sql that names a database by db_id (Spider's questions) gets the one
+ * that lies beside the file as database/ID/ID.sqlite, its tables before the question; a row whose
+ * database is missing or whose query does not run is rejected. */
 typedef struct rung_import_opts {
     size_t struct_size;
     const char *set, *split; /* NULL or "" = the format's name; by the file's name, else "test" */
@@ -128,12 +131,6 @@ typedef struct rung_import_report {
 rung_status rung_import(rung_import_report *out, rung_store *s, const rung_format *format,
                         const char *path, const rung_import_opts *o, const rung_log *log,
                         rung_error *err);
-
-/* Spider's questions (a JSON array of {db_id, question, query}); the databases lie beside the file
- * as database/NAME/NAME.sqlite. Verifier "sql". A row whose database is missing or whose query does
- * not run is rejected. */
-rung_status rung_spider_import(rung_import_report *out, rung_store *s, const char *path,
-                               const rung_import_opts *o, const rung_log *log, rung_error *err);
 
 #ifdef __cplusplus
 }

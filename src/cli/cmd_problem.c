@@ -4,13 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The formats of labelled solutions, and sets of questions that come with more than a file. */
-static const char *names_import(size_t i) {
-    size_t n = 0;
-    while (rung_format_at(n)) n++;
-    return i < n ? cli_names_formats(i) : i == n ? "spider" : NULL;
-}
-
 #define IMPORT_ROWS(names)                                                                         \
     OPT_NAMES("format", "", names, CLI_KEY, "what the file is"),                                   \
         OPT_PATH("file", "", CLI_KEY, "the file; - is standard input"),                            \
@@ -20,7 +13,7 @@ static const char *names_import(size_t i) {
                 "split to put them in, empty = by the file's name, else test"),                    \
         OPT_INT("limit", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "at most this many rows, 0 = all"), \
         OPT_INT("skip", "0", "ROWS", 0, CLI_INT_MAX, CLI_KEY, "leave out the first rows")
-static const cli_opt import_opts[] = {IMPORT_ROWS(names_import)};
+static const cli_opt import_opts[] = {IMPORT_ROWS(cli_names_formats)};
 const cli_group cli_problem_import_group = CLI_GROUP_OF("import", import_opts);
 static const cli_opt trace_import_opts[] = {IMPORT_ROWS(cli_names_formats), OPT_NAME};
 const cli_group cli_trace_import_group = CLI_GROUP_OF("import", trace_import_opts);
@@ -52,16 +45,14 @@ static rung_status import_file(cli_call *c, rung_import_report *r, const rung_im
     rung_import_opts o = *given;
     rung_store *s;
     RUNG_TRY(cli_store(&s, c, RUNG_STORE_CREATE, err));
-    bool spider = strcmp(cli_str(c, "format"), "spider") == 0;
     const rung_format *f = rung_format_find(cli_str(c, "format"));
-    if (!f && !spider) return rung_fail(err, RUNG_E_INVAL, "no format %s", cli_str(c, "format"));
+    if (!f) return rung_fail(err, RUNG_E_INVAL, "no format %s", cli_str(c, "format"));
     o.set = cli_str(c, "set");
     o.split = cli_str(c, "split");
     o.limit = cli_int(c, "limit");
     o.skip = cli_int(c, "skip");
     memset(r, 0, sizeof *r);
-    rung_status st = spider ? rung_spider_import(r, s, cli_str(c, "file"), &o, &c->app->log, err)
-                            : rung_import(r, s, f, cli_str(c, "file"), &o, &c->app->log, err);
+    rung_status st = rung_import(r, s, f, cli_str(c, "file"), &o, &c->app->log, err);
     rung_buf_printf(&c->summary,
                     "%lld rows read: %lld new problems, %lld already there, %lld rejected, %lld "
                     "new traces",

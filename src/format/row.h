@@ -116,5 +116,6 @@ FORMAT_FNS(verl)
 FORMAT_FNS(lm_eval)
 FORMAT_FNS(humaneval)
 FORMAT_FNS(mbpp)
+FORMAT_FNS(spider)
 #undef FORMAT_FNS
 #endif

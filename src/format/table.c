@@ -49,7 +49,8 @@
     X(verl, ANSWER, "", "rows of verl's parquet as JSON lines")                                    \
     X(lm_eval, ID | MANY | GOLD | END | STEPS | TREE, "", "samples of lm-evaluation-harness")      \
     X(humaneval, ID | ANSWER | RUNG_CAN_KEYS, "", "programs: prompt, entry_point, test")           \
-    X(mbpp, ID | ANSWER | RUNG_CAN_KEYS, "", "programs: text, code, test_list")
+    X(mbpp, ID | ANSWER | RUNG_CAN_KEYS, "", "programs: text, code, test_list")                    \
+    X(spider, ANSWER | RUNG_CAN_KEYS, "", "queries: db_id, question, query")
 
 static const rung_format formats[] = {
 #define X(name, can, source, help) {#name, help, can, name##_read, name##_write, source},

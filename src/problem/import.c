@@ -1,6 +1,7 @@
 /* Records of a file into the store: problems, their solutions as traces, their labels. Reading and
  * rejecting rows is the formats' (rung/format.h). A repeat changes nothing. */
 #include "base/keymap.h"
+#include "problem/import_db.h"
 #include "rung/format.h"
 #include "rung/problem.h"
 #include "rung/verify.h"
@@ -280,6 +281,7 @@ static rung_status fill_problem(rung_problem *p, importing *im, const rung_rated
         return rung_fail(err, RUNG_E_FORMAT, "no verifier \"%.60s\"", p->verifier);
     if (*p->world && !rung_world_find(p->world))
         return rung_fail(err, RUNG_E_FORMAT, "no world \"%.60s\"", p->world);
+    RUNG_TRY(import_db(p, im->path, im->arena, err));
     if (p->key) return RUNG_OK;
     rung_hash_hex(hash, p->question, strlen(p->question));
     p->key = rung_arena_strndup(im->arena, hash, 16);

@@ -214,6 +214,8 @@ static const struct {
     {"mbpp", "{\"text\":\"one more\",\"code\":\"def f(x):\\n    return x + 1\",\"task_id\":900,"
              "\"test_setup_code\":\"\",\"test_list\":[\"assert f(1) == 2\",\"assert f(2) == 3\"],"
              "\"challenge_test_list\":[]}"},
+    {"spider", "{\"db_id\":\"geo\",\"question\":\"How many?\",\"query\":\"SELECT count(*) FROM "
+               "city\",\"query_toks\":[\"SELECT\"],\"sql\":{\"from\":{}}}"},
     {"mbpp", "{\"prompt\":\"p\",\"code\":\"x = 1\",\"task_id\":\"a\",\"test_list\":[]}"},
 };
 enum { N_EXAMPLES = sizeof example / sizeof *example };

@@ -260,7 +260,7 @@ static void recall_against_truth(void **state) {
     clear(&b);
 }
 
-/* ---- Spider's importer ---- */
+/* ---- Spider's format ---- */
 
 static char dir[64];
 
@@ -307,7 +307,9 @@ static void spider_import(void **state) {
     snprintf(path, sizeof path, "%s/dev.json", dir);
     snprintf(store, sizeof store, "%s/s.db", dir);
     assert_int_equal(rung_store_open(&s, store, RUNG_STORE_CREATE, &err), RUNG_OK);
-    if (rung_spider_import(&r, s, path, NULL, NULL, &err) != RUNG_OK) fail_msg("%s", err.what);
+    const rung_format *spider = rung_format_find("spider");
+    assert_non_null(spider);
+    if (rung_import(&r, s, spider, path, NULL, NULL, &err) != RUNG_OK) fail_msg("%s", err.what);
     assert_int_equal(r.n_rows, 7);
     assert_int_equal(r.n_new, 3);
     assert_int_equal(r.n_rejected, 4);
@@ -328,7 +330,7 @@ static void spider_import(void **state) {
     }
     rung_iter_free(it);
     assert_int_equal(n, 3);
-    assert_int_equal(rung_spider_import(&r, s, path, NULL, NULL, &err),
+    assert_int_equal(rung_import(&r, s, spider, path, NULL, NULL, &err),
                      RUNG_OK); /* a repeat is free */
     assert_int_equal(r.n_new, 0);
     assert_int_equal(r.n_same, 3);
