@@ -48,8 +48,10 @@ endif()
 
 # FLINT 3 holds Arb; FLINT 2.9 has it beside itself (Debian names that one flint-arb, others arb).
 find_library(FLINT_LIB flint REQUIRED)
+find_path(FLINT_H flint/flint.h REQUIRED)
 find_path(FLINT_ACB_H flint/acb.h)
 add_library(flint_dep INTERFACE)
+target_include_directories(flint_dep SYSTEM INTERFACE ${FLINT_H})   # elsewhere than /usr: -DCMAKE_PREFIX_PATH=...
 find_library(GMP_LIB gmp REQUIRED)
 if(NOT FLINT_ACB_H)
   find_library(ARB_LIB NAMES flint-arb arb REQUIRED)
