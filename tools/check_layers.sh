@@ -33,7 +33,7 @@ BEGIN {
     pub["loss"] = "train"; pub["advantage"] = "rl"; pub["curve"] = pub["verdict"] = "store"; pub["planted"] = "problem"
     pub["bench_file"] = pub["claim"] = "bench"
     pub["calibrate"] = pub["ensemble"] = "reward"
-    pub["code"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
+    pub["code"] = pub["tool"] = pub["step"] = pub["sql"] = pub["retrieve"] = "verify"
     n = split("llama.h llama-cpp.h ggml.h ggml- gguf.h curl/=model dnnl oneapi/dnnl=train sqlite3=store|verify" \
               " libpq=store libfyaml=base mpi.h=dist flint/ acb.h arb.h seccomp.h z3.h=verify" \
               " microhttpd.h=serve", f, " ")
