@@ -64,6 +64,8 @@ typedef struct rung_step_verdict {
     const char *rule;   /* "arithmetic" "identity" "z3" ...; "" when unknown */
     const char *reason; /* why unknown or wrong; "" */
     const char *note;   /* a counter-model: "x = 3, y = 1/2"; "" none. In the arena */
+    const char *key; /* class of what the step states: equal where two steps claim the same of the
+                      * same values, or give a proof the same label; "" none. In the arena */
     int32_t begin, end; /* bytes of the step that decided; equal: the whole step */
     int32_t n_claims, n_wrong, n_unknown;
 } rung_step_verdict;
@@ -96,6 +98,9 @@ typedef struct rung_step_verifier {
 } rung_step_verifier;
 const rung_step_verifier *rung_step_verifier_at(size_t i); /* NULL past the end */
 const rung_step_verifier *rung_step_verifier_find(const char *name);
+/* The class of a whole: its label's where a step gives one, else of all that the steps state, in
+ * order; "" when they state nothing. */
+void rung_step_key(char key[128], const rung_step_verdict *v, int32_t n_steps);
 /* Index of the first wrong step; -1 none. */
 int32_t rung_step_first_wrong(const rung_step_verdict *v, int32_t n_steps);
 

@@ -210,7 +210,10 @@ static rung_status whole_file(cli_call *c, const judge_by *v, const char *path, 
         if (st == RUNG_E_FORMAT) {
             if (n.bad++ == 0) first = e;
             cli_say(c->app, "rejected: %s", e.what);
-            continue;
+            rung_status said = cli_case_bad(c, e.what, err);
+            if (said == RUNG_OK) continue;
+            st = said;
+            break;
         }
         if (st != RUNG_OK) {
             if (st != RUNG_DONE && err) *err = e;

@@ -112,7 +112,7 @@ static void bad_row(work *w, row *r, const rung_error *e) {
     if (w->n_bad++ == 0) w->first_bad = *e;
     cli_say(w->c->app, "rejected: %s", e->what);
     rung_buf_str(&r->line, "{\"v\":1,\"verdict\":\"unknown\",\"rule\":\"\",\"reason\":\"bad row\","
-                           "\"detail\":");
+                           "\"key\":\"\",\"us\":0,\"detail\":");
     rung_buf_json_str(&r->line, e->what, strlen(e->what));
     rung_buf_str(&r->line, "}\n");
     r->done = true;

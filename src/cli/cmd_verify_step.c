@@ -1,8 +1,9 @@
 /* rung verify step | logic: verdicts of the steps of one text, of JSON lines, or of stored traces.
  */
 #include "base/json.h"
-#include "cli/session.h"
+#include "cli/verify_rows.h"
 #include "rung/step.h"
+#include "rung/verdict.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +16,13 @@ static const cli_opt step_opts[] = {
     OPT_STR("step", "", "TEXT", CLI_KEY, "one step, or several, a line each"),
     OPT_STR("given", "", "TEXT", CLI_KEY,
             "equations that hold, a line (or ;) each; a step with letters has to follow from them"),
+    OPT_STR("answer", "", "TEXT", CLI_KEY, "the same as --step"),
+    OPT_STR("gold", "", "TEXT", CLI_KEY, "the same as --given"),
     OPT_PATH("in", "", CLI_KEY,
-             "JSON lines with \"step\", \"steps\" or \"text\", and \"given\"; - is standard input"),
+             "JSON lines with \"step\" (or \"answer\"), \"steps\" or \"text\", and \"given\" (or "
+             "\"gold\"); - is standard input"),
     STORED_ROWS,
+    OPT_CLI_WRITE,
     OPT_BOOL("solutions", "false", CLI_KEY, "the reference solutions of the problems instead"),
     OPT_BOOL("strict", "false", CLI_KEY, "= means equal: what only holds rounded is wrong"),
     EXPLAIN_ROW,
@@ -28,11 +33,14 @@ static const cli_opt logic_opts[] = {
     OPT_STR("question", "", "TEXT", CLI_KEY,
             "facts and hypothesis (FLD), or declarations and assumptions, a line each"),
     OPT_STR("proof", "", "TEXT", CLI_KEY, "the steps, a line each"),
-    OPT_STR("answer", "", "LABEL", CLI_KEY, "the right label: PROVED, DISPROVED, UNKNOWN"),
-    OPT_PATH(
-        "in", "", CLI_KEY,
-        "JSON lines with \"question\", \"steps\" or \"text\", \"answer\"; - is standard input"),
+    OPT_STR("answer", "", "TEXT", CLI_KEY, "the same as --proof"),
+    OPT_STR("gold", "", "LABEL", CLI_KEY, "the right label: PROVED, DISPROVED, UNKNOWN"),
+    OPT_PATH("in", "", CLI_KEY,
+             "JSON lines with \"question\", \"answer\" (the proof; or \"steps\", \"text\") and "
+             "\"gold\"; "
+             "- is standard input"),
     STORED_ROWS,
+    OPT_CLI_WRITE,
     OPT_BOOL("solutions", "false", CLI_KEY, "the reference solutions of the problems instead"),
     OPT_INT("rlimit", "2000000", "UNITS", 1, 4e9, CLI_KEY,
             "most work of the solver for a step, in its own units: about 2 us each"),
@@ -53,7 +61,8 @@ typedef struct work {
     rung_solver *solver;
     rung_arena *a; /* of one row */
     tally n;
-    bool strict;
+    bool strict, write;
+    double us;         /* of the last text judged */
     rung_buf *explain; /* of the last text judged; NULL not asked for */
 } work;
 
@@ -100,6 +109,7 @@ static void verdict_fields(rung_buf *b, const rung_step_verdict *v) {
     rung_buf_printf(b, "\"verdict\":\"%s\"", rung_verdict_name(v->verdict));
     str_field(b, "rule", v->rule);
     str_field(b, "reason", v->reason);
+    str_field(b, "key", v->key);
     if (v->note[0]) str_field(b, "note", v->note);
     if (v->end > v->begin) rung_buf_printf(b, ",\"span\":[%d,%d]", v->begin, v->end);
     if (v->n_claims > 0)
@@ -117,16 +127,28 @@ static rung_verdict whole(const rung_step_verdict *v, int32_t n) {
     return right ? RUNG_VERDICT_CORRECT : RUNG_VERDICT_UNKNOWN;
 }
 
+/* The step whose verdict is the whole's; -1: no step. */
+static int32_t deciding(const rung_step_verdict *v, int32_t n) {
+    rung_verdict all = whole(v, n);
+    for (int32_t i = 0; i < n; i++)
+        if (v[i].verdict == all) return i;
+    return -1;
+}
+
 static void row_json(rung_buf *b, const char *head, const rung_step_verdict *v, const texts *t,
-                     const rung_buf *explain, double us) {
-    int32_t first = rung_step_first_wrong(v, t->n), by = first;
-    rung_verdict all = whole(v, t->n);
-    for (int32_t i = 0; by < 0 && i < t->n; i++)
-        if (v[i].verdict == all) by = i;
-    rung_buf_printf(b, "{\"v\":1%s,\"verdict\":\"%s\"", head, rung_verdict_name(all));
+                     const work *w, double us) {
+    char key[128];
+    const rung_buf *explain = w->explain;
+    int32_t by = deciding(v, t->n);
+    rung_step_key(key, v, t->n);
+    rung_buf_printf(b, "{\"v\":1%s,\"verdict\":\"%s\"", head, rung_verdict_name(whole(v, t->n)));
     str_field(b, "rule", by < 0 ? "" : v[by].rule);
     str_field(b, "reason", by < 0 ? "no step" : v[by].reason);
-    rung_buf_printf(b, ",\"first_wrong\":%d,\"us\":%.0f,\"steps\":[", first, us);
+    str_field(b, "key", key);
+    rung_buf_printf(b, ",\"us\":%.0f,\"first_wrong\":%d", us, rung_step_first_wrong(v, t->n));
+    str_field(b, "verifier", w->v->name);
+    str_field(b, "version", w->v->version);
+    rung_buf_str(b, ",\"steps\":[");
     for (int32_t i = 0; i < t->n; i++) {
         rung_buf_str(b, i ? ",{" : "{");
         verdict_fields(b, &v[i]);
@@ -161,12 +183,13 @@ static rung_status judge(rung_step_verdict **out, work *w, rung_step_task *task,
     double t0 = rung_now();
     RUNG_TRY(w->v->check(v, w->a, task, w->solver, err));
     double us = (rung_now() - t0) * 1e6;
+    w->us = us;
     count(&w->n, v, t->n);
     *out = v;
     if (!print) return RUNG_OK;
     rung_buf b;
     rung_buf_init(&b, 256u << 20);
-    row_json(&b, head, v, t, w->explain, us);
+    row_json(&b, head, v, t, w, us);
     rung_status st = rung_buf_check(&b, err);
     if (st == RUNG_OK) st = cli_out(w->c->app, b.data, b.n, err);
     rung_buf_clear(&b);
@@ -223,8 +246,9 @@ static rung_status lines_or_text(texts *t, rung_arena *a, yyjson_val *row, rung_
     size_t i, n;
     if (steps && !yyjson_is_arr(steps))
         return rung_fail(err, RUNG_E_FORMAT, "\"steps\" is no array of strings");
+    if (!one && !text) text = rung_json_str(row, "answer", NULL);
     if (!steps && !one && !text)
-        return rung_fail(err, RUNG_E_FORMAT, "needs \"step\", \"steps\" or \"text\"");
+        return rung_fail(err, RUNG_E_FORMAT, "needs \"answer\", \"step\", \"steps\" or \"text\"");
     if (!steps && one) return texts_add(t, a, one, strlen(one), err);
     if (!steps) return texts_lines(t, a, text, err);
     yyjson_arr_foreach(steps, i, n, s) {
@@ -239,9 +263,13 @@ static rung_status one_row(work *w, yyjson_val *row, rung_error *err) {
     texts t = {0};
     rung_step_task task = RUNG_STEP_TASK_INIT;
     rung_step_verdict *v;
+    const char *gold = rung_json_str(row, "gold", NULL);
+    bool apart = yyjson_obj_get(row, "steps") || rung_json_str(row, "step", NULL) ||
+                 rung_json_str(row, "text", NULL);
     task.question = rung_json_str(row, "question", "");
-    task.given = rung_json_str(row, "given", NULL);
-    task.answer = rung_json_str(row, "answer", NULL);
+    task.given = rung_json_str(row, "given", gold);
+    task.answer = gold;
+    if (!gold && apart) task.answer = rung_json_str(row, "answer", NULL); /* as problems call it */
     RUNG_TRY(lines_or_text(&t, w->a, row, err));
     return judge(&v, w, &task, &t, "", true, err);
 }
@@ -264,8 +292,7 @@ static rung_status whole_file(work *w, const char *path, rung_error *err) {
                 rung_fail(&named, st, "%s:%lld: %s", path, (long long)rung_jsonl_line(r), e.what);
             if (w->n.n_bad++ == 0) first = named;
             cli_say(w->c->app, "rejected: %s", named.what);
-            rung_status said = cli_outf(w->c->app, err, "%s\n",
-                                        "{\"v\":1,\"verdict\":\"unknown\",\"reason\":\"bad row\"}");
+            rung_status said = cli_case_bad(w->c, e.what, err);
             if (said == RUNG_OK) continue;
             st = said;
         } else if (st != RUNG_OK && st != RUNG_DONE && err) {
@@ -307,6 +334,33 @@ static rung_status compare_planted(tally *n, rung_store *s, const rung_step_verd
     return RUNG_OK;
 }
 
+/* A row of this verifier beside those of others: what the trace says of its answer stays. */
+static rung_status keep(const work *w, rung_store *s, const rung_trace *t,
+                        const rung_step_verdict *v, rung_error *err) {
+    char version[64], key[128];
+    int32_t by = deciding(v, t->n_steps);
+    const char *claim = "";
+    snprintf(version, sizeof version, "%s%s", w->v->version, w->strict ? "+strict" : "");
+    rung_step_key(key, v, t->n_steps);
+    if (by >= 0 && v[by].end > v[by].begin) {
+        claim = rung_arena_strndup(w->a, t->text + t->step[by].byte_begin + v[by].begin,
+                                   (size_t)(v[by].end - v[by].begin));
+        if (!claim) return rung_fail(err, RUNG_E_NOMEM, "no memory for a verdict");
+    }
+    return rung_verdict_put(s,
+                            &(rung_verdict_row){.trace = t->id,
+                                                .verifier = w->v->name,
+                                                .version = version,
+                                                .verdict = whole(v, t->n_steps),
+                                                .answer = claim,
+                                                .answer_key = key,
+                                                .extracted_by = "steps",
+                                                .rule = by < 0 ? "" : v[by].rule,
+                                                .reason = by < 0 ? "no step" : v[by].reason,
+                                                .us = (int64_t)w->us + 1},
+                            err);
+}
+
 static rung_status one_trace(work *w, rung_store *s, const rung_trace *t, rung_error *err) {
     texts x = {0};
     rung_step_task task = RUNG_STEP_TASK_INIT;
@@ -322,6 +376,7 @@ static rung_status one_trace(work *w, rung_store *s, const rung_trace *t, rung_e
     snprintf(head, sizeof head, ",\"trace\":%lld,\"problem\":%lld,\"first_error\":%d",
              (long long)t->id, (long long)t->problem, t->first_error);
     RUNG_TRY(judge(&v, w, &task, &x, head, w->c->app->json, err));
+    if (w->write) RUNG_TRY(keep(w, s, t, v, err));
     compare_known(&w->n, v, t);
     return compare_planted(&w->n, s, v, t, err);
 }
@@ -343,9 +398,14 @@ static rung_status from_store(work *w, bool solutions, rung_error *err) {
     rung_filter f;
     rung_iter *it;
     rung_status st;
-    RUNG_TRY(cli_store(&s, w->c, RUNG_STORE_READ_ONLY, err));
+    RUNG_TRY(cli_store(&s, w->c, w->write ? 0 : RUNG_STORE_READ_ONLY, err));
     RUNG_TRY(cli_filter(&f, w->c, s, err));
     RUNG_TRY(solutions ? rung_problem_iter(&it, s, &f, err) : rung_trace_iter(&it, s, &f, err));
+    st = w->write ? rung_store_begin(s, err) : RUNG_OK;
+    if (st != RUNG_OK) {
+        rung_iter_free(it);
+        return st;
+    }
     for (;;) {
         rung_arena_reset(w->a);
         if (cli_interrupted) {
@@ -364,7 +424,8 @@ static rung_status from_store(work *w, bool solutions, rung_error *err) {
         if (st != RUNG_OK) break;
     }
     rung_iter_free(it);
-    return st == RUNG_DONE ? RUNG_OK : st;
+    if (st == RUNG_DONE) st = RUNG_OK;
+    return w->write ? cli_store_end(s, st, err) : st;
 }
 
 static void result(cli_call *c, const work *w, double t0) {
@@ -378,6 +439,7 @@ static void result(cli_call *c, const work *w, double t0) {
     cli_result_int(c, "n_claims", n->claims);
     cli_result_int(c, "n_with_wrong", n->first_wrong);
     cli_result_int(c, "n_rejected", n->n_bad);
+    if (w->write) cli_result_int(c, "n_written", n->n);
     if (n->known > 0) {
         cli_result_int(c, "n_known", n->known);
         cli_result_int(c, "n_same_first_error", n->agree);
@@ -416,17 +478,23 @@ static void result(cli_call *c, const work *w, double t0) {
 static rung_status verify(work *w, rung_step_task *task, const char *text, rung_error *err) {
     cli_call *c = w->c;
     const char *path = cli_str(c, "in");
-    bool solutions = cli_flag(c, "solutions");
+    bool solutions = cli_flag(c, "solutions"), stored = cli_flag(c, "stored");
     double t0 = rung_now();
     rung_status st;
     rung_buf explain;
+    w->write = cli_flag(c, "write");
+    if (w->write && (path || !stored || solutions)) {
+        rung_solver_free(w->solver);
+        rung_fail(err, RUNG_E_INVAL, "--write keeps verdicts of stored traces");
+        return rung_error_hint(err, "add --stored");
+    }
     rung_buf_init(&explain, 64u << 20);
     w->explain = cli_flag(c, "explain") ? &explain : NULL;
     w->a = rung_arena_new(0);
     if (!w->a) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
     if (path) {
         st = whole_file(w, path, err);
-    } else if (cli_flag(c, "stored") || solutions) {
+    } else if (stored || solutions) {
         st = from_store(w, solutions, err);
     } else if (text) {
         st = one_text(w, task, text, err);
@@ -441,21 +509,34 @@ static rung_status verify(work *w, rung_step_task *task, const char *text, rung_
     return st;
 }
 
+/* The one of two names of an option that is given; both: E_INVAL. */
+static rung_status either(const char **out, cli_call *c, const char *a, const char *b,
+                          rung_error *err) {
+    *out = cli_str(c, a) ? cli_str(c, a) : cli_str(c, b);
+    return cli_str(c, a) && cli_str(c, b)
+               ? rung_fail(err, RUNG_E_INVAL, "--%s and --%s are the same: give one", a, b)
+               : RUNG_OK;
+}
+
 rung_status cli_verify_step(cli_call *c, rung_error *err) {
     work w = {.c = c, .v = rung_step_verifier_find("step"), .strict = cli_flag(c, "strict")};
     rung_step_task task = RUNG_STEP_TASK_INIT;
-    task.given = cli_str(c, "given");
+    const char *text;
+    RUNG_TRY(either(&task.given, c, "given", "gold", err));
+    RUNG_TRY(either(&text, c, "step", "answer", err));
     RUNG_TRY(rung_solver_new(&w.solver, NULL, err));
-    return verify(&w, &task, cli_str(c, "step"), err);
+    return verify(&w, &task, text, err);
 }
 
 rung_status cli_verify_logic(cli_call *c, rung_error *err) {
     work w = {.c = c, .v = rung_step_verifier_find("logic")};
     rung_solver_opts o = RUNG_SOLVER_OPTS_INIT;
     rung_step_task task = RUNG_STEP_TASK_INIT;
+    const char *text;
+    RUNG_TRY(either(&text, c, "proof", "answer", err));
     task.question = cli_str(c, "question");
-    task.answer = cli_str(c, "answer");
+    task.answer = cli_str(c, "gold");
     o.rlimit = (uint32_t)cli_int(c, "rlimit");
     RUNG_TRY(rung_solver_new(&w.solver, &o, err));
-    return verify(&w, &task, cli_str(c, "proof"), err);
+    return verify(&w, &task, text, err);
 }

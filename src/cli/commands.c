@@ -232,7 +232,8 @@ static const cli_cmd commands[] = {
         "or stored traces",
         "verify code samples.jsonl --json", true, OWN(verify_code) FILTER SANDBOX)
     ROW("verify", "session", verify_session, "file",
-        "a Python namespace that lives over many blocks: JSON lines in, a line out for each",
+        "a tool that lives over many blocks (Python, calculator, database, documents): JSON lines "
+        "in, a line out for each",
         "verify session blocks.jsonl --replay", false, OWN(verify_session) SANDBOX)
     ROW("verify", "rewrite", verify_rewrite, "file",
         "rewrite one line of a right program at a time; its tests label every rewrite",
@@ -246,7 +247,7 @@ static const cli_cmd commands[] = {
         OWN(verify_sql) FILTER)
     ROW("verify", "logic", verify_logic, "",
         "proofs, each step decided by Z3: FLD's logic, or assume / have .. from",
-        "verify logic --question 'int n' --proof 'have: n * n >= 0'", true,
+        "verify logic --question 'int n' --answer 'have: n * n >= 0'", true,
         OWN(verify_logic) FILTER)
     ROW("verify", "retrieve", verify_retrieve, "",
         "documents searched by words or vectors, recall, and answers by exact match and F1",

@@ -14,6 +14,20 @@ void cli_case_str(rung_buf *b, const char *key, const char *v) {
     rung_buf_json_str(b, v ? v : "", v ? strlen(v) : 0);
 }
 
+rung_status cli_case_bad(cli_call *c, const char *detail, rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    rung_buf_str(
+        &b, "{\"v\":1,\"verdict\":\"unknown\",\"rule\":\"\",\"reason\":\"bad row\",\"key\":\"\","
+            "\"us\":0");
+    cli_case_str(&b, "detail", detail);
+    rung_buf_str(&b, "}\n");
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) st = cli_out(c->app, b.data, b.n, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
 rung_status cli_verify_end(cli_call *c, rung_verdict v, const char *rule, const char *reason,
                            rung_error *err) {
     if (!c->app->json) {
@@ -40,7 +54,7 @@ static rung_status one(cli_call *c, tally *n, const cli_case *k, const char *whe
         if (n->bad++ == 0) n->first_bad = told;
         cli_say(c->app, "rejected: %s", told.what);
         rung_buf_reset(&members);
-        rung_buf_str(&members, ",\"rule\":\"\",\"reason\":\"bad row\"");
+        rung_buf_str(&members, ",\"rule\":\"\",\"reason\":\"bad row\",\"key\":\"\",\"us\":0");
         cli_case_str(&members, "detail", e.what);
         v = RUNG_VERDICT_UNKNOWN;
     } else if (st != RUNG_OK) {

@@ -35,6 +35,8 @@ rung_status cli_case_keep(const cli_case *k, const rung_answer *answer, const ch
                           const rung_check *check, const char *version, double us, rung_error *err);
 /* Commits when st is OK, else takes everything back; st, or why the commit failed. */
 rung_status cli_store_end(rung_store *s, rung_status st, rung_error *err);
+/* The line of a row that could not be read: verdict unknown, reason "bad row", what is wrong. */
+rung_status cli_case_bad(cli_call *c, const char *detail, rung_error *err);
 /* ,"key":"text" */
 void cli_case_str(rung_buf *b, const char *key, const char *v);
 /* A pair's verdict for eyes, and its exit status: 0 correct, 1 wrong, 3 unknown. */

@@ -27,6 +27,15 @@ expect 0 '"n_traces":24' -- "$RUNG" trace plant --set logic --n 2 --slip 0.3 --n
 expect 0 '' -- "$RUNG" verify logic --stored --run planted --json --store s.db
 tail -n 1 out | jq -e '.n_known == 24 and .n_same_first_error == 24 and .n_planted_steps > 60 and .n_planted_agree == .n_planted_decided
   and .n_planted_decided == .n_planted_steps and .n_queries_unknown == 0' >/dev/null || fail "Z3 against the truth: $(tail -n 1 out)"
+[ "$(rows verdict | jq -c 'select(.verifier == "logic")' | wc -l)" = 0 ] || fail "rows of logic without --write"
+expect 0 '"n_written":24' -- "$RUNG" verify logic --stored --run planted --write --json --store s.db
+expect 0 '"n_written":24' -- "$RUNG" verify step --stored --run planted --write --strict --json --store s.db
+rows verdict | jq -se '[.[] | select(.verifier == "logic")] | length == 24 and all(.version == "logic-1" and .us > 0 and .at_ms > 1700000000000 and .verdict != 0
+  and (.answer_key | length) > 0) and ([.[] | select(.verdict == 2)] | length > 3 and all(.rule == "z3" or .rule == "label"))' >/dev/null || fail "rows of logic: $(rows verdict)"
+[ "$(rows verdict | jq -r 'select(.verifier == "step") | .version' | sort -u)" = step-2+strict ] || fail "rows of step"
+expect 0 '"ok":true' -- "$RUNG" store check --store s.db --json
+expect 2 'keeps verdicts of stored traces' -- "$RUNG" verify step --write --step '1 + 1 = 2'
+expect 2 'are the same: give one' -- "$RUNG" verify step --answer '1 + 1 = 2' --step '1 + 1 = 2'
 expect 3 'no problem of a world that can plant' -- "$RUNG" trace plant --set m --store s.db
 
 # problems whose answer is a program: import, traces judged by the tests, in the sandbox

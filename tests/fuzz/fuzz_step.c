@@ -94,7 +94,7 @@ static void input_clear(input *in) {
 }
 
 static void kept(const rung_step_verdict *v, int32_t n) {
-    promise(v->rule && v->reason && v->note);
+    promise(v->rule && v->reason && v->note && v->key && strlen(v->key) < 128);
     promise(v->begin >= 0 && v->begin <= v->end && v->end <= n);
     promise(v->n_wrong >= 0 && v->n_unknown >= 0);
     if (v->verdict == RUNG_VERDICT_UNKNOWN)

@@ -343,6 +343,11 @@ static void name_atoms(rung_buf *b, const theory *t, const used *u) {
     }
 }
 
+bool formula_text(rung_buf *out, const theory *t, int32_t f) {
+    put(out, t, f);
+    return !out->failed;
+}
+
 bool formula_query(rung_buf *out, const theory *t, const int32_t *given, size_t n_given,
                    int32_t goal) {
     used *u = rung_calloc(1, sizeof *u);

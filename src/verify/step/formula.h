@@ -81,6 +81,9 @@ int32_t formula_fail(theory *t, const char *why);
 bool formula_query(rung_buf *out, const theory *t, const int32_t *given, size_t n_given,
                    int32_t goal);
 
+/* One formula as the solver reads it, without declarations; false: too large. */
+bool formula_text(rung_buf *out, const theory *t, int32_t f);
+
 /* What a name stands for in a formula, beside the theory's symbols ("fact1"). */
 typedef struct formula_name {
     char name[FORMULA_NAME_MAX];

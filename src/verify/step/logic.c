@@ -89,6 +89,17 @@ static const char *why_unknown(solver_answer a) {
                               : "undecided";
 }
 
+/* The step's class is the formula that it concludes. */
+static rung_status classify(rung_step_verdict *v, proof *p, int32_t goal, rung_error *err) {
+    rung_buf b;
+    rung_status st = RUNG_OK;
+    rung_buf_init(&b, FORMULA_TEXT_MAX);
+    if (formula_text(&b, &p->t, goal))
+        st = step_key(&v->key, p->arena, STEP_KEY_FORMULA, b.data, b.n, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
 /* Does the goal follow? A step from premises that contradict each other is right, and told apart.
  */
 static rung_status decide(rung_step_verdict *v, proof *p, const question *q, bool look,
@@ -96,7 +107,8 @@ static rung_status decide(rung_step_verdict *v, proof *p, const question *q, boo
     rung_buf model;
     solver_answer a;
     rung_buf_init(&model, SOLVER_MODEL_MAX);
-    rung_status st = ask(&a, &model, p, q, err);
+    rung_status st = classify(v, p, q->goal, err);
+    if (st == RUNG_OK) st = ask(&a, &model, p, q, err);
     if (st == RUNG_OK && a == SOLVER_UNSAT) {
         step_set(v, RUNG_VERDICT_CORRECT, "z3", "");
         if (look) {
@@ -206,6 +218,7 @@ static rung_status fld_label(rung_step_verdict *v, proof *p, span label, const c
     } else {
         step_set(v, RUNG_VERDICT_WRONG, "label", "another label");
     }
+    RUNG_TRY(step_key(&v->key, p->arena, STEP_KEY_LABEL, label.p, label.n, err));
     return p->solver ? note_end(v, p, err) : RUNG_OK;
 }
 
@@ -409,7 +422,7 @@ static rung_status proof_text(rung_step_verdict *v, proof *p, const char *text, 
         const char *end = i < n ? memchr(text + i, '\n', n - i) : NULL;
         size_t len = end ? (size_t)(end - (text + i)) : n - i;
         memset(&line, 0, sizeof line);
-        line.note = line.rule = line.reason = "";
+        line.note = line.rule = line.reason = line.key = "";
         RUNG_TRY(proof_line(&line, p, trimmed(text + i, len), err));
         bool better = !any || line.verdict == RUNG_VERDICT_WRONG ||
                       (v->verdict == RUNG_VERDICT_UNKNOWN && strcmp(line.reason, "no step") != 0);
@@ -457,7 +470,7 @@ rung_status logic_check(rung_step_verdict *out, rung_arena *a, const rung_step_t
     for (int32_t i = 0; i < task->n_steps && st == RUNG_OK; i++) {
         size_t n = task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0;
         memset(&out[i], 0, sizeof out[i]);
-        out[i].note = out[i].rule = out[i].reason = "";
+        out[i].note = out[i].rule = out[i].reason = out[i].key = "";
         if (p->explain) {
             span s = trimmed(task->step[i], n);
             rung_buf_printf(p->explain, "step %d: ", i + 1);

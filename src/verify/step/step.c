@@ -1,5 +1,6 @@
 /* The table of verifiers of steps; its row `step`: the claims of each step. */
 #include "verify/step/step.h"
+#include "verify/answer.h"
 #include "verify/step/algebra.h"
 #include <string.h>
 
@@ -51,6 +52,43 @@ static void explain_head(rung_buf *b, int32_t i, size_t n_claims) {
     rung_buf_printf(b, "step %d: %zu claim%s\n", i + 1, n_claims, n_claims == 1 ? "" : "s");
 }
 
+/* What a claim states, whatever its spelling: both values and the relation; of letters, the class
+ * of the equation. */
+static void claim_class(rung_buf *b, const rung_step_claim *c, const char *text) {
+    char key[128] = "", one[ANSWER_BYTES_MAX];
+    size_t n = (size_t)(c->end - c->begin);
+    if (c->value[0] && c->right[0]) {
+        rung_buf_printf(b, "%s%s %s %s", b->n ? ";" : "", c->value,
+                        strcmp(c->relation, "is") == 0 ? "=" : c->relation, c->right);
+    } else if (n < sizeof one) {
+        memcpy(one, text + c->begin, n);
+        one[n] = '\0';
+        key_math(key, one);
+        if (key[0]) rung_buf_printf(b, "%s%s", b->n ? ";" : "", key);
+    }
+}
+
+rung_status step_key(const char **out, rung_arena *a, char mark, const char *text, size_t n,
+                     rung_error *err) {
+    char key[128];
+    *out = "";
+    if (n == 0) return RUNG_OK;
+    key_set(key, mark, text, n);
+    *out = rung_arena_strndup(a, key, strlen(key));
+    return *out ? RUNG_OK : rung_fail(err, RUNG_E_NOMEM, "no memory for a key");
+}
+
+static rung_status classify(rung_step_verdict *v, rung_arena *a, const rung_step_claim *c, size_t n,
+                            const char *text, rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, 1 << 20);
+    for (size_t i = 0; i < n; i++) claim_class(&b, &c[i], text);
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) st = step_key(&v->key, a, STEP_KEY_CLAIMS, b.data, b.n, err);
+    rung_buf_clear(&b);
+    return st;
+}
+
 typedef struct step_work {
     rung_step_claim c[STEP_CLAIMS_MAX];
     const char *note[STEP_CLAIMS_MAX];
@@ -71,7 +109,7 @@ static rung_status one_step(rung_step_verdict *v, step_work *w, const char *text
         if (explain) explain_claim(explain, &w->c[i], w->note[i], text);
     }
     sum_up(v, w->c, w->note, n_claims);
-    return RUNG_OK;
+    return classify(v, w->a.arena, w->c, n_claims, text, err);
 }
 
 rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_task *task,
@@ -83,7 +121,7 @@ rung_status step_check(rung_step_verdict *out, rung_arena *a, const rung_step_ta
     rung_status st = algebra_init(&w->a, task->given, solver, a, task->explain, err);
     for (int32_t i = 0; i < task->n_steps && st == RUNG_OK; i++) {
         memset(&out[i], 0, sizeof out[i]);
-        out[i].note = "";
+        out[i].note = out[i].key = "";
         st = one_step(&out[i], w, task->step[i],
                       task->n_bytes[i] > 0 ? (size_t)task->n_bytes[i] : 0, &o, i, err);
     }
@@ -111,6 +149,26 @@ const rung_step_verifier *rung_step_verifier_find(const char *name) {
     for (size_t i = 0; name && i < N_VERIFIERS; i++)
         if (strcmp(verifiers[i].name, name) == 0) return &verifiers[i];
     return NULL;
+}
+
+void rung_step_key(char key[128], const rung_step_verdict *v, int32_t n_steps) {
+    rung_buf b;
+    const char *one = "";
+    size_t n = 0;
+    rung_buf_init(&b, 64u << 20);
+    for (int32_t i = 0; i < n_steps; i++) {
+        if (!v[i].key[0]) continue;
+        one = v[i].key;
+        n++;
+        rung_buf_printf(&b, "%s\n", v[i].key);
+        if (one[0] == STEP_KEY_LABEL) break;
+    }
+    key[0] = '\0';
+    if (n == 1 || one[0] == STEP_KEY_LABEL)
+        memcpy(key, one, strlen(one) + 1);
+    else if (n > 1 && !b.failed)
+        key_set(key, STEP_KEY_ALL, b.data, b.n);
+    rung_buf_clear(&b);
 }
 
 int32_t rung_step_first_wrong(const rung_step_verdict *v, int32_t n_steps) {

@@ -173,11 +173,11 @@ static void doubling(void **state) {
     rung_buf_str(&text, "fact1 -> int1: fact1 & fact1\n");
     for (int k = 1; k < N; k++)
         rung_buf_printf(&text, "int%d -> int%d: int%d & int%d\n", k, k + 1, k, k);
-    double t0 = rung_now();
+    double t0 = rung_cpu_now(); /* work, whatever else the machine does */
     assert_int_equal(first_error(&p, "fact1 -> int1: fact1 & fact1\nint1 -> int2: int1 & int1"),
                      -1);
     assert_true(first_error(&p, text.data) > 3); /* right as far as it can be shown */
-    assert_true(rung_now() - t0 < 20.0);
+    assert_true(rung_cpu_now() - t0 < 20.0);
     rung_buf_clear(&text);
     clear(&p);
 }

@@ -345,9 +345,9 @@ static void doubling(void **state) {
     t.step = step;
     t.n_bytes = n_bytes;
     t.n_steps = N;
-    double t0 = rung_now();
+    double t0 = rung_cpu_now(); /* work, whatever else the machine does */
     assert_int_equal(rung_step_verifier_find("logic")->check(out, a, &t, NULL, &err), RUNG_OK);
-    assert_true(rung_now() - t0 < 10.0);
+    assert_true(rung_cpu_now() - t0 < 10.0);
     for (int k = 0; k < N; k++) assert_int_equal(out[k].verdict, RUNG_VERDICT_UNKNOWN);
     rung_arena_free(a);
 }
