@@ -30,11 +30,12 @@ int main(int argc, char **argv) {
                     row(rhos[i], ks[j], (eff_labeler)who, RUNG_STOPPING_EXACT, .95, n, seed);
                     continue;
                 }
+                row(rhos[i], ks[j], (eff_labeler)who, RUNG_STOPPING_EXACT, 0, n, seed);
                 row(rhos[i], ks[j], (eff_labeler)who, RUNG_STOPPING_CONFIDENCE, .8, n, seed);
-                row(rhos[i], ks[j], (eff_labeler)who, RUNG_STOPPING_CONFIDENCE, .2, n, seed);
+                row(rhos[i], ks[j], (eff_labeler)who, RUNG_STOPPING_CONFIDENCE, .95, n, seed);
             }
         row(rhos[i], 128, EFF_RELATIVE, RUNG_STOPPING_CONFIDENCE, .8, n, seed);
-        row(rhos[i], 128, EFF_RELATIVE, RUNG_STOPPING_CONFIDENCE, .2, n, seed);
+        row(rhos[i], 128, EFF_RELATIVE, RUNG_STOPPING_CONFIDENCE, .95, n, seed);
     }
     return 0;
 }

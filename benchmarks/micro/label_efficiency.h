@@ -115,7 +115,7 @@ static inline int32_t eff_relative(const eff_trace *t, const progress_rule *r, i
             progress_counts x = {a, sure ? !a : m - a, sure}, y = {b, m - b, false};
             double soft;
             int32_t hard = progress_hard(&soft, r, x, y);
-            if (m < k_max && !(hard >= 0 && progress_settled(r, x, y))) continue;
+            if (!progress_settled(r, m, k_max, x, y)) continue;
             if (hard == 0 || (!sure && a == 0)) first = k;
             break;
         }
@@ -130,7 +130,7 @@ static const char *const eff_names[] = {"mc, all steps", "mc, up to the first ze
 static inline int32_t eff_label(eff_cost *cost, const eff_trace *t, eff_labeler who,
                                 rung_stopping stop, int32_t k, double level) {
     rollout_rule r = {stop, k, 0, level, 0, .3};
-    progress_rule q = {stop, false, .8, level};
+    progress_rule q = progress_rule_of(stop, false, .8, level, 0);
     if (who == EFF_BINARY) return eff_binary(t, &r, cost);
     if (who == EFF_RELATIVE) return eff_relative(t, &q, k, cost);
     return eff_mc(t, &r, who == EFF_MC_CUT, cost);

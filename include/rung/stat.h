@@ -21,6 +21,14 @@ rung_interval rung_wilson(int64_t c, int64_t n, double level);
 rung_interval rung_confseq_bernoulli(int64_t c, int64_t n, double level);
 /* After c successes in n: the chance of at least `least` in r more (beta(1/2, 1/2) before all). */
 double rung_urn_above(int64_t c, int64_t n, int64_t r, int64_t least);
+/* Log of an e-value against "p <= r q - d" (below) or "p >= r q - d" for two coins with c of c + w
+ * and c2 of c2 + w2 right: mixtures Beta(1/2, 1/2) over the best likelihood under it. If it is true
+ * the value ever reaches log(1 / alpha) with a chance of at most alpha, whatever the looks. r > 0.
+ */
+double rung_evalue_line(int64_t c, int64_t w, int64_t c2, int64_t w2, double r, double d,
+                        bool below);
+/* The same against "q >= q0" (at_least) or "q <= q0" for one coin. */
+double rung_evalue_known(int64_t c2, int64_t w2, double q0, bool at_least);
 /* Percentile bootstrap over items (problems) of the mean of x. */
 rung_interval rung_bootstrap_mean(const double *x, int64_t n, int n_boot, double level,
                                   uint64_t seed);

@@ -16,9 +16,12 @@ static const cli_opt rollout_opts[] = {
         "bound is narrow"),
     OPT_REAL("theta", "0", "SHARE", 0, 0.999999, CLI_KEY,
              "a step is right when more than this share of the known outcomes is correct"),
-    OPT_REAL("level", "0.95", "0..1", 0.5, 0.999999, CLI_KEY, "confidence of the bound"),
-    OPT_REAL("margin", "0", "SHARE", 0, 1, CLI_KEY,
-             "stopping confidence: a bound below theta + margin settles \"wrong\""),
+    OPT_REAL("level", "0", "0..1", 0, 0.999999, CLI_KEY,
+             "confidence of the bound, 0 = 0.95, label relative 0.8"),
+    OPT_REAL(
+        "margin", "0", "SHARE", 0, 1, CLI_KEY,
+        "stopping confidence: a bound below theta + margin settles \"wrong\"; label relative: how "
+        "far below eps a step has surely lost progress, 0 = 5/8 of it"),
     OPT_REAL("width", "0.3", "SHARE", 0.001, 1, CLI_KEY, "stopping width: how narrow"),
     OPT_INT("budget-tokens", "0", "TOKENS", 0, 1e15, CLI_KEY,
             "tokens of all rollouts used, 0 = no limit"),

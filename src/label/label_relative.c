@@ -120,7 +120,7 @@ static rung_status look(relative *w, int32_t index, rung_error *err) {
         double soft;
         int32_t hard = progress_hard(&soft, &w->rule, of(&a, v->fixed), of(&b, false));
         bool last = v->look >= k;
-        if (last || (hard >= 0 && progress_settled(&w->rule, of(&a, v->fixed), of(&b, false))))
+        if (last || progress_settled(&w->rule, v->look, k, of(&a, v->fixed), of(&b, false)))
             return finish(w, index, &a, hard, soft, err);
         v->look = progress_next(&w->rule, v->look, k);
     }
@@ -262,12 +262,8 @@ static rung_status check(relative *w, const rung_relative_opts *o, rung_error *e
     w->k_easy = o->k_easy ? o->k_easy : 32;
     w->k_max = w->k_hard > w->k_mid ? w->k_hard : w->k_mid;
     w->k_max = w->k_max > w->k_easy ? w->k_max : w->k_easy;
-    w->rule = (progress_rule){.stopping = o->roll.stopping,
-                              .difference = o->difference,
-                              .eps = o->eps > 0.0    ? o->eps
-                                     : o->difference ? 0.3
-                                                     : 0.8,
-                              .level = o->roll.level > 0.0 ? o->roll.level : 0.95};
+    w->rule =
+        progress_rule_of(o->roll.stopping, o->difference, o->eps, o->roll.level, o->roll.margin);
     if (w->k_hard < 1 || w->k_mid < 1 || w->k_easy < 1 || !(w->rule.eps <= 2.0))
         return rung_fail(err, RUNG_E_INVAL, "k from 1 on, eps up to 2");
     return RUNG_OK;

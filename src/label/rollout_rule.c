@@ -29,7 +29,8 @@ bool rung_stopping_find(rung_stopping *out, const char *name) {
     return false;
 }
 
-static const double LEVEL = 0.95, WIDTH = 0.3;
+static const double LEVEL = 0.95, WIDTH = 0.3, PROGRESS_LEVEL = 0.8;
+static const double PROGRESS_MARGIN = 0.625; /* of eps: .3 is a sure loss where .8 is kept */
 
 rollout_rule rollout_rule_of(const rung_mc_opts *o) {
     return (rollout_rule){.stopping = o->stopping,
@@ -76,9 +77,28 @@ double rollout_rule_doubt(const rollout_rule *r, int32_t m, int32_t c, int32_t w
     return right < 0.5 ? right : 1.0 - right;
 }
 
+progress_rule progress_rule_of(rung_stopping stopping, bool difference, double eps, double level,
+                               double margin) {
+    progress_rule r = {.stopping = stopping,
+                       .difference = difference,
+                       .eps = eps > 0.0    ? eps
+                              : difference ? 0.3
+                                           : 0.8,
+                       .level = level > 0.0 ? level : PROGRESS_LEVEL,
+                       .gain = {1.0, 1.0}};
+    if (difference) {
+        r.loss[0] = r.eps + (margin > 0.0 ? margin : r.eps);
+    } else {
+        r.gain[0] =
+            fmax(r.eps - (margin > 0.0 ? margin : PROGRESS_MARGIN * r.eps), 0.01); /* above 0 */
+        r.gain[1] = fmax(1.0, r.eps);
+    }
+    return r;
+}
+
 int32_t progress_next(const progress_rule *r, int32_t m, int32_t k) {
     if (r->stopping == RUNG_STOPPING_FIXED) return k;
-    int32_t next = m == 0 ? 4 : 2 * m; /* a ratio of less says nothing */
+    int32_t next = m == 0 ? 4 : m + (m < 6 ? 2 : m / 3); /* a ratio of less says nothing */
     return next < k ? next : k;
 }
 
@@ -96,12 +116,34 @@ int32_t progress_hard(double *soft, const progress_rule *r, progress_counts step
     return r->difference ? p - q >= -r->eps : q > 0.0 && p >= r->eps * q;
 }
 
-/* Each bound at half of what may go wrong. */
-bool progress_settled(const progress_rule *r, progress_counts step, progress_counts before) {
-    double level = 1.0 - 0.5 * (1.0 - r->level), sure = share(step);
-    rung_interval c = {sure, sure};
-    if (!step.is_sure) c = rung_confseq_bernoulli(step.c, step.c + step.wrong, level);
-    rung_interval p = rung_confseq_bernoulli(before.c, before.c + before.wrong, level);
-    if (r->difference) return c.lo - p.hi >= -r->eps || c.hi - p.lo < -r->eps;
-    return c.lo >= r->eps * p.hi || c.hi < r->eps * p.lo;
+/* Would these shares make the step right? */
+static bool keeps(const progress_rule *r, double p, double q) {
+    return r->difference ? p - q >= -r->eps : q > 0.0 && p >= r->eps * q;
+}
+
+/* The label at the ends of what the shares can still become. */
+static bool progress_exact(const progress_rule *r, int32_t left, progress_counts step,
+                           progress_counts before, bool right) {
+    double n = step.c + step.wrong + left, n2 = before.c + before.wrong + left;
+    double lo = step.is_sure ? share(step) : step.c / n;
+    double hi = step.is_sure ? share(step) : (step.c + left) / n;
+    double lo2 = before.c / n2, hi2 = (before.c + left) / n2;
+    return right ? keeps(r, lo, hi2) && lo2 > 0.0 : !keeps(r, hi, lo2) && (lo2 > 0.0 || hi2 <= 0.0);
+}
+
+bool progress_settled(const progress_rule *r, int32_t m, int32_t k, progress_counts step,
+                      progress_counts before) {
+    double soft, e;
+    int32_t hard = progress_hard(&soft, r, step, before);
+    if (m >= k) return true;
+    if (hard < 0 || r->stopping == RUNG_STOPPING_FIXED) return false;
+    if (progress_exact(r, k - m, step, before, hard == 1)) return true;
+    if (r->stopping == RUNG_STOPPING_EXACT) return false;
+    int other = hard == 1 ? 0 : 1; /* the line that is to be excluded */
+    double gain = r->gain[other], loss = r->loss[other];
+    if (step.is_sure)
+        e = rung_evalue_known(before.c, before.wrong, (share(step) + loss) / gain, hard == 1);
+    else
+        e = rung_evalue_line(step.c, step.wrong, before.c, before.wrong, gain, loss, hard == 1);
+    return e >= -log1p(-r->level);
 }

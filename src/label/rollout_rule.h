@@ -28,15 +28,24 @@ typedef struct progress_rule {
     rung_stopping stopping;
     bool difference;
     double eps, level;
+    double gain[2], loss[2]; /* lines p = gain q - loss: a step that surely loses progress lies
+                              * below the first, one that surely keeps it above the second */
 } progress_rule;
 typedef struct progress_counts {
     int32_t c, wrong;
     bool is_sure; /* a verdict: no rollouts stand behind it */
 } progress_counts;
+/* eps 0: .8 of the chance before, or a loss of .3; level 0: .8; margin: how far below eps a step
+ * surely loses progress, 0: 5/8 of eps (ratio: from .8 to .3), or as far again (difference). */
+progress_rule progress_rule_of(rung_stopping stopping, bool difference, double eps, double level,
+                               double margin);
 int32_t progress_next(const progress_rule *r, int32_t m, int32_t k);
 /* 1, 0, or -1: nothing is known. *soft: the ratio, or 1 + the difference, cut to [0, 1]. */
 int32_t progress_hard(double *soft, const progress_rule *r, progress_counts step,
                       progress_counts before);
-/* Do the two bounds decide it? */
-bool progress_settled(const progress_rule *r, progress_counts step, progress_counts before);
+/* After m of k outcomes each. EXACT: the rest cannot change the label. CONFIDENCE: or the counts
+ * exclude the other kind of step: "right" when a sure loss is excluded, "wrong" when a step without
+ * any loss is. */
+bool progress_settled(const progress_rule *r, int32_t m, int32_t k, progress_counts step,
+                      progress_counts before);
 #endif

@@ -123,6 +123,66 @@ static void doubt(void **state) {
         }
 }
 
+/* Progress, exact: with every continuation of two prefixes the label is that of all K. */
+static void progress_exactly(void **state) {
+    (void)state;
+    enum { K = 6 };
+    for (int mode = 0; mode < 3; mode++) {
+        progress_rule r = progress_rule_of(RUNG_STOPPING_EXACT, mode == 1, 0, 0, 0);
+        int saved = 0;
+        for (uint32_t x = 0; x < 1u << K; x++)
+            for (uint32_t y = 0; y < 1u << K; y++) {
+                progress_counts a = {0}, b = {0}, all = {0}, all2 = {0};
+                int32_t m = 0;
+                double soft;
+                a.is_sure = all.is_sure = mode == 2;
+                for (int32_t i = 0; i < K; i++) {
+                    *(x >> i & 1 ? &all.c : &all.wrong) += 1;
+                    *(y >> i & 1 ? &all2.c : &all2.wrong) += 1;
+                }
+                if (mode == 2) all.c = x & 1, all.wrong = !(x & 1);
+                do {
+                    for (int32_t next = progress_next(&r, m, K); m < next; m++) {
+                        *(x >> m & 1 ? &a.c : &a.wrong) += 1;
+                        *(y >> m & 1 ? &b.c : &b.wrong) += 1;
+                    }
+                    if (mode == 2) a.c = x & 1, a.wrong = !(x & 1);
+                } while (!progress_settled(&r, m, K, a, b));
+                assert_int_equal(progress_hard(&soft, &r, a, b),
+                                 progress_hard(&soft, &r, all, all2));
+                saved += K - m;
+            }
+        assert_true(saved > 0);
+    }
+}
+
+/* Progress with a bound: the lines by hand, and a step far from them settles early. */
+static void progress_by_bound(void **state) {
+    (void)state;
+    progress_rule r = progress_rule_of(RUNG_STOPPING_CONFIDENCE, false, 0, 0, 0);
+    assert_true(fabs(r.eps - .8) < 1e-12 && fabs(r.gain[0] - .3) < 1e-12 && r.gain[1] == 1.0 &&
+                r.level == .8);
+    r = progress_rule_of(RUNG_STOPPING_CONFIDENCE, false, 0, 0, .4);
+    progress_counts all = {4, 0, false}, none = {0, 4, false}, half = {2, 2, false};
+    /* e-values 2.92 and 19.1 (test_stat_stopping) against 1 / (1 - level) */
+    r.level = .65;
+    assert_true(progress_settled(&r, 4, 64, all, all));
+    r.level = .66;
+    assert_false(progress_settled(&r, 4, 64, all, all));
+    assert_true(progress_settled(&r, 4, 64, none, all));
+    r.level = .95;
+    assert_false(progress_settled(&r, 4, 64, none, all));
+    assert_false(progress_settled(&r, 4, 64, half, half));
+    assert_true(progress_settled(&r, 64, 64, half, half));
+    r = progress_rule_of(RUNG_STOPPING_CONFIDENCE, true, .3, 0, .2);
+    assert_true(fabs(r.loss[0] - .5) < 1e-12 && r.loss[1] == 0.0 && r.gain[0] == 1.0);
+    r = progress_rule_of(RUNG_STOPPING_FIXED, false, .5, .9, .1);
+    assert_true(fabs(r.gain[0] - .4) < 1e-12 && !progress_settled(&r, 4, 64, none, all));
+    const int32_t want[] = {4, 6, 8, 10, 13, 17, 22, 29, 38, 50, 64};
+    r.stopping = RUNG_STOPPING_CONFIDENCE;
+    for (int32_t i = 0, m = 0; i < 11; i++) assert_int_equal(m = progress_next(&r, m, 64), want[i]);
+}
+
 static void names(void **state) {
     (void)state;
     rung_stopping s;
@@ -142,6 +202,8 @@ int main(void) {
         cmocka_unit_test(bound_keeps_its_level),
         cmocka_unit_test(margin_and_width),
         cmocka_unit_test(doubt),
+        cmocka_unit_test(progress_exactly),
+        cmocka_unit_test(progress_by_bound),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,58 @@ static void urn(void **ud) {
     NEAR(rung_urn_above(5, 9, 128, 1) + rung_urn_above(4, 9, 128, 128), 1.0, 1e-2);
 }
 
+/* Two coins and a line, by hand. The mixture of 4 equal outcomes is 1/2 3/4 5/6 7/8 = .2734375. */
+static void lines(void **state) {
+    (void)state;
+    const double four = .2734375 * .2734375;
+    /* none of 4 and all of 4 against p >= q: best p = q = 1/2 */
+    assert_true(fabs(rung_evalue_line(0, 4, 4, 0, 1, 0, false) - log(four / pow(.5, 8))) < 1e-9);
+    /* all and all against p <= .4 q: best q = 1 */
+    assert_true(fabs(rung_evalue_line(4, 0, 4, 0, .4, 0, true) - log(four / pow(.4, 4))) < 1e-9);
+    /* one of each kind against p >= q: 1/4 over 1/4 */
+    assert_true(fabs(rung_evalue_line(0, 1, 1, 0, 1, 0, false)) < 1e-12);
+    /* where the counts lie in it there is no evidence */
+    assert_true(rung_evalue_line(3, 1, 3, 1, 1, 0, true) <= 0.0);
+    /* difference: all of 4 and none of 4 against p <= q - .5: best p = 0 gives 0, p = 1/2, q = 1
+     * gives 0, between them p = 1/4, q = 3/4 */
+    assert_true(fabs(rung_evalue_line(4, 0, 0, 4, 1, .5, true) - log(four / pow(.25, 8))) < 1e-9);
+    /* no such pair: p = q + 1.5 */
+    assert_true(isinf(rung_evalue_line(1, 1, 1, 1, 1, -1.5, false)));
+    assert_true(rung_evalue_line(0, 0, 3, 0, 1, 0, true) == 0.0);
+    /* one coin: all of 4 against q <= 1/2; against q <= 0; none of 4 against it */
+    assert_true(fabs(rung_evalue_known(4, 0, .5, false) - log(.2734375 * 16)) < 1e-12);
+    assert_true(isinf(rung_evalue_known(4, 0, 0, false)) && rung_evalue_known(4, 0, 0, false) > 0);
+    assert_true(rung_evalue_known(0, 4, 0, false) < 0.0);
+    assert_true(isinf(rung_evalue_known(4, 0, 2.5, true)));
+}
+
+/* Whatever the looks, a true line is excluded in less than alpha of the sequences. */
+static void lines_keep_their_level(void **state) {
+    (void)state;
+    const double at[][4] = {/* p, q, gain, below */
+                            {.32, .8, .4, 1},
+                            {.2, .5, .4, 1},
+                            {.6, .6, 1, 0},
+                            {.9, .9, 1, 0}};
+    for (uint64_t k = 0; k < 4; k++) {
+        int n_out = 0;
+        for (uint64_t i = 0; i < 1000; i++) {
+            rung_rng g = rung_rng_at(9, RUNG_STREAM_TEST, i, k);
+            int64_t c = 0, c2 = 0;
+            for (int64_t m = 1; m <= 96; m++) {
+                c += rung_rng_f64(&g) < at[k][0];
+                c2 += rung_rng_f64(&g) < at[k][1];
+                if (m % 4) continue;
+                if (rung_evalue_line(c, m - c, c2, m - c2, at[k][2], 0, at[k][3] > 0) < log(5))
+                    continue;
+                n_out++;
+                break;
+            }
+        }
+        assert_true(n_out < 200); /* alpha = .2 */
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dawid_skene),
@@ -137,6 +189,8 @@ int main(void) {
         cmocka_unit_test(confidence_sequence),
         cmocka_unit_test(confidence_at_every_look),
         cmocka_unit_test(urn),
+        cmocka_unit_test(lines),
+        cmocka_unit_test(lines_keep_their_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
