@@ -183,12 +183,106 @@ static void linear_and_binary(void **state) {
     }
 }
 
+/* labels.md 3.7, last figure: with repair both fail, Monte Carlo itself is biased (T = 16, rho .05:
+ * bisection 15%, linear scan 19% exact). */
+static void both_fail_with_repair(void **state) {
+    (void)state;
+    double n = 0, linear = 0, bisected = 0;
+    for (int i = 0; n < 4000; i++) {
+        chain c = make(i, 16, .06, .05);
+        if (!c.bad[15]) continue;
+        int t = 0, lo = 0, hi = 16;
+        while (t < 15 && mc(&c, t) > 0) t++;
+        linear += t == c.err;
+        while (hi - lo > 1) {
+            int mid = (lo + hi) / 2;
+            if (mc(&c, mid - 1) > 0)
+                lo = mid;
+            else
+                hi = mid;
+        }
+        bisected += hi - 1 == c.err;
+        n++;
+    }
+    near("with repair, linear", linear / n, .19, .06);
+    near("with repair, bisection", bisected / n, .15, .06);
+    assert_true(bisected < linear && linear < .3 * n);
+}
+
+/* ---- labels.md 8.7: relative progress, K by the pass rate of the bare problem */
+
+static double share_of(chain *c, double q, int k) {
+    int hits = 0;
+    for (int i = 0; i < k; i++) hits += rung_rng_f64(&c->r) < q;
+    return (double)hits / k;
+}
+
+typedef struct progress { /* m[0]: the bare problem; m[t + 1]: after step t */
+    double m[9];
+    bool hopeless;
+} progress;
+
+static progress progress_of(chain *c) {
+    progress x;
+    double root = c->ok_right[8];
+    int k = root < .1 ? 128 : root < .9 ? 64 : 32;
+    x.m[0] = share_of(c, root, k);
+    x.hopeless = x.m[0] == 0;
+    for (int t = 0; t < 7; t++)
+        x.m[t + 1] = share_of(c, (c->bad[t] ? c->bad_right : c->ok_right)[7 - t], k);
+    x.m[8] = c->bad[7] ? 0.0 : 1.0;
+    return x;
+}
+
+/* kind 0: zero; 1: ratio below eps; 2: loss of more than eps. */
+static int first_without(const progress *x, int kind, double eps) {
+    for (int t = 0; t < 8; t++) {
+        double p = x->m[t + 1], q = x->m[t];
+        if (kind == 0 ? p == 0 : kind == 1 ? q == 0 || p / q < eps : p - q < -eps) return t;
+    }
+    return -1;
+}
+
+static void relative_progress(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int kind;
+        double eps, want[2]; /* rho 0 and .05; 0: the spec has none */
+    } rule[] = {{"hard", 0, 0, {100, 11.4}},        {"ratio .1", 1, .1, {0, 24.5}},
+                {"ratio .5", 1, .5, {99.7, 81.9}},  {"ratio .8", 1, .8, {93.9, 85.9}},
+                {"ratio 1", 1, 1, {17.1, 8.7}},     {"difference .1", 2, .1, {84.5, 77.8}},
+                {"difference .3", 2, .3, {0, 64.7}}};
+    enum { RULES = 7 };
+    static int32_t pred[RULES][N], label[N];
+    for (int a = 0; a < 2; a++) {
+        int n = 0;
+        for (int i = 0; i < N; i++) {
+            chain c = make(i, 8, slips[i % 6], a ? .05 : 0);
+            progress x = progress_of(&c);
+            if (x.hopeless) continue;
+            label[n] = c.err;
+            for (int b = 0; b < RULES; b++)
+                pred[b][n] = first_without(&x, rule[b].kind, rule[b].eps);
+            n++;
+        }
+        for (int b = 0; b < RULES; b++) {
+            double f1 = rung_processbench(pred[b], label, n).f1;
+            printf("F1 at rho %.2f, %s: %.1f, spec %.1f\n", a ? .05 : 0, rule[b].name, f1,
+                   rule[b].want[a]);
+            if (rule[b].want[a] > 0) assert_true(fabs(f1 - rule[b].want[a]) < 3.0);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thresholds),
         cmocka_unit_test(consensus),
         cmocka_unit_test(self_confidence),
         cmocka_unit_test(linear_and_binary),
+        cmocka_unit_test(both_fail_with_repair),
+        cmocka_unit_test(relative_progress),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
