@@ -58,7 +58,7 @@ static rung_status add_recipe(all_claims *w, const char *folder, const char *nam
     w->at[w->n++] = (one_claim){.r = r};
     RUNG_TRY(recipe_var_put(r, "here", folder, err));
     RUNG_TRY(recipe_var_put(r, "out", "out", err));
-    return recipe_load(r, w->c->app, kept_path, false, NULL, NULL, err);
+    return recipe_load(r, w->c->app, kept_path, &(recipe_ask){0}, err);
 }
 
 static rung_status read_recipes(all_claims *w, const char *folder, rung_error *err) {
@@ -156,6 +156,13 @@ static void put_number(rung_buf *b, yyjson_val *v, const char *key, double unit)
         rung_buf_str(b, "-");
 }
 
+/* Of all cores where that is known: a clock on the wall says little on a shared machine. */
+static void put_minutes(rung_buf *b, yyjson_val *v) {
+    double cpu = rung_json_f64(v, "cpu_s", (double)NAN);
+    double wall = rung_json_f64(v, "wall_s", (double)NAN);
+    rung_buf_printf(b, isfinite(cpu) ? "%.1f CPU" : "%.1f", (isfinite(cpu) ? cpu : wall) / 60.0);
+}
+
 /* A cell: no line ends, no bars. */
 static void put_cell(rung_buf *b, const char *text) {
     for (; text && *text; text++) {
@@ -173,9 +180,10 @@ static void put_row(rung_buf *b, const recipe *r, yyjson_val *v) {
     }
     rung_buf_printf(b, " | **%s** | ", rung_json_str(v, "verdict", "no verdict"));
     put_interval(b, v, unit_of(v));
-    rung_buf_printf(b, " | %lld | %lld | %.1f |\n", (long long)rung_json_i64(v, "n_problems", 0),
-                    (long long)rung_json_i64(v, "n_seeds", 1),
-                    rung_json_f64(v, "wall_s", (double)NAN) / 60.0);
+    rung_buf_printf(b, " | %lld | %lld | ", (long long)rung_json_i64(v, "n_problems", 0),
+                    (long long)rung_json_i64(v, "n_seeds", 1));
+    put_minutes(b, v);
+    rung_buf_str(b, " |\n");
 }
 
 static void put_comparison(rung_buf *b, yyjson_val *v) {
@@ -205,7 +213,7 @@ static void put_equal(rung_buf *b, const recipe_claim *k, yyjson_val *v) {
     rung_buf_str(b, "\n");
 }
 
-static void put_section(rung_buf *b, const recipe *r, yyjson_val *v) {
+static rung_status put_section(rung_buf *b, const recipe *r, yyjson_val *v, rung_error *err) {
     char hash[33];
     rung_buf_printf(b, "## %s\n\n", r->id);
     put_cell(b, r->title);
@@ -226,14 +234,14 @@ static void put_section(rung_buf *b, const recipe *r, yyjson_val *v) {
         put_cell(b, r->cost);
         rung_buf_str(b, "\n");
     }
-    rung_hash_hex(hash, r->text.data, r->text.n);
+    RUNG_TRY(recipe_hash(hash, r, err));
     if (!v) {
         rung_buf_printf(b, "\nNot measured yet: `rung run recipes/%s.yaml`.\n\n", r->id);
-        return;
+        return RUNG_OK;
     }
-    rung_buf_printf(b, "- Run: %lld sampled tokens, %.1f minutes\n",
-                    (long long)rung_json_i64(v, "tokens", 0),
-                    rung_json_f64(v, "wall_s", (double)NAN) / 60.0);
+    rung_buf_printf(b, "- Run: %lld sampled tokens, ", (long long)rung_json_i64(v, "tokens", 0));
+    put_minutes(b, v);
+    rung_buf_str(b, " minutes\n");
     if (strcmp(hash, rung_json_str(v, "recipe", "")) != 0)
         rung_buf_str(b, "- Measured with an earlier text of the recipe\n");
     if (yyjson_get_bool(yyjson_obj_get(v, "set")))
@@ -245,9 +253,11 @@ static void put_section(rung_buf *b, const recipe *r, yyjson_val *v) {
     for (yyjson_val *x; (x = yyjson_arr_iter_next(&it)) != NULL;) put_comparison(b, x);
     if (r->explains) rung_buf_printf(b, "\n%s\n", r->explains);
     rung_buf_str(b, "\n");
+    return RUNG_OK;
 }
 
-static void put_page(rung_buf *b, const all_claims *w) {
+static rung_status put_page(rung_buf *b, const all_claims *w, rung_error *err) {
+    rung_status st = RUNG_OK;
     rung_buf_str(
         b, "# Claims\n\nWritten by `rung claims` from the recipes and from docs/claims.jsonl, "
            "the newest measured result of each. Differences are in points\n(labels: per "
@@ -265,13 +275,14 @@ static void put_page(rung_buf *b, const all_claims *w) {
             yyjson_val *v = yyjson_doc_get_root(doc);
             if (part == 0)
                 put_row(b, k->r, v);
-            else
-                put_section(b, k->r, v);
+            else if (st == RUNG_OK)
+                st = put_section(b, k->r, v, err);
             yyjson_doc_free(doc);
         }
         if (part == 0) rung_buf_str(b, "\n");
     }
     while (b->n > 1 && b->data[b->n - 1] == '\n' && b->data[b->n - 2] == '\n') b->data[--b->n] = 0;
+    return st == RUNG_OK ? rung_buf_check(b, err) : st;
 }
 
 /* ---- the command */
@@ -350,8 +361,7 @@ static rung_status gather(all_claims *w, rung_error *err) {
 static rung_status act(all_claims *w, rung_error *err) {
     rung_buf page;
     rung_buf_init(&page, 64u << 20);
-    put_page(&page, w);
-    rung_status st = rung_buf_check(&page, err);
+    rung_status st = put_page(&page, w, err);
     if (st == RUNG_OK && cli_flag(w->c, "check")) {
         bool same = false;
         const char *out = cli_str(w->c, "out");

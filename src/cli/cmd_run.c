@@ -13,6 +13,15 @@ static const cli_opt run_opts[] = {
     OPT_BOOL("quick", "false", CLI_KEY, "the small setting: the recipe's quick: values"),
     {"set", CLI_LIST, "", "KEY=VALUE", 0, 0, NULL, CLI_KEY,
      "another value for a variable of the recipe; may be given again", NULL},
+    OPT_PATH("policy", "", CLI_KEY, "another model for the recipe: --set policy=FILE"),
+    OPT_STR("problems", "", "[FORMAT:]FILE", CLI_KEY,
+            "run it on these problems, not on a world's: gsm8k:train.jsonl, or rows of question "
+            "and answer; the recipe's real: part says how"),
+    OPT_STR("cases", "", "[FORMAT:]FILE", CLI_KEY,
+            "with --problems: solutions with known first errors, as ProcessBench has them"),
+    OPT_PATH("options", "", CLI_NOTE,
+             "YAML file of options for every stage that has them: prompt, stop, weights; empty = "
+             "with --problems the recipe's own"),
     OPT_STR("seeds", "", "N|LIST", CLI_KEY,
             "run what depends on the seed with N seeds from the recipe's own on, or with these "
             "(1,5,9); "
@@ -20,7 +29,8 @@ static const cli_opt run_opts[] = {
     OPT_PATH(
         "out", "", CLI_NOTE,
         "folder for the report and the models, empty = out/NAME of the recipe, out/NAME-quick with "
-        "--quick; the store is OUT/rung.db unless --store names one"),
+        "--quick, out/NAME-real with --policy or --problems; the store is OUT/rung.db unless "
+        "--store names one"),
     OPT_BOOL("report", "true", CLI_FREE, "write OUT/report.html at the end"),
     OPT_BOOL("check", "false", CLI_FREE, "read and check the recipe, run nothing"),
 };
@@ -33,7 +43,7 @@ typedef struct show {
     bool answered; /* a bench answer has run: the report has something to show */
     int64_t tokens;
     rung_run run;
-    double t0;
+    double t0, cpu0;
 } show;
 
 static rung_status make_folder(const char *path, rung_error *err) {
@@ -171,7 +181,9 @@ static rung_status name_folder(show *w, rung_error *err) {
     } else { /* by the file's name, so that ${out} is known before the recipe is read */
         const char *slash = strrchr(cli_str(w->c, "recipe"), '/');
         const char *base = slash ? slash + 1 : cli_str(w->c, "recipe");
-        snprintf(w->out, sizeof w->out, "out/%.*s%s", (int)strcspn(base, "."), base,
+        bool own = cli_str(w->c, "policy") || cli_str(w->c, "problems");
+        snprintf(w->out, sizeof w->out, "out/%.*s%s%s", (int)strcspn(base, "."), base,
+                 own ? "-real" : "",
                  cli_flag(w->c, "quick") ? "-quick" : ""); /* another size is other work */
     }
     size_t n = strlen(w->out);
@@ -202,12 +214,19 @@ rung_status cli_run(cli_call *c, rung_error *err) {
     memset(&w, 0, sizeof w);
     w.c = c;
     w.t0 = rung_now();
+    w.cpu0 = rung_cpu_now();
     w.r.arena = c->app->arena;
     rung_buf_init(&w.r.text, 4u << 20);
     rung_status st = name_folder(&w, err);
     if (st == RUNG_OK) {
-        st = recipe_load(&w.r, c->app, cli_str(c, "recipe"), cli_flag(c, "quick"),
-                         cli_str(c, "set"), cli_str(c, "seeds"), err);
+        recipe_ask ask = {.quick = cli_flag(c, "quick"),
+                          .set = cli_str(c, "set"),
+                          .seeds = cli_str(c, "seeds"),
+                          .policy = cli_str(c, "policy"),
+                          .problems = cli_str(c, "problems"),
+                          .cases = cli_str(c, "cases"),
+                          .options = cli_str(c, "options")};
+        st = recipe_load(&w.r, c->app, cli_str(c, "recipe"), &ask, err);
     }
     if (st != RUNG_OK) goto out;
     if (cli_flag(c, "check")) {
@@ -216,7 +235,8 @@ rung_status cli_run(cli_call *c, rung_error *err) {
     }
     RUNG_GOTO(open_all(&w, err));
     RUNG_GOTO(run_all(&w, err));
-    RUNG_GOTO(run_claim_object(&c->result, c->app, &w.r, w.tokens, rung_now() - w.t0, err));
+    RUNG_GOTO(run_claim_object(&c->result, c->app, &w.r, w.tokens, rung_now() - w.t0,
+                               rung_cpu_now() - w.cpu0, err));
     c->tokens = w.tokens;
     RUNG_GOTO(cli_run_end(c, &w.run, "claim", w.t0, err));
     RUNG_GOTO(write_report(&w, err));

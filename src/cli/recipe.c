@@ -85,6 +85,9 @@ static rung_status substitute(rung_buf *out, recipe *r, const rung_yaml_node *n,
             size_t n_names = var_names(r, names);
             return unknown_word(err, r, n, "variable", name, names, n_names);
         }
+        if (r->real && !*v->value && (!strcmp(v->name, "cases") || !strcmp(v->name, "problems")))
+            return rung_fail(err, RUNG_E_INVAL, "%s needs --%s FILE with problems of your own",
+                             r->path, v->name);
         rung_buf_str(out, v->value);
         p = end + 1;
     }
@@ -92,7 +95,7 @@ static rung_status substitute(rung_buf *out, recipe *r, const rung_yaml_node *n,
 }
 
 /* Text of a scalar, or of a list joined by commas, with variables replaced. */
-static rung_status text_of(rung_buf *out, recipe *r, const rung_yaml_node *n, rung_error *err) {
+rung_status recipe_text(rung_buf *out, recipe *r, const rung_yaml_node *n, rung_error *err) {
     rung_buf_reset(out);
     rung_buf_str(out, "");
     if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
@@ -108,8 +111,14 @@ static rung_status text_of(rung_buf *out, recipe *r, const rung_yaml_node *n, ru
     return rung_buf_check(out, err);
 }
 
+bool recipe_has_var(const recipe *r, const char *name) {
+    for (size_t i = 0; i < r->n_vars; i++)
+        if (strcmp(r->var[i].name, name) == 0) return true;
+    return false;
+}
+
 /* vars: new names; quick: only names that vars has. Later values may use earlier names. */
-static rung_status put_vars(recipe *r, const rung_yaml_node *map, bool must_exist,
+rung_status recipe_put_vars(recipe *r, const rung_yaml_node *map, bool must_exist,
                             rung_error *err) {
     rung_buf value;
     rung_status st = RUNG_OK;
@@ -125,7 +134,7 @@ static rung_status put_vars(recipe *r, const rung_yaml_node *map, bool must_exis
             st = unknown_word(err, r, n, "variable", key, names, n_names);
             break;
         }
-        st = text_of(&value, r, n, err);
+        st = recipe_text(&value, r, n, err);
         if (st == RUNG_OK) st = recipe_var_put(r, key, value.n ? value.data : "", err);
     }
     rung_buf_clear(&value);
@@ -201,11 +210,12 @@ static rung_status stage_options(recipe *r, recipe_stage *s, const rung_yaml_nod
             st = cli_unknown_option(&s->call, rung_yaml_key(with, i), where, RUNG_E_FORMAT, err);
             goto out;
         }
-        RUNG_GOTO(text_of(&value, r, n, err));
+        RUNG_GOTO(recipe_text(&value, r, n, err));
         RUNG_GOTO(
             cli_set(&s->call, v, value.n ? value.data : "", CLI_RECIPE, where, RUNG_E_FORMAT, err));
     }
-    st = cli_check_args(&s->call, err);
+    RUNG_GOTO(recipe_real_options(r, s, err));
+    st = s->skip ? RUNG_OK : cli_check_args(&s->call, err);
     if (st != RUNG_OK && err) { /* say where */
         char what[sizeof err->what];
         snprintf(what, sizeof what, "%s", err->what);
@@ -215,6 +225,21 @@ static rung_status stage_options(recipe *r, recipe_stage *s, const rung_yaml_nod
 out:
     rung_buf_clear(&value);
     return st;
+}
+
+/* when: of a stage or a check. Is it left out in this setting? */
+static rung_status when_read(bool *skip, const recipe *r, const rung_yaml_node *n,
+                             rung_error *err) {
+    static const char *const settings[] = {"always", "full", "quick", "world", "real"};
+    const rung_yaml_node *when = rung_yaml_get(n, "when");
+    const char *w = when ? rung_yaml_scalar(when) : "always";
+    const bool out[] = {false, r->quick, !r->quick, r->real, !r->real};
+    size_t k = 0;
+    while (w && k < CLI_N(settings) && strcmp(w, settings[k]) != 0) k++;
+    if (!w || k == CLI_N(settings))
+        return unknown_word(err, r, when, "setting", w ? w : "", settings, CLI_N(settings));
+    *skip = out[k];
+    return RUNG_OK;
 }
 
 static rung_status stage_read(recipe *r, cli_app *app, recipe_stage *s, const rung_yaml_node *n,
@@ -229,13 +254,7 @@ static rung_status stage_read(recipe *r, cli_app *app, recipe_stage *s, const ru
     cli_call_init(&s->call, app, cmd);
     s->call.in_recipe = true;
     s->line = rung_yaml_line(n);
-    const rung_yaml_node *when = rung_yaml_get(n, "when");
-    const char *w = when ? rung_yaml_scalar(when) : "always";
-    static const char *const settings[] = {"always", "full", "quick"};
-    size_t k = 0;
-    while (w && k < 3 && strcmp(w, settings[k]) != 0) k++;
-    if (!w || k == 3) return unknown_word(err, r, when, "setting", w ? w : "", settings, 3);
-    s->skip = (k == 1 && r->quick) || (k == 2 && !r->quick);
+    RUNG_TRY(when_read(&s->skip, r, n, err));
     return stage_options(r, s, rung_yaml_get(n, "with"), err);
 }
 
@@ -266,9 +285,9 @@ static rung_status equal_read(recipe_claim *k, const recipe *r, const rung_yaml_
 
 static rung_status comparison_read(recipe_claim *k, const recipe *r, const rung_yaml_node *n,
                                    rung_error *err) {
-    static const char *const keys[] = {"text",    "metric", "method",    "arm",
-                                       "over",    "margin", "direction", "equal",
-                                       "reports", "checks", "note",      "explains"};
+    static const char *const keys[] = {"text",   "metric",    "method", "arm",     "over",
+                                       "margin", "direction", "equal",  "reports", "checks",
+                                       "note",   "explains",  "when"};
     if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
         k->text = rung_yaml_scalar(n);
         return RUNG_OK;
@@ -297,8 +316,12 @@ static rung_status claim_read(recipe *r, const rung_yaml_node *n, rung_error *er
     if (!checks) return RUNG_OK;
     if (rung_yaml_kind_of(checks) != RUNG_YAML_SEQ) return bad(err, r, checks, "checks: a list");
     if (rung_yaml_count(checks) > RECIPE_MAX_CHECKS) return bad(err, r, checks, "too many checks");
-    for (size_t i = 0; i < rung_yaml_count(checks); i++)
-        RUNG_TRY(comparison_read(&r->check[r->n_checks++], r, rung_yaml_item(checks, i), err));
+    for (size_t i = 0; i < rung_yaml_count(checks); i++) {
+        const rung_yaml_node *x = rung_yaml_item(checks, i);
+        bool skip = false;
+        if (rung_yaml_kind_of(x) == RUNG_YAML_MAP) RUNG_TRY(when_read(&skip, r, x, err));
+        if (!skip) RUNG_TRY(comparison_read(&r->check[r->n_checks++], r, x, err));
+    }
     return RUNG_OK;
 }
 
@@ -310,14 +333,16 @@ static const char *scalar_at(const recipe *r, const char *key) {
 static rung_status read_vars(recipe *r, const char *set, rung_error *err) {
     const rung_yaml_node *root = rung_yaml_root(r->yaml);
     const rung_yaml_node *vars = rung_yaml_get(root, "vars"), *quick = rung_yaml_get(root, "quick");
-    if (vars) RUNG_TRY(put_vars(r, vars, false, err));
-    if (quick && r->quick) RUNG_TRY(put_vars(r, quick, true, err));
-    return set_vars(r, set, err);
+    if (vars) RUNG_TRY(recipe_put_vars(r, vars, false, err));
+    if (quick && r->quick) RUNG_TRY(recipe_put_vars(r, quick, true, err));
+    RUNG_TRY(recipe_real_vars(r, root, err));
+    RUNG_TRY(set_vars(r, set, err));
+    return r->ask->policy ? recipe_var_put(r, "policy", r->ask->policy, err) : RUNG_OK;
 }
 
 static rung_status head_read(recipe *r, const char *set, rung_error *err) {
     static const char *const keys[] = {"recipe", "title", "paper", "claim",  "cost", "seed",
-                                       "seeds",  "vars",  "quick", "stages", "note"};
+                                       "seeds",  "vars",  "quick", "stages", "note", "real"};
     const rung_yaml_node *root = rung_yaml_root(r->yaml);
     if (!root || rung_yaml_kind_of(root) != RUNG_YAML_MAP) {
         return rung_fail(err, RUNG_E_FORMAT,
@@ -347,11 +372,14 @@ static rung_status round_vars(recipe *r, int round, const char *set, rung_error 
     return RUNG_OK;
 }
 
-rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, const char *set,
-                        const char *seeds, rung_error *err) {
+rung_status recipe_load(recipe *r, cli_app *app, const char *path, const recipe_ask *ask,
+                        rung_error *err) {
+    const char *set = ask->set, *seeds = ask->seeds;
     r->path = path;
-    r->quick = quick;
-    r->changed = set && *set;
+    r->quick = ask->quick;
+    r->ask = ask;
+    r->changed = (set && *set) || ask->policy || ask->problems || ask->options;
+    RUNG_TRY(recipe_real_begin(r, err));
     RUNG_TRY(rung_file_read(&r->text, path, err));
     RUNG_TRY(rung_yaml_parse(&r->yaml, r->text.data ? r->text.data : "", r->text.n, path, err));
     RUNG_TRY(head_read(r, set, err));
@@ -373,14 +401,57 @@ rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, c
         }
         if (round > 0) RUNG_TRY(recipe_round_split(r, round, n, err));
     }
+    RUNG_TRY(recipe_real_end(r, err));
     return r->n_seeds > 1 ? round_vars(r, 0, set, err) : RUNG_OK;
 }
 
 void recipe_clear(recipe *r) {
+    rung_yaml_free(r->options);
     for (size_t i = 0; i < r->n_stages; i++) cli_call_clear(&r->stage[i].call);
     rung_free(r->stage);
     rung_yaml_free(r->yaml);
     rung_buf_clear(&r->text);
+}
+
+/* Keys that only tell, and those of another setting than the one that is claimed. */
+static bool is_told(const char *key, const rung_yaml_node *value) {
+    static const char *const keys[] = {"cost",    "note",     "title", "paper",
+                                       "reports", "explains", "real"};
+    for (size_t k = 0; k < CLI_N(keys); k++)
+        if (strcmp(key, keys[k]) == 0) return true;
+    const char *text = rung_yaml_scalar(value);
+    return strcmp(key, "when") == 0 && text && strcmp(text, "world") == 0;
+}
+
+static void hash_text(rung_buf *b, const rung_yaml_node *n) {
+    if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
+        const char *text = rung_yaml_scalar(n);
+        rung_buf_json_str(b, text, strlen(text));
+        return;
+    }
+    bool is_map = rung_yaml_kind_of(n) == RUNG_YAML_MAP;
+    rung_buf_str(b, is_map ? "{" : "[");
+    for (size_t i = 0; i < rung_yaml_count(n); i++) {
+        const rung_yaml_node *x = rung_yaml_item(n, i);
+        const rung_yaml_node *when =
+            rung_yaml_kind_of(x) == RUNG_YAML_MAP ? rung_yaml_get(x, "when") : NULL;
+        if (when && rung_yaml_scalar(when) && strcmp(rung_yaml_scalar(when), "real") == 0) continue;
+        if (is_map && is_told(rung_yaml_key(n, i), x)) continue;
+        if (is_map) rung_buf_printf(b, "%s:", rung_yaml_key(n, i));
+        hash_text(b, x);
+        rung_buf_str(b, ",");
+    }
+    rung_buf_str(b, is_map ? "}" : "]");
+}
+
+rung_status recipe_hash(char out[33], const recipe *r, rung_error *err) {
+    rung_buf b;
+    rung_buf_init(&b, 4u << 20);
+    hash_text(&b, rung_yaml_root(r->yaml));
+    rung_status st = rung_buf_check(&b, err);
+    if (st == RUNG_OK) rung_hash_hex(out, b.data, b.n);
+    rung_buf_clear(&b);
+    return st;
 }
 
 void recipe_config(rung_buf *json, const recipe *r) {

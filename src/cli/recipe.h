@@ -19,11 +19,12 @@ typedef struct recipe_stage {
     cli_call call; /* options resolved */
     int line;
     int round; /* number of its seed */
-    bool skip; /* not in this setting (when: full or quick), or the same for every seed */
+    bool skip; /* not in this setting (when:), or the same for every seed */
     double seconds;
 } recipe_stage;
 /* One comparison. metric NULL or "answer": arm and over are methods of the last bench answer; else
- * they are names of bench stages (over: or a number), and the metric one of their figures. */
+ * they are names of bench stages (over: or a number), and the metric one of their figures.
+ * STAGE/METHOD: methods of several bench answers, each as its gain over a single sample. */
 typedef struct recipe_claim {
     const char *text, *metric, *arm, *over; /* arm NULL: nothing is compared */
     double margin;
@@ -32,12 +33,25 @@ typedef struct recipe_claim {
     const char *equal, *equal_key, *equal_arm, *equal_over;
 } recipe_claim;
 
+/* What the command line asks of a recipe; all but quick may be NULL. */
+typedef struct recipe_ask {
+    bool quick;
+    const char *set; /* "key=value" lines of --set */
+    const char
+        *seeds; /* "N" or "S,S,..." over the recipe's own seeds:; NULL: those (one if quick) */
+    const char *policy;
+    const char *problems, *cases; /* [FORMAT:]FILE */
+    const char *options;          /* a file of options, over the recipe's real: options: */
+} recipe_ask;
+
 typedef struct recipe {
     const char *path, *id, *title, *paper, *cost;
     const char *reports, *explains; /* what the paper reports; why we think it came out so here */
     bool quick, changed;            /* changed: some --set */
-    rung_yaml *yaml;
-    rung_buf text; /* the file as it is */
+    bool real;                      /* problems of a file: when: real, the values of real: */
+    const recipe_ask *ask;          /* borrowed while loading */
+    rung_yaml *yaml, *options;      /* options of every stage that has them; NULL: none */
+    rung_buf text;                  /* the file as it is */
     recipe_var var[RECIPE_MAX_VARS];
     size_t n_vars;
     recipe_claim claim, check[RECIPE_MAX_CHECKS]; /* checks: comparisons beside it */
@@ -49,15 +63,24 @@ typedef struct recipe {
     rung_arena *arena; /* borrowed */
 } recipe;
 
-/* Reads and checks everything. seeds: "N" or "S,S,..." over the recipe's own seeds:, NULL: those
- * (one with quick). With several, the stages are read once for each: ${seed} is that seed, ${out}
- * of the second on OUT/seed-S, and names of runs that come from a stage of a seed end in @S. A
- * stage that comes out the same for every seed is read and run once; so are problems, which seeds
- * share, and reports. builtin: "here" and "out" are set by the caller before with recipe_var_put;
- * set: "key=value" lines of --set, or NULL. E_FORMAT: file:line:column, nearest. */
-rung_status recipe_load(recipe *r, cli_app *app, const char *path, bool quick, const char *set,
-                        const char *seeds, rung_error *err);
+/* Reads and checks everything. With several seeds, the stages are read once for each: ${seed} is
+ * that seed, ${out} of the second on OUT/seed-S, and names of runs that come from a stage of a seed
+ * end in @S. A stage that comes out the same for every seed is read and run once; so are problems,
+ * which seeds share, and reports. "here" and "out" are set by the caller before with
+ * recipe_var_put. E_FORMAT: file:line:column, nearest. */
+rung_status recipe_load(recipe *r, cli_app *app, const char *path, const recipe_ask *ask,
+                        rung_error *err);
 void recipe_clear(recipe *r);
+/* recipe_real.c: problems and a model of the user's own (docs/design/cli.md). */
+rung_status recipe_real_begin(recipe *r,
+                              rung_error *err); /* the variables of --problems, --cases */
+rung_status recipe_real_vars(recipe *r, const rung_yaml_node *root, rung_error *err);
+rung_status recipe_real_options(recipe *r, recipe_stage *s, rung_error *err);
+rung_status recipe_real_end(recipe *r, rung_error *err); /* an option that no stage has */
+/* recipe.c, for it: text of a value with variables replaced; a map as variables. */
+rung_status recipe_text(rung_buf *out, recipe *r, const rung_yaml_node *n, rung_error *err);
+rung_status recipe_put_vars(recipe *r, const rung_yaml_node *map, bool must_exist, rung_error *err);
+bool recipe_has_var(const recipe *r, const char *name);
 /* recipe_seeds.c */
 rung_status recipe_seeds_read(recipe *r, const rung_yaml_node *node, const char *flag,
                               rung_error *err);
@@ -65,6 +88,9 @@ rung_status recipe_seeds_read(recipe *r, const rung_yaml_node *node, const char 
  * is skipped. */
 rung_status recipe_round_split(recipe *r, int round, size_t n, rung_error *err);
 rung_status recipe_var_put(recipe *r, const char *name, const char *value, rung_error *err);
+/* Hash of what the claim measures: the recipe without the keys that only tell (cost, note, title,
+ * paper, reports, explains), comments, and what is for real problems only. */
+rung_status recipe_hash(char out[33], const recipe *r, rung_error *err);
 /* Config text of this run of the recipe: id, setting, variables, the file's text. */
 void recipe_config(rung_buf *json, const recipe *r);
 #endif

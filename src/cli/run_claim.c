@@ -8,8 +8,10 @@
 
 enum { N_BOOT = 4000 };
 
+/* Two methods of one bench answer? STAGE/METHOD are methods of two. */
 static bool is_answer(const recipe_claim *k) {
-    return !k->metric || strcmp(k->metric, "answer") == 0;
+    if (k->metric && strcmp(k->metric, "answer") != 0) return false;
+    return !strchr(k->arm, '/');
 }
 
 /* ---- stages */
@@ -116,13 +118,33 @@ static bool constant_of(double *out, const char *text) {
     return end != text && *end == 0;
 }
 
+/* STAGE/METHOD: what the method of this bench answer gains over a single sample, problem by
+ * problem. */
+static rung_status gain_of(rung_arm *out, cli_call *c, const char *method, rung_error *err) {
+    rung_answer_diff *diff = NULL;
+    int64_t n = 0;
+    if (c->cmd->fn != cli_bench_answer)
+        return rung_fail(err, RUNG_E_INVAL, "claim: a method \"%s\" of %s %s, not of bench answer",
+                         method, c->cmd->noun, c->cmd->verb);
+    rung_status st = cli_answer_diffs(&diff, &n, c, method, "single", err);
+    for (int64_t i = 0; i < n && st == RUNG_OK; i++)
+        st = rung_arm_push(out, (uint64_t)diff[i].problem, diff[i].diff, 1.0, err);
+    rung_free(diff);
+    return st;
+}
+
 static rung_status arm_of(rung_arm *out, rung_arm_metric *how, recipe *r, const char *name,
                           int round, const recipe_claim *k, rung_error *err) {
-    cli_call *c = stage_named(r, name, round);
+    char stage[128];
+    size_t n = strcspn(name, "/");
+    snprintf(stage, sizeof stage, "%.*s", (int)n, name);
+    cli_call *c = stage_named(r, stage, round);
     if (!c)
         return rung_fail(err, RUNG_E_INVAL, "claim: no stage is named \"%s\" in this setting",
-                         name);
-    return cli_arm_of(out, how, c, k->metric, err);
+                         stage);
+    if (!name[n]) return cli_arm_of(out, how, c, k->metric ? k->metric : "answer", err);
+    *how = RUNG_ARM_RATIO;
+    return gain_of(out, c, name + n + 1, err);
 }
 
 static rung_status arms_of(run_claim *out, recipe *r, const recipe_claim *k, rung_error *err) {
@@ -285,7 +307,7 @@ void run_claim_say(cli_app *app, const run_claim *m, const recipe *r, const reci
 }
 
 rung_status run_claim_object(rung_buf *b, cli_app *app, recipe *r, int64_t tokens, double wall_s,
-                             rung_error *err) {
+                             double cpu_s, rung_error *err) {
     run_claim m;
     char hash[33];
     RUNG_TRY(run_claim_measure(&m, r, &r->claim, err));
@@ -303,8 +325,9 @@ rung_status run_claim_object(rung_buf *b, cli_app *app, recipe *r, int64_t token
         run_claim_say(app, &x, r, &r->check[i]);
     }
     if (r->n_checks > 0) rung_buf_str(b, "]");
-    rung_hash_hex(hash, r->text.data, r->text.n);
-    rung_buf_printf(b, ",\"recipe\":\"%s\",\"set\":%s,\"tokens\":%lld,\"wall_s\":%.3f}", hash,
-                    r->changed ? "true" : "false", (long long)tokens, wall_s);
+    RUNG_TRY(recipe_hash(hash, r, err));
+    rung_buf_printf(b,
+                    ",\"recipe\":\"%s\",\"set\":%s,\"tokens\":%lld,\"wall_s\":%.3f,\"cpu_s\":%.3f}",
+                    hash, r->changed ? "true" : "false", (long long)tokens, wall_s, cpu_s);
     return rung_buf_check(b, err);
 }

@@ -18,5 +18,5 @@ void run_claim_put(rung_buf *b, const run_claim *m, const recipe *r, const recip
 void run_claim_say(cli_app *app, const run_claim *m, const recipe *r, const recipe_claim *k);
 /* The closing object of rung run, with every check; said aloud, too. */
 rung_status run_claim_object(rung_buf *b, cli_app *app, recipe *r, int64_t tokens, double wall_s,
-                             rung_error *err);
+                             double cpu_s, rung_error *err);
 #endif

@@ -71,7 +71,11 @@ rm -r runs
 expect 0 '"claim":"small","verdict":"holds"|"verdict":"holds"' -- claims --json
 check "the same page without the store" cmp -s page docs/claims.md
 expect 0 '' -- claims --check
-echo '# changed' >>recipes/small.yaml
+# a comment and what only tells are no other recipe; another size is
+{ echo '# told'; sed 's/^  reports: nothing/  reports: something/' recipes/small.yaml; } >told && mv told recipes/small.yaml
+expect 0 '' -- claims
+check "the same recipe" test "$(grep -c 'earlier text' docs/claims.md)" = 0
+sed -i 's/^vars: {policy: "", test: 8}/vars: {policy: "", test: 9}/' recipes/small.yaml
 expect 1 'is not what' -- claims --check
 expect 0 '' -- claims
 check "an earlier text is said" grep -q 'earlier text' docs/claims.md
