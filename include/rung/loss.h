@@ -230,6 +230,11 @@ typedef struct rung_loss_on_head {
 /* Forward, loss, backward through head and net; gradients times scale are added to. */
 rung_status rung_net_grad_head(double *value, rung_net *net, const rung_batch *b,
                                rung_loss_on_head *loss, double scale, rung_error *err);
+/* Logprobs of tok where mask is not 0, and the entropy there (NULL: not asked for), of a net on a
+ * batch; logits are made in blocks of the rows that count. [B*T]; 0 elsewhere. */
+rung_status rung_net_logprobs(double *logprob, double *entropy, rung_net *net, const rung_batch *b,
+                              const int32_t *tok, const double *mask, double temperature,
+                              rung_error *err);
 /* Logprobs of tok under a net's logits: what old and ref are made of. [B*T]; 0 where mask is 0. */
 rung_status rung_loss_logprobs(double *logprob, const float *logits, const int32_t *tok,
                                const double *mask, int64_t n, int32_t n_vocab, double temperature,

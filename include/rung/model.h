@@ -53,6 +53,10 @@ typedef struct rung_model_opts {
 rung_status rung_model_load(rung_model **out, const char *path, const rung_model_opts *o,
                             rung_error *err); /* E_MODEL + hint on any bad file */
 void rung_model_free(rung_model *m);
+/* A low-rank adapter over the loaded weights, a GGUF file as rung_net_save_lora writes it, in place
+ * of the one before; NULL = none. Engines that are opened afterwards sample and read with it; none
+ * may be open meanwhile. The weights are not read again, and the file is not needed afterwards. */
+rung_status rung_model_set_adapter(rung_model *m, const char *path, rung_error *err);
 /* Load the file and compute a few tokens in a child process, unless this file went well before on
  * this machine (a note under $XDG_CACHE_HOME/rung/tried): where libllama would end the process,
  * this is E_MODEL with its words, and the caller goes on. For programs whose other threads hold no

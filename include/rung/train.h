@@ -63,6 +63,11 @@ rung_status rung_net_add_lora(rung_net *net, const rung_lora_opts *o, rung_error
 rung_status rung_net_save_lora(const rung_net *net, const char *gguf_path, const char *type,
                                rung_error *err);
 
+/* Forward passes leave the adapters out, so that the base is read (the reference of a policy that
+ * trains through adapters): until muted again with false. Gradients are not to be taken meanwhile.
+ */
+void rung_net_mute_lora(rung_net *net, bool muted);
+
 /* A packed batch: rows of n_tok tokens; pos restarts and attention is blocked at document starts.
  */
 typedef struct rung_batch {

@@ -52,6 +52,12 @@ static rung_status make_context(decoder *d, int32_t threads, rung_error *err) {
     p.cb_eval_user_data = d;
     rung_llama_clear_error();
     d->ctx = llama_init_from_model(d->model->llama, p);
+    if (d->ctx && d->model->adapter) {
+        struct llama_adapter_lora *one = d->model->adapter;
+        float scale = 1;
+        if (llama_set_adapters_lora(d->ctx, &one, 1, &scale) != 0)
+            return rung_fail(err, RUNG_E_MODEL, "libllama could not use the adapter");
+    }
     if (d->ctx) return RUNG_OK;
     rung_fail(err, RUNG_E_MODEL, "libllama could not make a context of %d sequences and %u cells",
               d->n_seq, p.n_ctx);

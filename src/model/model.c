@@ -197,8 +197,26 @@ rung_status rung_model_load(rung_model **out, const char *path, const rung_model
     return RUNG_OK;
 }
 
+rung_status rung_model_set_adapter(rung_model *m, const char *path, rung_error *err) {
+    struct llama_adapter_lora *a = NULL;
+    if (path) {
+        rung_llama_clear_error();
+        RUNG_TRY(rung_check_adapter_file(path, m->info.arch, err));
+        a = llama_adapter_lora_init(m->llama, path);
+        if (!a) {
+            rung_fail(err, RUNG_E_MODEL, "libllama could not load adapter \"%s\"", path);
+            rung_error_detail(err, "%s", rung_llama_error());
+            return rung_error_hint(err, "is it an adapter of this very model?");
+        }
+    }
+    if (m->adapter) llama_adapter_lora_free(m->adapter);
+    m->adapter = a;
+    return RUNG_OK;
+}
+
 void rung_model_free(rung_model *m) {
     if (!m) return;
+    if (m->adapter) llama_adapter_lora_free(m->adapter);
     rung_tokens_clear(m);
     rung_free(m->template_text);
     if (m->memory) m->memory->used -= m->charged;

@@ -200,3 +200,18 @@ rung_status rung_check_model_file(rung_model_info *i, const char *path, rung_err
     rung_gguf_free(g);
     return st;
 }
+
+rung_status rung_check_adapter_file(const char *path, const char *arch, rung_error *err) {
+    rung_gguf *g = NULL;
+    RUNG_TRY(rung_gguf_open(&g, path, err));
+    const char *type = rung_gguf_str(g, "adapter.type", "");
+    const char *of = rung_gguf_str(g, "general.architecture", "");
+    rung_status st = RUNG_OK;
+    if (strcmp(type, "lora") != 0)
+        st = rung_fail(err, RUNG_E_MODEL, "\"%s\" holds no low-rank adapter", path);
+    else if (strcmp(of, arch) != 0)
+        st = rung_fail(err, RUNG_E_MISMATCH, "adapter \"%s\" is for %s, the model is %s", path, of,
+                       arch);
+    rung_gguf_free(g);
+    return st;
+}

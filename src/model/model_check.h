@@ -5,4 +5,6 @@
 
 /* E_MODEL on a file that holds no model libllama may be given. Fills the sizes of *i. */
 rung_status rung_check_model_file(rung_model_info *i, const char *path, rung_error *err);
+/* E_MODEL on a file that holds no low-rank adapter for a model of this architecture. */
+rung_status rung_check_adapter_file(const char *path, const char *arch, rung_error *err);
 #endif

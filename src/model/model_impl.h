@@ -18,7 +18,8 @@ struct rung_model {
     struct llama_model *llama;
     const struct llama_vocab *vocab;
     rung_model_info info;
-    char *template_text; /* what libllama applies; NULL = raw */
+    char *template_text;                /* what libllama applies; NULL = raw */
+    struct llama_adapter_lora *adapter; /* over the weights, at full scale; NULL = none */
     bool vocab_only;
     byte_vocab *bytes;     /* NULL unless the tokenizer is "rwkv" */
     int32_t byte_tok[256]; /* token of a single byte, -1 none: for text that is not UTF-8 */

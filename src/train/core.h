@@ -39,6 +39,7 @@ typedef struct rung_core_lora {
     uint64_t seed;
     int64_t
         step; /* address of dropout's draws, one for a forward and its backward; -1 = no dropout */
+    bool muted; /* a forward leaves the factors out: the base */
 } rung_core_lora;
 
 typedef struct rung_core {

@@ -152,7 +152,8 @@ bool rung_core_linear(rung_core *c, real *y, const real *x, const rung_product *
                            p->cols, 0, y, p->rows);
     int64_t off = 0;
     for (int32_t i = 0; i < p->n_part; i++) {
-        if (c->tensor[p->part[i]].lora >= 0) ok &= adapt(c, p->part[i], y + off, p->rows, x, n);
+        if (c->tensor[p->part[i]].lora >= 0 && !c->lora.muted)
+            ok &= adapt(c, p->part[i], y + off, p->rows, x, n);
         off += c->tensor[p->part[i]].rows;
     }
     return ok;

@@ -57,7 +57,7 @@ rung_status rung_net_add_lora(rung_net *net, const rung_lora_opts *o, rung_error
     RUNG_TRY(read_targets(&slots, o->targets ? o->targets : "attn_q,attn_v", err));
     int32_t rank = o->rank ? o->rank : RANK_DEFAULT;
     double alpha = o->alpha > 0 ? o->alpha : 2.0 * rank;
-    rung_core_lora lora = {rank, (real)(alpha / rank), o->dropout, o->seed, -1};
+    rung_core_lora lora = {rank, (real)(alpha / rank), o->dropout, o->seed, -1, false};
     RUNG_TRY(rung_core_adapt(c, slots, &lora, err));
     net->lora_slots = slots;
     net->lora_alpha = alpha;

@@ -104,6 +104,10 @@ rung_status rung_net_forward(const float **logits, const float **hidden, rung_ne
     return RUNG_OK;
 }
 
+void rung_net_mute_lora(rung_net *net, bool muted) {
+    net->core->lora.muted = muted;
+}
+
 rung_status rung_net_set_precision(rung_net *net, const char *name, rung_error *err) {
     bool has = rung_gemm_has_bf16();
     if (strcmp(name, "f32") == 0 || (strcmp(name, "auto") == 0 && !has)) {

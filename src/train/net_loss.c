@@ -152,6 +152,29 @@ rung_status rung_net_grad_row(double *value, int64_t *n_terms, rung_net *net, co
     return st;
 }
 
+rung_status rung_net_logprobs(double *logprob, double *entropy, rung_net *net, const rung_batch *b,
+                              const int32_t *tok, const double *mask, double temperature,
+                              rung_error *err) {
+    walk k = {0};
+    rung_loss_on_net o = {.tok = tok};
+    rung_loss_plug p = {.o = &o,
+                        .n = (int64_t)b->n_rows * b->n_tok,
+                        .n_vocab = net->core->shape.n_vocab,
+                        .temperature = temperature > 0 ? temperature : 1,
+                        .mask = (double *)(uintptr_t)mask, /* is only read here */
+                        .x = logprob,
+                        .entropy = entropy};
+    for (int64_t i = 0; i < p.n; i++)
+        if (mask[i] != 0 && (tok[i] < 0 || tok[i] >= p.n_vocab))
+            return rung_fail(err, RUNG_E_INVAL, "position %lld: token %d of %d", (long long)i,
+                             tok[i], p.n_vocab);
+    RUNG_TRY(rung_core_hidden(net->core, b, err));
+    rung_status st = walk_init(&k, net->core, &p, err);
+    if (st == RUNG_OK) st = read_logprobs(&p, &k, net, err);
+    walk_clear(&k);
+    return st;
+}
+
 rung_status rung_net_grad_pair(double *value, int64_t *n_terms, rung_net *net, const rung_batch *b,
                                const rung_loss_pair *pair, double scale, rung_error *err) {
     int64_t n = (int64_t)b->n_rows * b->n_tok;
