@@ -13,7 +13,8 @@ extern "C" {
 #define RUNG_RL_SOURCES(X)                                                                         \
     X(NONE, "none", "the outcome alone")                                                           \
     X(TRUTH, "truth", "the world's own checker: +1 before the first error, -1 from it on")         \
-    X(REWARD, "reward", "a process reward model's P(right), as 2 P - 1")
+    X(REWARD, "reward", "a process reward model's P(right), as 2 P - 1")                           \
+    X(IMPLICIT, "implicit", "log-ratios of a model that learns from the outcomes along the way")
 typedef enum rung_rl_source {
 #define X(id, name, help) RUNG_RL_SOURCE_##id,
     RUNG_RL_SOURCES(X)
@@ -35,6 +36,11 @@ typedef enum rung_rl_overlong {
         RUNG_RL_OVERLONG_COUNT
 } rung_rl_overlong;
 const char *rung_rl_overlong_name(size_t i);
+/* What an implicit reward model learns from the outcomes by; rewards.md 2 (ce), 5 (dpo). */
+typedef enum rung_rl_implicit_loss {
+    RUNG_RL_IMPLICIT_CE,
+    RUNG_RL_IMPLICIT_DPO
+} rung_rl_implicit_loss;
 
 /* Which groups are trained on. Pure; rewards.md 2 (pass rate), learning.md 4.2 H (dynamic
  * sampling).
@@ -78,6 +84,26 @@ typedef struct rung_rl_opts {
     rung_rl_source source;
     const char *reward, *reward_base; /* source REWARD; base NULL = the policy as it starts */
     int32_t prover_k;                 /* pav: prover = best of k of the policy; 4 */
+    double step_weight;               /* of step rewards; 0 = 1 */
+    bool steps_at_end; /* an answer's step rewards are added up on its last token (density) */
+    /* Source IMPLICIT: a model of its own, from `reward` (NULL = the policy as it starts); token
+     * rewards are ln p(model) - ln p(reference). */
+    bool implicit_frozen;                /* it does not learn */
+    bool implicit_update_first;          /* rewards after its step of the batch, not before */
+    bool implicit_rolling;               /* reference = the policy that sampled (OPRL) */
+    rung_rl_implicit_loss implicit_loss; /* ce */
+    double implicit_beta, implicit_lr;   /* .05; 0 = twice the policy's */
+    /* Rows with a value head: a linear head on a net of its own. */
+    const char *critic;    /* NULL = the policy as it starts */
+    double critic_lr;      /* 0 = 5 times the policy's */
+    int64_t critic_warmup; /* steps in which it learns alone */
+    double clip_value;     /* 0 = .2; below 0: none */
+    /* Adapters of this rank are what learns, on frozen weights as the file has them; the sampler
+     * keeps those and takes new adapters. 0 = all weights learn. */
+    int32_t lora_rank;
+    double lora_alpha;        /* 0 = 2 rank */
+    const char *lora_targets; /* NULL = attn_q,attn_v */
+    const char *lora_out;     /* the adapters alone; NULL = not written */
     rung_rl_filter filter;
     int32_t waves;      /* dynamic sampling: at most so many times the prompts a step; 1 */
     int32_t prof_keep;  /* PROF: answers a group kept of those sampled; 0 = all */
@@ -94,8 +120,11 @@ typedef struct rung_rl_opts {
     uint64_t seed;
     bool exact; /* same seed, same bits: the sampler in exact mode */
     int32_t n_threads;
-    const char *watch_action; /* an alarm: NULL = "tell"; "pause" = stop, resumable; "rollback" */
-    bool keep_traces;         /* all answers into the store, generator NAME@VERSION */
+    /* An alarm: NULL = "continue"; "pause" = stop, resumable; "rollback" = back to the last
+     * checkpoint older than the watch's window at which no alarm stood, then on with other draws
+     * and half the learning rate; stops at the fourth. Needs a checkpoint. */
+    const char *watch_action;
+    bool keep_traces; /* all answers into the store, generator NAME@VERSION */
     void (*on_metric)(void *ud, int64_t step, const char *name,
                       double value); /* name NULL: flush */
     void *metric_ud;
@@ -126,12 +155,12 @@ typedef struct rung_watch_row {
     X(KL, "kl", "farther from the reference than the limit")                                       \
     X(ENTROPY, "entropy", "entropy below a tenth of the start")                                    \
     X(LENGTH, "length", "answers twice or half as long as at the start")                           \
-        X(STEPS, "steps", "twice or half the steps an answer") X(REPEATS, "repeats",               \
-                                                                 "more answers say a line twice")  \
-            X(UNDIVIDED, "undivided", "step delimiters vanish: more answers of one step")          \
-                X(FLAT, "flat_groups", "nearly all groups have equal rewards: nothing is learned") \
-                    X(AGREEMENT, "agreement", "the reward model agrees less with the verifier") X( \
-                        GRADIENT, "gradient", "gradient norm not finite, or far above the start")
+    X(STEPS, "steps", "twice or half the steps an answer")                                         \
+    X(REPEATS, "repeats", "more answers say a line twice")                                         \
+        X(UNDIVIDED, "undivided", "step delimiters vanish: more answers of one step")              \
+            X(FLAT, "flat_groups", "nearly all groups have equal rewards: nothing is learned")     \
+                X(AGREEMENT, "agreement", "the reward model agrees less with the verifier")        \
+                    X(GRADIENT, "gradient", "gradient norm not finite, or far above the start")
 typedef enum rung_alarm {
 #define X(id, name, help) RUNG_ALARM_##id,
     RUNG_ALARMS(X)
@@ -174,12 +203,15 @@ rung_status rung_rl_check(const rung_rl_opts *o, rung_error *err);
 rung_status rung_rl_from_verl(rung_buf *ours, rung_buf *lost, const char *path, rung_error *err);
 
 typedef struct rung_rl_report {
-    int64_t steps, n_answers, n_tok, n_groups_dropped, n_alarms;
+    int64_t steps, n_answers, n_tok, n_groups_dropped, n_alarms, n_rollbacks;
     double reward_first, reward_last; /* mean outcome of the first and last tenth of the steps */
     double kl_last, push_ms, sampler_gap; /* ms a push; mean |ln p trainer - ln p sampler| */
     bool paused;                          /* by an alarm */
 } rung_rl_report;
 /* run 0 and store with problems only: traces are not kept. E_CANCELLED: the checkpoint resumes. */
+/* A checkpoint with what lies beside it (critic, implicit model, older ones kept for a roll-back).
+ */
+void rung_rl_remove_checkpoint(const char *path);
 rung_status rung_rl_train(rung_rl_report *out, rung_store *s, int64_t run, const rung_rl_opts *o,
                           const rung_log *log, rung_error *err);
 

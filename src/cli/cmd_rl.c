@@ -15,7 +15,8 @@ static const cli_opt train_opts[] = {
     OPT_PATH("reference", "", CLI_NOTE,
              "KL is measured to this one; empty = the policy as it starts"),
     OPT_PATH("out", "", CLI_NOTE, "the GGUF file to write"),
-    OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "number format of --out"),
+    OPT_CHOICE("type", "f16", "f32|f16|bf16|q8_0|keep", CLI_KEY,
+               "number format of --out; keep: what has no adapters stays as it was"),
     OPT_INT("steps", "100", "N", 1, 1e9, CLI_KEY, "batches of answers to learn from"),
     OPT_INT("prompts", "8", "N", 1, 1e6, CLI_KEY, "problems a step"),
     OPT_INT("group", "8", "N", 1, 1024, CLI_KEY, "answers a problem"),
@@ -44,8 +45,37 @@ static const cli_opt train_opts[] = {
     OPT_REAL("gamma", "1", "G", 0, 1, CLI_KEY, "discount of later rewards"),
     OPT_NAMES("steps-from", "none", rung_rl_source_name, CLI_KEY,
               "step rewards: none, truth (the world's checker) or reward (a model)"),
-    OPT_PATH("reward", "", CLI_NOTE, "steps-from reward: the process reward model"),
+    OPT_PATH(
+        "reward", "", CLI_NOTE,
+        "steps-from reward: the process reward model; implicit: what it starts as, empty = the "
+        "policy"),
     OPT_PATH("reward-base", "", CLI_NOTE, "its base; empty = the policy as it starts"),
+    OPT_CHOICE("reward-update", "online", "online|frozen", CLI_KEY,
+               "steps-from implicit: it learns from each step's outcomes, or stays (PRIME)"),
+    OPT_CHOICE("reward-order", "after", "after|before", CLI_KEY,
+               "implicit: it learns after or before its rewards are read"),
+    OPT_CHOICE("reward-loss", "ce", "ce|dpo", CLI_KEY,
+               "implicit: by outcomes (PRIME), or by right against wrong answers (OPRL)"),
+    OPT_CHOICE("reward-reference", "initial", "initial|old", CLI_KEY,
+               "implicit: log-ratio to --reference, or to the policy that sampled (OPRL)"),
+    OPT_REAL("reward-beta", "0.05", "BETA", 0, 1000, CLI_KEY, "implicit: of its loss"),
+    OPT_REAL("reward-lr", "0", "LR", 0, 1, CLI_KEY, "implicit: learning rate, 0 = twice --lr"),
+    OPT_REAL("step-weight", "1", "W", 0, 1000, CLI_KEY,
+             "of step rewards in rows that add them up (sums, fg)"),
+    OPT_CHOICE("density", "step", "step|answer", CLI_KEY,
+               "step rewards at the ends of steps, or their sum at the answer's"),
+    OPT_REAL("lambda", "0", "L", 0, 1, CLI_KEY, "gae, fg 0.95, renorm 1; 0 = that"),
+    OPT_PATH("critic", "", CLI_NOTE,
+             "gae, renorm, fg: the model under the value head; empty = the policy as it starts"),
+    OPT_REAL("critic-lr", "0", "LR", 0, 1, CLI_KEY, "its learning rate, 0 = 5 times --lr"),
+    OPT_INT("critic-warmup", "0", "STEPS", 0, 1e9, CLI_KEY, "steps in which it learns alone"),
+    OPT_REAL("clip-value", "0.2", "E", 0, 1000, CLI_KEY, "values' clip around the old; 0 = off"),
+    OPT_INT("lora-rank", "0", "RANK", 0, 4096, CLI_KEY,
+            "train adapters of this rank on the file's weights as they are, 0 = all weights"),
+    OPT_REAL("lora-alpha", "0", "ALPHA", 0, 1e6, CLI_KEY, "scale is ALPHA / RANK, 0 = 2 RANK"),
+    OPT_STR("lora-targets", "attn_q,attn_v", "LIST", CLI_KEY,
+            "tensors with adapters, as GGUF names them, or all"),
+    OPT_PATH("lora-out", "", CLI_NOTE, "also write the adapters alone, for libllama's --lora"),
     OPT_CHOICE("min-variant", "paper", "paper|code_verl|code_token|code_step", CLI_KEY,
                "min_form: which arithmetic"),
     OPT_CHOICE("min-credit", "soft", "soft|sum|strict|tokens", CLI_KEY,
@@ -70,7 +100,8 @@ static const cli_opt train_opts[] = {
     OPT_INT("push-every", "1", "STEPS", 1, 10000, CLI_KEY, "steps between pushes of new weights"),
     OPT_INT("max-stale", "1", "STEPS", 1, 10000, CLI_KEY, "steps that answers may lie behind"),
     OPT_CHOICE("sampler-type", "f16", "f32|f16|bf16|q8_0", CLI_KEY, "of the sampler's weights"),
-    OPT_REAL("lr", "0.0003", "LR", 0, 1, CLI_KEY, "learning rate, constant after the warm-up"),
+    OPT_REAL("lr", "0.0003", "LR", 0, 1, CLI_KEY,
+             "learning rate, constant after the warm-up; with adapters rather 2e-5 to 1e-4"),
     OPT_INT("warmup", "0", "STEPS", 0, 1e9, CLI_KEY, "updates until the whole learning rate"),
     OPT_REAL("weight-decay", "0", "W", 0, 10, CLI_KEY, "AdamW's"),
     OPT_REAL("clip", "1", "NORM", 0, 1e9, CLI_KEY, "largest gradient norm, 0 = off"),
@@ -84,7 +115,9 @@ static const cli_opt train_opts[] = {
             "line, blank, step, given or delimiter:TEXT; empty = by world"),
     OPT_BOOL("exact", "false", CLI_KEY, "the sampler's exact mode: same seed, same bits"),
     OPT_SEED,
-    OPT_CHOICE("on-alarm", "tell", "tell|pause", CLI_FREE, "an alarm: tell it, or stop, resumable"),
+    OPT_CHOICE(
+        "on-alarm", "continue", "continue|pause|rollback", CLI_FREE,
+        "an alarm: tell it, stop (resumable), or back to a good checkpoint with other draws"),
     OPT_BOOL("keep-traces", "true", CLI_FREE, "every answer into the store, generator policy@STEP"),
     OPT_PATH("checkpoint", "", CLI_FREE, "empty = beside --out, removed at the end"),
     OPT_INT("checkpoint-every", "10", "STEPS", 1, 1e9, CLI_FREE, "steps between checkpoints"),
@@ -160,6 +193,28 @@ static void fill_loss(rung_rl_opts *o, const cli_call *c) {
     o->adamw.clip = cli_real(c, "clip");
 }
 
+static void fill_nets(rung_rl_opts *o, const cli_call *c) {
+    double clip = cli_real(c, "clip-value");
+    o->implicit_frozen = strcmp(cli_str(c, "reward-update"), "frozen") == 0;
+    o->implicit_update_first = strcmp(cli_str(c, "reward-order"), "before") == 0;
+    o->implicit_rolling = strcmp(cli_str(c, "reward-reference"), "old") == 0;
+    o->implicit_loss =
+        strcmp(cli_str(c, "reward-loss"), "dpo") == 0 ? RUNG_RL_IMPLICIT_DPO : RUNG_RL_IMPLICIT_CE;
+    o->implicit_beta = cli_real(c, "reward-beta");
+    o->implicit_lr = cli_real(c, "reward-lr");
+    o->step_weight = or_tiny(cli_real(c, "step-weight"));
+    o->steps_at_end = strcmp(cli_str(c, "density"), "answer") == 0;
+    o->credit.lambda = cli_real(c, "lambda");
+    o->critic = cli_str(c, "critic");
+    o->critic_lr = cli_real(c, "critic-lr");
+    o->critic_warmup = cli_int(c, "critic-warmup");
+    o->clip_value = clip == 0 ? -1 : clip;
+    o->lora_rank = (int32_t)cli_int(c, "lora-rank");
+    o->lora_alpha = cli_real(c, "lora-alpha");
+    o->lora_targets = cli_str(c, "lora-targets");
+    o->lora_out = cli_str(c, "lora-out");
+}
+
 static void fill_sampling(rung_rl_opts *o, const cli_call *c) {
     o->policy = cli_str(c, "policy");
     o->reference = cli_str(c, "reference");
@@ -219,6 +274,7 @@ static rung_status report(rl_job *j, const rung_rl_opts *o, const rung_rl_report
     cli_result_int(c, "n_answers", r->n_answers);
     cli_result_int(c, "n_groups_dropped", r->n_groups_dropped);
     cli_result_int(c, "n_alarms", r->n_alarms);
+    cli_result_int(c, "n_rollbacks", r->n_rollbacks);
     cli_result_real(c, "reward_first", r->reward_first);
     cli_result_real(c, "reward_last", r->reward_last);
     cli_result_real(c, "kl_last", r->kl_last);
@@ -229,12 +285,13 @@ static rung_status report(rl_job *j, const rung_rl_opts *o, const rung_rl_report
 }
 
 /* The same training has already written this file? */
-static rung_status extra_hash(char both[110], const rung_rl_opts *o, rung_error *err) {
-    char a[33], b[33] = "", d[33] = "";
+static rung_status extra_hash(char both[144], const rung_rl_opts *o, rung_error *err) {
+    char a[33], b[33] = "", d[33] = "", e[33] = "";
     RUNG_TRY(rung_hash_file(a, o->policy, err));
     if (o->reference) RUNG_TRY(rung_hash_file(b, o->reference, err));
     if (o->reward) RUNG_TRY(rung_hash_file(d, o->reward, err));
-    snprintf(both, 110, "%s.%s.%s", a, b, d);
+    if (o->critic) RUNG_TRY(rung_hash_file(e, o->critic, err));
+    snprintf(both, 144, "%s.%s.%s.%s", a, b, d, e);
     return RUNG_OK;
 }
 
@@ -243,12 +300,14 @@ rung_status cli_rl_train(cli_call *c, rung_error *err) {
     rung_rl_report r;
     rung_store *store = NULL;
     rl_job j = {.c = c};
-    char both[110], checkpoint[4096];
+    char both[144], checkpoint[4096];
     double t0 = rung_now();
     RUNG_TRY(cli_need(c, "policy", "--policy models/tiny.gguf", err));
     RUNG_TRY(cli_need(c, "out", "--out reinforced.gguf", err));
     fill_sampling(&o, c);
     fill_loss(&o, c);
+    fill_nets(&o, c);
+    o.checkpoint = checkpoint; /* its name depends on the run's */
     RUNG_TRY(rung_rl_check(&o, err));
     RUNG_TRY(cli_can_write(o.out, err));
     RUNG_TRY(cli_store(&store, c, 0, err));
@@ -275,8 +334,8 @@ rung_status cli_rl_train(cli_call *c, rung_error *err) {
     if (st != RUNG_OK) return st;
     if (r.paused) {
         rung_fail(err, RUNG_E_CANCELLED, "stopped at step %lld by an alarm", (long long)r.steps);
-        return rung_error_hint(err, "the same command with --on-alarm tell goes on from there");
+        return rung_error_hint(err, "the same command with --on-alarm continue goes on from there");
     }
-    if (!cli_str(c, "checkpoint")) (void)unlink(o.checkpoint);
+    if (!cli_str(c, "checkpoint")) rung_rl_remove_checkpoint(o.checkpoint);
     return report(&j, &o, &r, t0, err);
 }

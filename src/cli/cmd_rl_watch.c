@@ -23,24 +23,43 @@ static const cli_opt watch_opts[] = {
 };
 const cli_group cli_rl_watch_group = CLI_GROUP_OF("watching", watch_opts);
 
-/* What rung, TRL and verl call each series. */
+/* What rung (its curves, its events), TRL and verl call each series. PREFIX*INFIX stands for the
+ * first key that begins with one and holds the other: names that hold a function's or a data set's.
+ */
+static bool is_like(const char *key, const char *pattern, size_t n_prefix) {
+    return strncmp(key, pattern, n_prefix) == 0 && strstr(key + n_prefix, pattern + n_prefix + 1);
+}
+
+static yyjson_val *find_like(yyjson_val *row, const char *pattern) {
+    const char *star = strchr(pattern, '*');
+    size_t i, n;
+    yyjson_val *k, *v;
+    if (!star) return yyjson_obj_get(row, pattern);
+    yyjson_obj_foreach(row, i, n, k, v) {
+        if (is_like(yyjson_get_str(k), pattern, (size_t)(star - pattern))) return v;
+    }
+    return NULL;
+}
+
 static double series_of(yyjson_val *row, const char *own, const char *const *names) {
     yyjson_val *v = own && own[0] ? yyjson_obj_get(row, own) : NULL;
-    for (int i = 0; !v && names[i]; i++) v = yyjson_obj_get(row, names[i]);
+    for (int i = 0; !v && names[i]; i++) v = find_like(row, names[i]);
     return v && yyjson_is_num(v) ? yyjson_get_num(v) : (double)NAN;
 }
 
 static rung_watch_row watch_row(const cli_call *c, yyjson_val *v, int64_t step) {
     static const char *const reward[] = {"critic/rewards/mean", "reward", NULL};
-    static const char *const verifier[] = {"critic/score/mean", "val-core/acc", "accuracy", NULL};
+    static const char *const verifier[] = {"critic/score/mean", "accuracy", "val-core/*/acc/",
+                                           "rewards/*accuracy", NULL};
     static const char *const kl[] = {"kl", "actor/kl_loss", "objective/kl", NULL};
     static const char *const entropy[] = {"entropy", "actor/entropy", NULL};
-    static const char *const length[] = {"response_length/mean", "completions/mean_length", NULL};
-    static const char *const steps[] = {"completions/steps", NULL};
-    static const char *const repeats[] = {"completions/repeats", NULL};
-    static const char *const undivided[] = {"completions/undivided", NULL};
-    static const char *const flat[] = {"frac_reward_zero_std", NULL};
-    static const char *const agreement[] = {"rewards/step/agreement", NULL};
+    static const char *const length[] = {"response_length/mean", "completions/mean_length",
+                                         "length", NULL};
+    static const char *const steps[] = {"completions/steps", "steps", NULL};
+    static const char *const repeats[] = {"completions/repeats", "repeats", NULL};
+    static const char *const undivided[] = {"completions/undivided", "undivided", NULL};
+    static const char *const flat[] = {"frac_reward_zero_std", "flat", NULL};
+    static const char *const agreement[] = {"rewards/step/agreement", "agreement", NULL};
     static const char *const grad[] = {"train/grad_norm", "actor/grad_norm", "grad_norm", NULL};
     return (rung_watch_row){.step = step,
                             .reward = series_of(v, cli_str(c, "reward-key"), reward),
@@ -56,6 +75,14 @@ static rung_watch_row watch_row(const cli_call *c, yyjson_val *v, int64_t step) 
                             .grad_norm = series_of(v, NULL, grad)};
 }
 
+/* Something that this watches is in the row; summaries and other events have nothing. */
+static bool has_series(const rung_watch_row *x) {
+    const double v[] = {x->reward, x->verifier, x->kl, x->entropy, x->length, x->grad_norm};
+    bool any = false;
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) any = any || !isnan(v[i]);
+    return any;
+}
+
 static rung_status tell_alarms(cli_call *c, char *say, int64_t step, uint32_t bits,
                                rung_error *err) {
     if (!c->app->json) return cli_out(c->app, say, strlen(say), err);
@@ -68,32 +95,66 @@ static rung_status tell_alarms(cli_call *c, char *say, int64_t step, uint32_t bi
     return RUNG_OK;
 }
 
+typedef struct watching {
+    cli_call *c;
+    rung_watch w;
+    rung_watch_opts o;
+    int64_t n, n_alarms;
+} watching;
+
+static rung_status watch_one(watching *k, yyjson_val *row, rung_error *err) {
+    char say[4096];
+    yyjson_val *data = yyjson_obj_get(row, "data"); /* verl's file logger: {"step", "data"} */
+    int64_t step = rung_json_i64(row, "step", rung_json_i64(row, "train/global_step", k->n + 1));
+    if (yyjson_is_obj(data)) row = data;
+    step = rung_json_i64(row, "training/global_step", step);
+    rung_watch_row x = watch_row(k->c, row, step);
+    if (!has_series(&x)) return RUNG_OK;
+    uint32_t bits = rung_watch_put(&k->w, say, sizeof say, &x, &k->o);
+    k->n++;
+    k->n_alarms += __builtin_popcount(bits);
+    return bits ? tell_alarms(k->c, say, step, bits, err) : RUNG_OK;
+}
+
+/* A row, or a document that holds them: trainer_state.json of transformers and TRL. */
+static rung_status watch_line(watching *k, yyjson_val *row, rung_error *err) {
+    yyjson_val *all = yyjson_obj_get(row, "log_history"), *v;
+    size_t i, n;
+    if (!yyjson_is_arr(all)) return watch_one(k, row, err);
+    yyjson_arr_foreach(all, i, n, v) {
+        RUNG_TRY(watch_one(k, v, err));
+    }
+    return RUNG_OK;
+}
+
 rung_status cli_rl_watch(cli_call *c, rung_error *err) {
-    rung_watch_opts o = RUNG_WATCH_OPTS_INIT;
-    rung_watch w = {0};
+    watching k = {.c = c, .o = RUNG_WATCH_OPTS_INIT};
     rung_jsonl *r = NULL;
     yyjson_val *row;
     rung_status st;
-    int64_t n = 0, n_alarms = 0;
-    char say[4096];
-    o.window = (int32_t)cli_int(c, "window");
-    o.kl_max = cli_real(c, "kl-max");
-    o.drop = cli_real(c, "drop");
+    k.o.window = (int32_t)cli_int(c, "window");
+    k.o.kl_max = cli_real(c, "kl-max");
+    k.o.drop = cli_real(c, "drop");
     RUNG_TRY(rung_jsonl_open(&r, cli_str(c, "file"), 0, err));
     while ((st = rung_jsonl_next(&row, r, err)) == RUNG_OK) {
-        int64_t step = rung_json_i64(row, "step", rung_json_i64(row, "train/global_step", n + 1));
-        rung_watch_row x = watch_row(c, row, step);
-        uint32_t bits = rung_watch_put(&w, say, sizeof say, &x, &o);
-        n++;
-        n_alarms += __builtin_popcount(bits);
-        if (bits && (st = tell_alarms(c, say, step, bits, err)) != RUNG_OK) break;
+        st = watch_line(&k, row, err);
+        if (st != RUNG_OK) break;
     }
     rung_jsonl_close(r);
     if (st != RUNG_DONE) return st;
-    rung_buf_printf(&c->summary, "%lld steps, %lld alarms", (long long)n, (long long)n_alarms);
+    if (k.n == 0) {
+        rung_fail(err, RUNG_E_INVAL,
+                  "\"%s\" has nothing to watch: no reward, accuracy, kl, entropy",
+                  cli_str(c, "file"));
+        return rung_error_hint(err,
+                               "JSON lines, a row a step, keys as rung, TRL or verl call them; "
+                               "others by --reward-key, --verifier-key");
+    }
+    rung_buf_printf(&c->summary, "%lld steps, %lld alarm%s", (long long)k.n, (long long)k.n_alarms,
+                    k.n_alarms == 1 ? "" : "s");
     cli_result_open(c, NULL);
-    cli_result_int(c, "steps", n);
-    cli_result_int(c, "n_alarms", n_alarms);
+    cli_result_int(c, "steps", k.n);
+    cli_result_int(c, "n_alarms", k.n_alarms);
     cli_result_close(c, 0);
     return RUNG_OK;
 }

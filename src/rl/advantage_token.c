@@ -189,33 +189,30 @@ void adv_whiten_all(adv_job *j) {
 /* Rows -------------------------------------------------------------------------------------------
  */
 
-/* G_t = sum over s >= t of gamma^(s-t) r_s; learning.md 4.2 F (reinforce), I (reinforce++) */
-rung_status adv_reinforce(adv_job *j, rung_error *err) {
-    (void)err;
+/* G_t = sum over s >= t of gamma^(s-t) r_s, less the answer's own baseline where there is one */
+static rung_status returns_less(adv_job *j, const double *baseline) {
 #pragma omp parallel for schedule(static) num_threads(j->n_threads)
     for (int32_t i = 0; i < j->d->n; i++) {
         double *r = adv_scratch(j);
         adv_all_rewards(r, j, i);
         adv_suffix_sum(r, adv_mask(j, i), adv_length(j, i), j->o.gamma);
-        adv_put(j, i, r);
         adv_put_returns(j, i, r);
+        for (int64_t t = 0; baseline && t < adv_length(j, i); t++) r[t] -= baseline[i];
+        adv_put(j, i, r);
     }
     return RUNG_OK;
 }
 
-/* The same less the reward of the greedy answer (ReMax). */
+/* learning.md 4.2 F (reinforce), I (reinforce++) */
+rung_status adv_reinforce(adv_job *j, rung_error *err) {
+    (void)err;
+    return returns_less(j, NULL);
+}
+
+/* The reward of the greedy answer is the baseline (ReMax). */
 rung_status adv_remax(adv_job *j, rung_error *err) {
     (void)err;
-#pragma omp parallel for schedule(static) num_threads(j->n_threads)
-    for (int32_t i = 0; i < j->d->n; i++) {
-        double *r = adv_scratch(j);
-        adv_all_rewards(r, j, i);
-        adv_suffix_sum(r, adv_mask(j, i), adv_length(j, i), j->o.gamma);
-        adv_put_returns(j, i, r);
-        for (int64_t t = 0; t < adv_length(j, i); t++) r[t] -= j->d->baseline[i];
-        adv_put(j, i, r);
-    }
-    return RUNG_OK;
+    return returns_less(j, j->d->baseline);
 }
 
 /* delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lambda A_{t+1}; V behind the end is 0,

@@ -26,9 +26,15 @@ typedef struct rl_answer {
     double *step_p;                /* P(right) of each step; NULL none */
     int32_t first_error, n_repeat; /* repeated lines */
     float *advantage;
+    double *value; /* [n_resp] of the state before each token; NULL without a critic */
+    float *ret;    /* [n_resp] what the critic should say */
+    float *dense;  /* [n_resp] source IMPLICIT: ln p(model) - ln p(reference) of each token */
     rung_trace trace;
     bool trained;
 } rl_answer;
+
+/* Checkpoints kept for a roll-back; roll-backs of a run; rows of the watch's window. */
+enum { RL_GOOD_MAX = 16, RL_ROLLBACKS = 3, RL_WINDOW = 10 };
 
 typedef struct rl_state { /* everything beside the net that the next step depends on; in checkpoints
                            */
@@ -37,6 +43,9 @@ typedef struct rl_state { /* everything beside the net that the next step depend
     double entropy_first, reward_first, reward_last;
     int64_t n_first, n_last;
     rung_watch watch;
+    int64_t n_rollbacks;
+    int32_t n_good; /* checkpoints that a roll-back may go to, the oldest first */
+    int64_t good[RL_GOOD_MAX];
 } rl_state;
 
 /* What one step measured. */
@@ -44,7 +53,7 @@ typedef struct rl_figures {
     double outcome, reward, accuracy, known, length, length_wrong, truncated, steps_per_answer,
         repeat_share, flat_share, no_answer, loss, grad_norm, kl, entropy, clip_low, clip_high, gap,
         gap_max, stale, advantage_sd, agreement, pushed_ms, sample_s, train_s;
-    double step_reward;
+    double step_reward, vf_loss, vf_explained, implicit_loss, implicit_pairs;
     int64_t n_groups, n_dropped, n_tok, n_waves;
 } rl_figures;
 
@@ -56,8 +65,12 @@ typedef struct rl_loop {
     rung_advantage_id estimator;
     rung_loss_id loss;
     rung_loss_opts loss_opts;
-    rung_net *net, *ref;
-    rung_model *model; /* the sampler's weights, and the vocabulary */
+    rung_net *net;
+    rung_net *ref; /* NULL: none, or the net itself with its adapters left out */
+    bool has_ref;
+    rung_net *critic, *implicit; /* NULL without */
+    int64_t saved_step;          /* of the checkpoint that is there; -1 none */
+    rung_model *model;           /* the sampler's weights, and the vocabulary */
     rung_engine *engine;
     rung_model *reward_model;
     rung_engine *reward_engine;
@@ -73,6 +86,15 @@ typedef struct rl_loop {
     rl_figures f;
 } rl_loop;
 
+/* rl_nets.c: opens them; checkpoints of all of them together; back to the newest of at.good. */
+rung_status rl_nets_open(rl_loop *l, rung_error *err);
+void rl_nets_close(rl_loop *l);
+rung_status rl_save(rl_loop *l, rung_error *err);
+rung_status rl_resume(rl_loop *l, rung_error *err);
+rung_status rl_roll_back(rl_loop *l, rung_error *err);
+/* The seed of draws: another one after each roll-back. */
+uint64_t rl_seed(const rl_loop *l);
+double rl_lr(const rl_loop *l, double lr); /* halved at each roll-back */
 /* rl_sampler.c: the net's weights as the engine's; *ms: how long. */
 rung_status rl_push(rl_loop *l, double *ms, rung_error *err);
 /* rl_sample.c: fills l->answer with groups that passed; advances the cursor. */
@@ -85,6 +107,8 @@ rung_status rl_credit(rl_loop *l, rung_error *err);
 /* rl_update.c: logprobs of old policy and reference; epochs of minibatches. */
 rung_status rl_logprobs(rl_loop *l, rung_error *err);
 rung_status rl_update(rl_loop *l, rung_error *err);
+/* rl_implicit.c: the implicit model's rewards, and its own step. After the logprobs. */
+rung_status rl_implicit(rl_loop *l, rung_error *err);
 
 void *rl_room(rung_arena *a, size_t n, rung_error *err); /* NULL: err is set */
 #endif

@@ -44,13 +44,8 @@ static rung_status check_needs(const rung_rl_opts *o, rung_advantage_id id, rung
     if ((needs & (RUNG_ADVANTAGE_NEEDS_STEPS | RUNG_ADVANTAGE_NEEDS_PROCESS)) &&
         o->source == RUNG_RL_SOURCE_NONE) {
         rung_fail(err, RUNG_E_INVAL, "estimator %s needs step rewards", name);
-        return rung_error_hint(err,
-                               "steps: truth (a world's checker) or reward (with a model file)");
-    }
-    if (needs & RUNG_ADVANTAGE_NEEDS_VALUE) {
-        rung_fail(err, RUNG_E_NOT_BUILT, "estimator %s needs a value head, which this loop has not",
-                  name);
-        return rung_error_hint(err, "the table has it (rung/advantage.h); here: grpo_nostd, rloo");
+        return rung_error_hint(
+            err, "steps: truth (a world's checker), reward (with a model file) or implicit");
     }
     return RUNG_OK;
 }
@@ -87,11 +82,41 @@ static rung_status check_numbers(const rung_rl_opts *o, rung_error *err) {
         {o->push_every < 0 || o->max_stale < 0, "push_every, max_stale must not be below 0"},
         {o->push_every > (o->max_stale > 0 ? o->max_stale : 1),
          "push_every lets answers lie farther behind than max_stale"},
+        {o->lora_rank < 0, "lora_rank must not be below 0"},
+        {o->lora_out && o->lora_rank == 0, "lora_out without lora_rank: all weights learn"},
+        {o->out_type && strcmp(o->out_type, "keep") == 0 && o->lora_rank == 0,
+         "type keep without lora_rank: all weights learn"},
+        {o->critic_lr < 0 || o->critic_warmup < 0, "critic_lr, critic_warmup must not be below 0"},
+        {o->implicit_lr < 0 || o->implicit_beta < 0,
+         "implicit_lr, implicit_beta must not be below 0"},
         {o->prof_keep > o->group, "prof_keep is more than the group"},
         {o->prof_keep == 1, "prof_keep must be at least 2"},
         {o->prof_keep > 0 && o->source == RUNG_RL_SOURCE_NONE, "PROF ranks by step rewards"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].bad) return rung_fail(err, RUNG_E_INVAL, "%s", rows[i].what);
+    return RUNG_OK;
+}
+
+static rung_status check_implicit(const rung_rl_opts *o, rung_error *err) {
+    if (o->source != RUNG_RL_SOURCE_IMPLICIT) return RUNG_OK;
+    if (o->prof_keep > 0)
+        return rung_fail(err, RUNG_E_INVAL,
+                         "PROF ranks answers before an implicit model has read them");
+    if (o->no_reference && !o->implicit_rolling)
+        return rung_fail(err, RUNG_E_INVAL, "an implicit reward is a log-ratio to the reference");
+    return RUNG_OK;
+}
+
+static rung_status check_action(const rung_rl_opts *o, rung_error *err) {
+    static const char *const actions[] = {"continue", "pause", "rollback"};
+    size_t i = 0;
+    if (!o->watch_action) return RUNG_OK;
+    while (i < 3 && strcmp(o->watch_action, actions[i]) != 0) i++;
+    if (i == 3)
+        return rung_fail(err, RUNG_E_INVAL, "on an alarm: continue, pause or rollback, not \"%s\"",
+                         o->watch_action);
+    if (i == 2 && !o->checkpoint)
+        return rung_fail(err, RUNG_E_INVAL, "a roll-back needs a checkpoint to go back to");
     return RUNG_OK;
 }
 
@@ -118,9 +143,6 @@ rung_status rung_rl_check(const rung_rl_opts *o, rung_error *err) {
     RUNG_TRY(check_kl(o, err));
     if (o->source == RUNG_RL_SOURCE_REWARD && !o->reward)
         return rung_fail(err, RUNG_E_INVAL, "steps from a reward model: which file?");
-    if (o->watch_action && strcmp(o->watch_action, "tell") != 0 &&
-        strcmp(o->watch_action, "pause") != 0)
-        return rung_fail(err, RUNG_E_INVAL, "on an alarm: tell or pause, not \"%s\"",
-                         o->watch_action);
-    return RUNG_OK;
+    RUNG_TRY(check_implicit(o, err));
+    return check_action(o, err);
 }

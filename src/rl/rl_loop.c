@@ -39,10 +39,11 @@ static rung_status open_problems(rl_loop *l, rung_error *err) {
 static rung_status config_hash(rl_loop *l, rung_error *err) {
     rung_buf b;
     const rung_rl_opts *o = l->o;
-    char policy[33], ref[33] = "", reward[33] = "";
+    char policy[33], ref[33] = "", reward[33] = "", critic[33] = "";
     RUNG_TRY(rung_hash_file(policy, o->policy, err));
     if (o->reference) RUNG_TRY(rung_hash_file(ref, o->reference, err));
     if (o->reward) RUNG_TRY(rung_hash_file(reward, o->reward, err));
+    if (o->critic) RUNG_TRY(rung_hash_file(critic, o->critic, err));
     rung_buf_init(&b, 1u << 20);
     rung_buf_printf(&b, "%s %s %s %d %d %d %.17g %d %d %d %d %d %d %d %d %d %llu %d %s", policy,
                     ref, reward, o->prompts, o->group, o->max_tok, o->temperature,
@@ -104,8 +105,22 @@ static rung_status config_hash(rl_loop *l, rung_error *err) {
                               o->overlong_cache,
                               o->filter.pass_lo,
                               o->filter.pass_hi,
-                              o->filter.keep_flat};
-    const char *const texts[] = {o->system, o->suffix, o->stop, o->split_how};
+                              o->filter.keep_flat,
+                              o->step_weight,
+                              o->steps_at_end,
+                              o->implicit_frozen,
+                              o->implicit_update_first,
+                              o->implicit_rolling,
+                              o->implicit_loss,
+                              o->implicit_beta,
+                              o->implicit_lr,
+                              o->critic_lr,
+                              (double)o->critic_warmup,
+                              o->clip_value,
+                              o->lora_rank,
+                              o->lora_alpha};
+    const char *const texts[] = {o->system,    o->suffix,       o->stop,
+                                 o->split_how, o->lora_targets, critic};
     rung_buf_append(&b, numbers, sizeof numbers);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         rung_buf_printf(&b, "[%s]", texts[i] ? texts[i] : "");
@@ -116,38 +131,23 @@ static rung_status config_hash(rl_loop *l, rung_error *err) {
     return st;
 }
 
-static rung_status resume(rl_loop *l, rung_error *err) {
-    rl_state s;
-    if (!l->o->checkpoint || access(l->o->checkpoint, F_OK) != 0) return RUNG_OK;
-    RUNG_TRY(rung_net_resume(l->net, l->o->checkpoint, &s, sizeof s, err));
-    if (s.config != l->at.config) {
-        rung_fail(err, RUNG_E_MISMATCH, "checkpoint \"%s\" is of another configuration",
-                  l->o->checkpoint);
-        return rung_error_hint(err, "use the same settings and problems, or delete it");
-    }
-    l->at = s;
-    rung_event(l->log, RUNG_INFO, "rl.resume", RUNG_I("step", s.step));
-    return RUNG_OK;
-}
-
 static rung_status open_all(rl_loop *l, rung_error *err) {
     const rung_rl_opts *o = l->o;
-    bool kl = !o->no_reference;
     l->arena = rung_arena_new(0);
+    l->wave_arena = rung_arena_new(0);
     l->greedy = rung_calloc((size_t)o->prompts + 1, sizeof *l->greedy);
     l->answer = rung_calloc((size_t)o->prompts * (size_t)o->group + 1, sizeof *l->answer);
-    if (!l->arena || !l->greedy || !l->answer)
+    if (!l->arena || !l->wave_arena || !l->greedy || !l->answer)
         return rung_fail(err, RUNG_E_NOMEM, "no memory for a step of %d x %d answers", o->prompts,
                          o->group);
     RUNG_TRY(open_problems(l, err));
     RUNG_TRY(rl_reward_open(l, err)); /* a model of another base stops here, before any answer */
-    RUNG_TRY(rung_net_load(&l->net, o->policy, err));
-    if (kl) RUNG_TRY(rung_net_load(&l->ref, o->reference ? o->reference : o->policy, err));
+    RUNG_TRY(rl_nets_open(l, err));
     if (rung_net_get_shape(l->net)->n_ctx < o->row_tok)
         rung_event(l->log, RUNG_DEBUG, "rl.context",
                    RUNG_I("n_ctx", rung_net_get_shape(l->net)->n_ctx));
     RUNG_TRY(config_hash(l, err));
-    return resume(l, err);
+    return rl_resume(l, err);
 }
 
 static void put_metric(const rl_loop *l, const char *name, double v) {
@@ -200,10 +200,21 @@ static void tell(rl_loop *l) {
         put_metric(l, "rewards/step/mean", f->step_reward);
         put_metric(l, "rewards/step/agreement", f->agreement);
     }
+    if (l->implicit) {
+        put_metric(l, "rewards/implicit/loss", f->implicit_loss);
+        put_metric(l, "rewards/implicit/pair_accuracy", f->implicit_pairs);
+    }
+    if (l->critic) {
+        put_metric(l, "critic/vf_loss", f->vf_loss);
+        put_metric(l, "critic/vf_explained_var", f->vf_explained);
+    }
     rung_event(l->log, RUNG_INFO, "rl.step", RUNG_I("step", l->at.step + 1),
                RUNG_D("accuracy", f->accuracy), RUNG_D("reward", f->reward), RUNG_D("kl", f->kl),
                RUNG_D("entropy", f->entropy), RUNG_D("length", f->length),
-               RUNG_I("groups", f->n_groups), RUNG_I("dropped", f->n_dropped));
+               RUNG_D("steps", f->steps_per_answer), RUNG_D("repeats", f->repeat_share),
+               RUNG_D("undivided", share_of_one_step(l)), RUNG_D("flat", f->flat_share),
+               RUNG_D("grad_norm", f->grad_norm), RUNG_I("groups", f->n_groups),
+               RUNG_I("dropped", f->n_dropped));
 }
 
 /* Three answers beside an alarm: of the highest reward, of the longest, the first. */
@@ -230,7 +241,7 @@ static bool watch(rl_loop *l) {
     rung_watch_row row = {.step = l->at.step + 1,
                           .reward = l->n_answers > 0 ? f->reward : f->outcome,
                           .verifier = f->accuracy,
-                          .kl = l->ref ? f->kl : (double)NAN,
+                          .kl = l->has_ref ? f->kl : (double)NAN,
                           .entropy = l->n_answers > 0 ? f->entropy : (double)NAN,
                           .length = f->length,
                           .steps = f->steps_per_answer,
@@ -250,12 +261,6 @@ static bool watch(rl_loop *l) {
     return true;
 }
 
-static rung_status save(rl_loop *l, rung_error *err) {
-    if (!l->o->checkpoint) return RUNG_OK;
-    put_metric(l, NULL, 0);
-    return rung_net_checkpoint(l->net, l->o->checkpoint, &l->at, sizeof l->at, err);
-}
-
 static rung_status one_step(rl_loop *l, rung_error *err) {
     int64_t every = l->o->push_every > 0 ? l->o->push_every : 1;
     double t = rung_now();
@@ -268,6 +273,7 @@ static rung_status one_step(rl_loop *l, rung_error *err) {
     t = rung_now();
     if (l->n_answers > 0) {
         RUNG_TRY(rl_logprobs(l, err));
+        RUNG_TRY(rl_implicit(l, err));
         RUNG_TRY(rl_credit(l, err));
         RUNG_TRY(rl_update(l, err));
     } else {
@@ -291,6 +297,25 @@ static void note(rl_loop *l) {
     }
 }
 
+static bool acts(const rl_loop *l, const char *how) {
+    return l->o->watch_action && strcmp(l->o->watch_action, how) == 0;
+}
+
+/* After a step: what an alarm asks for, and the checkpoint. */
+static rung_status after_step(rl_loop *l, rung_rl_report *out, int64_t every, rung_error *err) {
+    bool alarm = watch(l);
+    l->at.step++;
+    if (alarm && acts(l, "rollback") && l->at.n_rollbacks < RL_ROLLBACKS) {
+        RUNG_TRY(rl_roll_back(l, err));
+        rung_engine_close(l->engine); /* its weights are of the run that went wrong */
+        l->engine = NULL;
+        return RUNG_OK;
+    }
+    out->paused = alarm && (acts(l, "pause") || acts(l, "rollback"));
+    if (l->at.step % every == 0 || l->at.step == l->o->steps || out->paused) return rl_save(l, err);
+    return RUNG_OK;
+}
+
 static rung_status drive(rl_loop *l, rung_rl_report *out, rung_error *err) {
     int64_t every = l->o->checkpoint_every > 0 ? l->o->checkpoint_every : 10;
     int64_t push = l->o->push_every > 0 ? l->o->push_every : 1, n_push = 0;
@@ -304,15 +329,11 @@ static rung_status drive(rl_loop *l, rung_rl_report *out, rung_error *err) {
         n_gap += l->n_answers > 0;
         tell(l);
         note(l);
-        bool alarm = watch(l);
-        out->paused = alarm && l->o->watch_action && strcmp(l->o->watch_action, "pause") == 0;
         out->kl_last = l->f.kl;
-        l->at.step++;
-        if (l->at.step % every == 0 || l->at.step == l->o->steps || out->paused)
-            RUNG_TRY(save(l, err));
+        RUNG_TRY(after_step(l, out, every, err));
         rung_status st = rung_progress(l->log, "steps", l->at.step, l->o->steps, l->at.n_tok, err);
         if (st != RUNG_OK) {
-            if (l->at.step % push == 0) RUNG_TRY(save(l, NULL));
+            if (l->at.step % push == 0) RUNG_TRY(rl_save(l, NULL));
             return st;
         }
     }
@@ -327,9 +348,9 @@ static void close_all(rl_loop *l) {
     rung_model_free(l->reward_model);
     rung_engine_close(l->engine);
     rung_model_free(l->model);
-    rung_net_free(l->net);
-    rung_net_free(l->ref);
+    rl_nets_close(l);
     rung_arena_free(l->arena);
+    rung_arena_free(l->wave_arena);
     rung_free(l->problem);
     rung_free(l->answer);
     rung_free(l->greedy);
@@ -363,7 +384,7 @@ rung_status rung_rl_train(rung_rl_report *out, rung_store *s, int64_t run,
     rung_rl_opts o = *given;
     memset(out, 0, sizeof *out);
     RUNG_TRY(rung_rl_check(given, err));
-    if (o.adamw.lr == 0) o.adamw.lr = 3e-4;
+    if (o.adamw.lr == 0) o.adamw.lr = o.lora_rank > 0 ? 2e-5 : 3e-4; /* learning.md 4.3 */
     rl_loop *l = rung_calloc(1, sizeof *l);
     if (!l) return rung_fail(err, RUNG_E_NOMEM, "no memory for a loop");
     l->o = &o;
@@ -378,11 +399,14 @@ rung_status rung_rl_train(rung_rl_report *out, rung_store *s, int64_t run,
     out->n_tok = l->at.n_tok;
     out->n_groups_dropped = l->at.n_dropped;
     out->n_alarms = l->at.n_alarms;
+    out->n_rollbacks = l->at.n_rollbacks;
     out->reward_first =
         l->at.n_first > 0 ? l->at.reward_first / (double)l->at.n_first : (double)NAN;
     out->reward_last = l->at.n_last > 0 ? l->at.reward_last / (double)l->at.n_last : (double)NAN;
     if (st == RUNG_OK && o.out && !out->paused)
         st = rung_net_save(l->net, o.out, o.out_type ? o.out_type : "f16", err);
+    if (st == RUNG_OK && o.lora_out && !out->paused)
+        st = rung_net_save_lora(l->net, o.lora_out, "f32", err);
     close_all(l);
     return st;
 }

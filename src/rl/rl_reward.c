@@ -79,7 +79,8 @@ static rung_status by_model(rl_loop *l, rl_answer *a, int32_t n, rung_error *err
 }
 
 rung_status rl_reward_steps(rl_loop *l, rl_answer *a, int32_t n, rung_error *err) {
-    if (l->o->source == RUNG_RL_SOURCE_NONE) return RUNG_OK;
+    if (l->o->source == RUNG_RL_SOURCE_NONE || l->o->source == RUNG_RL_SOURCE_IMPLICIT)
+        return RUNG_OK; /* an implicit model's come with the logprobs */
     if (l->o->source == RUNG_RL_SOURCE_REWARD) return by_model(l, a, n, err);
     for (int32_t i = 0; i < n; i++) RUNG_TRY(by_truth(l, &a[i], err));
     return RUNG_OK;

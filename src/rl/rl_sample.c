@@ -16,7 +16,7 @@ void *rl_room(rung_arena *a, size_t n, rung_error *err) {
 /* The prompt at place `cursor` of the endless order: a new shuffle each time through. */
 static int64_t prompt_at(const rl_loop *l, int64_t cursor, uint32_t *order) {
     int64_t epoch = cursor / l->n_problems;
-    rung_rng r = rung_rng_at(l->o->seed, RUNG_STREAM_SHUFFLE, (uint64_t)epoch, 1);
+    rung_rng r = rung_rng_at(rl_seed(l), RUNG_STREAM_SHUFFLE, (uint64_t)epoch, 1);
     for (int64_t i = 0; i < l->n_problems; i++) order[i] = (uint32_t)i;
     rung_rng_shuffle(&r, order, (uint32_t)l->n_problems);
     return l->problem[order[cursor % l->n_problems]];
@@ -192,7 +192,7 @@ static rung_status ask(wave *w, int32_t k, int64_t cursor, int64_t id, rung_buf 
                   .i0 = w->i0[k],
                   .max_tok = l->o->max_tok,
                   .stop = {l->o->stop},
-                  .seed = l->o->seed,
+                  .seed = rl_seed(l),
                   .stream = RUNG_STREAM_TRACE,
                   .key = rung_problem_address(&w->problem[k]),
                   .ud = w->answer + (int64_t)k * w->group};
@@ -309,6 +309,9 @@ static rung_status keep_rows(rl_loop *l, const wave *w, rung_error *err) {
     char name[96];
     if (!l->o->keep_traces || l->run == 0) return RUNG_OK;
     snprintf(name, sizeof name, "policy@%lld", (long long)l->at.pushed_step);
+    if (l->at.n_rollbacks > 0)
+        snprintf(name, sizeof name, "policy@%lld.%lld", (long long)l->at.pushed_step,
+                 (long long)l->at.n_rollbacks);
     RUNG_TRY(rung_store_begin(l->store, err));
     rung_status st = RUNG_OK;
     for (int32_t i = 0; i < w->n_prompts * w->group && st == RUNG_OK; i++) {

@@ -1,5 +1,6 @@
 /* New weights into the sampler: the net is written in the sampler's type where files are memory,
- * mapped, and the engine opened on it; nothing else of the process starts again. */
+ * mapped, and the engine opened on it; nothing else of the process starts again. With adapters the
+ * base is loaded once, as its file has it, and a push swaps the adapters over it. */
 #include "rl/loop.h"
 
 #include <stdio.h>
@@ -17,31 +18,38 @@ static void pick_path(rl_loop *l) {
                  out ? out : "rung-rl", (long)getpid());
 }
 
-rung_status rl_push(rl_loop *l, double *ms, rung_error *err) {
-    double t = rung_now();
+static rung_status push_weights(rl_loop *l, rung_error *err) {
     rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
-    rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
     rung_model *m = NULL;
-    rung_engine *e = NULL;
+    RUNG_TRY(rung_net_save(l->net, l->sampler_path, l->o->sampler_type ? l->o->sampler_type : "f16",
+                           err));
+    RUNG_TRY(rung_model_load(&m, l->sampler_path, &mo, err));
+    rung_engine_close(l->engine); /* its cells first: two caches may not fit */
+    l->engine = NULL;
+    rung_model_free(l->model);
+    l->model = m;
+    return RUNG_OK;
+}
+
+static rung_status push_adapters(rl_loop *l, rung_error *err) {
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    if (!l->model) RUNG_TRY(rung_model_load(&l->model, l->o->policy, &mo, err));
+    RUNG_TRY(rung_net_save_lora(l->net, l->sampler_path, "f32", err));
+    rung_engine_close(l->engine);
+    l->engine = NULL;
+    return rung_model_set_adapter(l->model, l->sampler_path, err);
+}
+
+rung_status rl_push(rl_loop *l, double *ms, rung_error *err) {
+    rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
+    double t = rung_now();
     eo.n_threads = l->o->n_threads;
     eo.exact = l->o->exact;
     if (!l->sampler_path[0]) pick_path(l);
-    rung_status st = rung_net_save(l->net, l->sampler_path,
-                                   l->o->sampler_type ? l->o->sampler_type : "f16", err);
-    if (st == RUNG_OK) st = rung_model_load(&m, l->sampler_path, &mo, err);
+    rung_status st = l->o->lora_rank > 0 ? push_adapters(l, err) : push_weights(l, err);
     (void)unlink(l->sampler_path); /* mapped: the bytes stay until the model is freed */
-    if (st == RUNG_OK) {
-        rung_engine_close(l->engine); /* its cells first: two caches may not fit */
-        rung_model_free(l->model);
-        l->engine = NULL;
-        l->model = m;
-        st = rung_engine_open(&e, m, &eo, NULL, err);
-    }
-    if (st != RUNG_OK) {
-        if (l->model != m) rung_model_free(m);
-        return st;
-    }
-    l->engine = e;
+    RUNG_TRY(st);
+    RUNG_TRY(rung_engine_open(&l->engine, l->model, &eo, NULL, err));
     l->at.pushed_step = l->at.step;
     *ms = 1e3 * (rung_now() - t);
     return RUNG_OK;

@@ -13,6 +13,12 @@ static const struct {
     const char *theirs, *ours;
 } same[] = {
     {"algorithm.gamma", "gamma"},
+    {"algorithm.lam", "lambda"},
+    {"critic.optim.lr", "critic-lr"},
+    {"critic.cliprange_value", "clip-value"},
+    {"trainer.critic_warmup", "critic-warmup"},
+    {"actor_rollout_ref.model.lora_rank", "lora-rank"},
+    {"actor_rollout_ref.model.lora_alpha", "lora-alpha"},
     {"algorithm.adv_estimator", "estimator"},
     {ACTOR "policy_loss.loss_mode", "loss"},
     {ACTOR "loss_agg_mode", "aggregation"},
@@ -170,8 +176,6 @@ static void put_estimator(rung_buf *b, rung_buf *lost, const flat *f, size_t n, 
     }
     if (id == RUNG_ADVANTAGE_GRPO && std && !is_true(std)) id = RUNG_ADVANTAGE_GRPO_NOSTD;
     put(b, "estimator", rung_advantage_name(id), "algorithm.adv_estimator");
-    if (rung_advantage_needs(id) & RUNG_ADVANTAGE_NEEDS_VALUE)
-        rung_buf_printf(lost, "# no place: the critic of %s: the loop has no value head\n", name);
 }
 
 static void put_loss(rung_buf *b, rung_buf *lost, const char *name) {
