@@ -495,6 +495,7 @@ rung_status serve_ask_read(serve_ask *out, rung_arena *a, serve_kind kind, const
         st = serve_ask_tokens(out, a, root, err);
     else
         st = serve_ask_scoring(out, a, root, err);
+    if (out->deadline_s > caps->deadline_s) out->deadline_s = caps->deadline_s;
     yyjson_doc_free(doc);
     return st;
 }

@@ -36,6 +36,8 @@ typedef struct serve_prompt { /* text or tokens */
 typedef struct serve_scored {
     const char *question; /* NULL: raw */
     const char *text;
+    const int32_t *tok; /* get_reward: the reply's tokens, as the trainer has them; NULL */
+    int32_t n_tok;
 } serve_scored;
 
 typedef struct serve_check { /* an answer to be verified */
@@ -70,8 +72,10 @@ typedef struct serve_ask {
     int32_t n_scored;
     serve_check *check;
     int32_t n_checks;
-    bool one;        /* a single object was asked, not a list */
-    bool activation; /* classify: probabilities, not what is before them */
+    bool one;           /* a single object was asked, not a list */
+    bool activation;    /* classify: probabilities, not what is before them */
+    bool steps;         /* get_reward: each step's score and span too */
+    const char *credit; /* get_reward: how the steps are shaped; NULL: not asked for */
     /* tokenize: the conversation or prompt[0]; detokenize: prompt[0] */
     bool add_special, token_texts;
 } serve_ask;

@@ -74,7 +74,7 @@ static rung_status read_conversation(serve_ask *o, rung_arena *a, yyjson_val *li
     if (!question || !text)
         return rung_fail(err, RUNG_E_INVAL, "messages: a user's and an assistant's are needed");
     RUNG_TRY(room(o, a, 1, err));
-    o->scored[0] = (serve_scored){question, text};
+    o->scored[0] = (serve_scored){.question = question, .text = text};
     o->one = true;
     return RUNG_OK;
 }
@@ -86,7 +86,7 @@ static rung_status read_input(serve_ask *o, rung_arena *a, yyjson_val *root, run
     RUNG_TRY(read_texts(&in, a, yyjson_obj_get(root, "input"), "input", err));
     if (!in.there) return rung_fail(err, RUNG_E_INVAL, "input: is missing");
     RUNG_TRY(room(o, a, in.n, err));
-    for (size_t i = 0; i < in.n; i++) o->scored[i] = (serve_scored){NULL, in.text[i]};
+    for (size_t i = 0; i < in.n; i++) o->scored[i] = (serve_scored){.text = in.text[i]};
     o->one = in.one;
     return RUNG_OK;
 }
@@ -106,8 +106,47 @@ static rung_status read_pairs(serve_ask *o, rung_arena *a, yyjson_val *root, run
                          name_2);
     RUNG_TRY(room(o, a, t2.n, err));
     for (size_t i = 0; i < t2.n; i++)
-        o->scored[i] = (serve_scored){t1.text[t1.n == 1 ? 0 : i], t2.text[i]};
+        o->scored[i] = (serve_scored){.question = t1.text[t1.n == 1 ? 0 : i], .text = t2.text[i]};
     return RUNG_OK;
+}
+
+/* completion_ids: the tokens of each reply, for spans in them. */
+static rung_status read_ids(serve_ask *o, rung_arena *a, yyjson_val *list, rung_error *err) {
+    size_t i, n, k, n_tok;
+    yyjson_val *v, *id;
+    if (!list || yyjson_is_null(list)) return RUNG_OK;
+    if (yyjson_arr_size(list) != (size_t)o->n_scored)
+        return rung_fail(err, RUNG_E_INVAL, "completion_ids: a list for each query");
+    yyjson_arr_foreach(list, i, n, v) {
+        int32_t *tok = rung_arena_alloc(a, (yyjson_arr_size(v) + 1) * sizeof *tok);
+        if (!tok) return no_memory(err);
+        if (!yyjson_is_arr(v))
+            return rung_fail(err, RUNG_E_INVAL, "completion_ids: a list for each query");
+        yyjson_arr_foreach(v, k, n_tok, id) {
+            if (!yyjson_is_int(id) || yyjson_get_sint(id) < 0 || yyjson_get_sint(id) > INT32_MAX)
+                return rung_fail(err, RUNG_E_INVAL, "completion_ids: item %zu has no token %zu", i,
+                                 k);
+            tok[k] = (int32_t)yyjson_get_sint(id);
+        }
+        o->scored[i].tok = tok;
+        o->scored[i].n_tok = (int32_t)yyjson_arr_size(v);
+    }
+    return RUNG_OK;
+}
+
+/* Ours beside OpenRLHF's: steps, credit, completion_ids, timeout_s. */
+static rung_status read_reward_opts(serve_ask *o, rung_arena *a, yyjson_val *root,
+                                    rung_error *err) {
+    static const char *const shapes[] = {"none", "sum", "min_form", "min", "progress", NULL};
+    int i = 0;
+    RUNG_TRY(serve_get_bool(&o->steps, root, "steps", err));
+    RUNG_TRY(serve_get_text(&o->credit, a, root, "credit", err));
+    RUNG_TRY(serve_get_real(&o->deadline_s, root, "timeout_s", .001, 86400, err));
+    RUNG_TRY(read_ids(o, a, yyjson_obj_get(root, "completion_ids"), err));
+    while (o->credit && shapes[i] && strcmp(shapes[i], o->credit) != 0) i++;
+    if (shapes[i]) return RUNG_OK;
+    rung_fail(err, RUNG_E_INVAL, "credit: no shape \"%.40s\"", o->credit);
+    return rung_error_hint(err, "none, sum, min_form, min, progress");
 }
 
 /* OpenRLHF: query holds the prompt and what came after it; prompts says where it ends. */
@@ -124,11 +163,12 @@ static rung_status read_queries(serve_ask *o, rung_arena *a, yyjson_val *root, r
         const char *q = query.text[i], *p = prompt.there ? prompt.text[i] : "";
         size_t n = strlen(p);
         if (n > 0 && strncmp(q, p, n) == 0)
-            o->scored[i] = (serve_scored){p, q + n};
+            o->scored[i] = (serve_scored){.question = p, .text = q + n};
         else
-            o->scored[i] = (serve_scored){n ? p : NULL, q}; /* the reply alone; or all in one */
+            o->scored[i] = (serve_scored){.question = n ? p : NULL,
+                                          .text = q}; /* the reply alone; or all in one */
     }
-    return RUNG_OK;
+    return read_reward_opts(o, a, root, err);
 }
 
 rung_status serve_ask_scoring(serve_ask *o, rung_arena *a, yyjson_val *root, rung_error *err) {

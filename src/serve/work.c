@@ -201,6 +201,11 @@ static void check_deadlines(work *w) {
     for (work_ask *a = w->first; a; a = a->next) {
         if (a->stopped || a->whole || now < a->deadline) continue;
         a->stopped = true;
+        if (a->scores && a->ask.kind == SERVE_GET_REWARD) {
+            a->late = true;
+            work_part_done(a);
+            continue;
+        }
         if (a->scores) {
             rung_error why = RUNG_ERROR_INIT;
             rung_fail(&why, RUNG_E_LIMIT, "its time was over before it was scored");

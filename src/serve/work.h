@@ -30,6 +30,10 @@ typedef struct work_choice {
     int32_t n_sent, n_tok_sent;
 } work_choice;
 
+typedef struct work_spans { /* steps of a text: bytes [2 n] of it */
+    int32_t n, cap, *at;
+} work_spans;
+
 typedef struct work_gen { /* samples of one prompt */
     rung_taker taker;
     work_ask *a;
@@ -71,7 +75,9 @@ struct work_ask {
     work_gen *gen;
     work_read *read;
     work_find *find;
-    int64_t *live; /* of the scorer, for each text to be scored; -1 none */
+    int64_t *live;    /* of the scorer, for each text to be scored; -1 none */
+    work_spans *span; /* [n_scored] */
+    bool late;        /* get_reward: its time was over before it was scored */
     serve_cost cost;
     rung_search_ledger ledger;
     uint64_t seed;
@@ -118,6 +124,8 @@ void work_finish_text(work_ask *a); /* the whole reply, or the end of the stream
 rung_status work_begin_score(work_ask *a, rung_error *err);
 void work_finish_score(work_ask *a); /* its scores are known */
 void work_drop_score(work_ask *a);
+/* ---- work_reward.c: the reply of /get_reward, appended to b */
+rung_status work_reward_body(rung_buf *b, work_ask *a, rung_error *err);
 
 /* ---- work_tokens.c: answers at once */
 rung_status work_tokens(work_ask *a, rung_error *err);

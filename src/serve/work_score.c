@@ -21,35 +21,46 @@ void work_drop_score(work_ask *a) {
 
 /* ---- laying out */
 
-static rung_status add_step(work_ask *a, int64_t live, const char *text, size_t n,
-                            rung_error *err) {
-    return rung_scorer_step(a->w->scorer, live, text, n, NULL, 0, err);
+static rung_status add_step(work_ask *a, int32_t i, const char *text, size_t n, rung_error *err) {
+    work_spans *s = &a->span[i];
+    if (s->n == s->cap) {
+        int32_t cap = s->cap ? 2 * s->cap : 16;
+        int32_t *at = rung_arena_alloc(a->arena, 2 * (size_t)cap * sizeof *at);
+        if (!at) return no_memory(err);
+        if (s->n) memcpy(at, s->at, 2 * (size_t)s->n * sizeof *at);
+        s->at = at;
+        s->cap = cap;
+    }
+    s->at[2 * s->n] = (int32_t)(text - a->ask.scored[i].text);
+    s->at[2 * s->n + 1] = s->at[2 * s->n] + (int32_t)n;
+    s->n++;
+    return rung_scorer_step(a->w->scorer, a->live[i], text, n, NULL, 0, err);
 }
 
 /* Steps as the model's tag marks them, where it stands in the text. */
-static rung_status add_tagged(work_ask *a, int64_t live, const char *text, const char *tag,
+static rung_status add_tagged(work_ask *a, int32_t i, const char *text, const char *tag,
                               rung_error *err) {
     size_t n_tag = strlen(tag);
     while (*text) {
         const char *at = strstr(text, tag);
         size_t n = at ? (size_t)(at - text) : strlen(text);
         bool blank = strspn(text, " \n\r\t") >= n;
-        if (!blank) RUNG_TRY(add_step(a, live, text, n, err));
+        if (!blank) RUNG_TRY(add_step(a, i, text, n, err));
         if (!at) break;
         text = at + n_tag;
     }
     return RUNG_OK;
 }
 
-static rung_status add_steps(work_ask *a, int64_t live, const char *text, rung_error *err) {
+static rung_status add_steps(work_ask *a, int32_t i, const char *text, rung_error *err) {
     const char *tag = rung_reward_tag(a->w->o->reward), *how = a->w->o->search.split;
     rung_step *step = NULL;
     int32_t n = 0;
-    if (*tag && strstr(text, tag)) return add_tagged(a, live, text, tag, err);
+    if (*tag && strstr(text, tag)) return add_tagged(a, i, text, tag, err);
     RUNG_TRY(rung_split_steps(&step, &n, how ? how : "blank", text, strlen(text), err));
     rung_status st = RUNG_OK;
     for (int32_t k = 0; k < n && st == RUNG_OK; k++)
-        st = add_step(a, live, text + step[k].byte_begin,
+        st = add_step(a, i, text + step[k].byte_begin,
                       (size_t)(step[k].byte_end - step[k].byte_begin), err);
     rung_free(step);
     return st;
@@ -63,7 +74,7 @@ static rung_status lay_out(work_ask *a, int32_t i, rung_error *err) {
         st = rung_scorer_raw(&a->live[i], s, x->text, strlen(x->text), err);
     } else {
         st = rung_scorer_begin(&a->live[i], s, x->question, err);
-        if (st == RUNG_OK) st = add_steps(a, a->live[i], x->text, err);
+        if (st == RUNG_OK) st = add_steps(a, i, x->text, err);
     }
     if (st != RUNG_OK && err && a->ask.n_scored > 1) rung_error_detail(err, "text %d", i);
     return st;
@@ -76,9 +87,26 @@ rung_status work_begin_score(work_ask *a, rung_error *err) {
         return rung_error_hint(err, "rung serve --reward prm.gguf");
     }
     a->live = rung_arena_alloc(a->arena, (size_t)n * sizeof *a->live);
-    if (!a->live) return no_memory(err);
+    a->span = rung_arena_alloc(a->arena, (size_t)n * sizeof *a->span);
+    if (!a->live || !a->span) {
+        a->live = NULL;
+        return no_memory(err);
+    }
+    memset(a->span, 0, (size_t)n * sizeof *a->span);
     for (int32_t i = 0; i < n; i++) a->live[i] = -1;
-    for (int32_t i = 0; i < n; i++) RUNG_TRY(lay_out(a, i, err));
+    for (int32_t i = 0; i < n; i++) {
+        rung_error why = RUNG_ERROR_INIT;
+        rung_status st = lay_out(a, i, &why);
+        if (st == RUNG_OK) continue;
+        if (a->ask.kind == SERVE_GET_REWARD && st == RUNG_E_LIMIT) { /* too long: null, the others
+                                                                        are scored */
+            if (a->live[i] >= 0) rung_scorer_drop(a->w->scorer, a->live[i]);
+            a->live[i] = -1;
+            continue;
+        }
+        if (err) *err = why;
+        return st;
+    }
     a->scores = true;
     a->n_left++;
     return RUNG_OK;
@@ -135,10 +163,8 @@ static rung_status one_row(rung_buf *b, work_ask *a, int32_t i, rung_error *err)
         rung_buf_printf(b, "{\"index\":%d,", i);
         class_row(b, a, all);
         break;
-    case SERVE_SCORE:
+    default: /* SERVE_SCORE */
         rung_buf_printf(b, "{\"index\":%d,\"object\":\"score\",\"score\":%.8g", i, all);
-        break;
-    default: rung_buf_printf(b, "%.8g", all); return RUNG_OK;
     }
     rung_buf_str(b, "}");
     return RUNG_OK;
@@ -151,8 +177,8 @@ static void usage(rung_buf *b, const work_ask *a) {
 
 static rung_status body(rung_buf *b, work_ask *a, rung_error *err) {
     const char *name = a->w->o->caps.name;
-    bool reward = a->ask.kind == SERVE_GET_REWARD;
     rung_buf rows;
+    if (a->ask.kind == SERVE_GET_REWARD) return work_reward_body(b, a, err);
     rung_buf_init(&rows, 64u << 20);
     rung_status st = RUNG_OK;
     for (int32_t i = 0; i < a->ask.n_scored && st == RUNG_OK; i++) {
@@ -161,9 +187,7 @@ static rung_status body(rung_buf *b, work_ask *a, rung_error *err) {
     }
     if (st == RUNG_OK) st = rung_buf_check(&rows, err);
     const char *text = rows.data ? rows.data : "";
-    if (st == RUNG_OK && reward) {
-        rung_buf_printf(b, "{\"rewards\":[%s],\"scores\":[%s],\"extra_logs\":{}}", text, text);
-    } else if (st == RUNG_OK) {
+    if (st == RUNG_OK) {
         rung_buf_printf(b,
                         "{\"id\":\"%s\",\"object\":\"list\",\"created\":%lld,\"model\":", a->name,
                         (long long)a->created);

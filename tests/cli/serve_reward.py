@@ -1,7 +1,9 @@
 """Scores over HTTP. Run by test_cli_serve_reward.sh; exit 1: a broken promise."""
 import concurrent.futures
+import math
 import os
 import sqlite3
+import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -32,6 +34,62 @@ def talk(question, text):
     return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": text}]}
 
 
+def softmin(r, t=0.1):
+    w = [math.exp(-(x - min(r)) / t) for x in r]
+    return [x * k / sum(w) for x, k in zip(r, w)]
+
+
+def client(s, traces):
+    """the client that trainers import, and what it gets"""
+    sys.path.insert(0, os.path.join(os.environ["RUNG_SOURCE_DIR"], "clients", "python"))
+    import rung_reward
+    trl = rung_reward.RungReward(url=s.url, steps=True, credit="min_form")
+    prompts = [[{"role": "user", "content": q}] for q, _, _ in traces] + ["What is 2+2?"]
+    answers = [[{"role": "assistant", "content": t}] for _, t, _ in traces] + [""]
+    rewards = trl(prompts=prompts, completions=answers, answer=["1"] * len(prompts), trainer_state=None)
+    check("client: a number each, None for nothing to score", len(rewards) == len(prompts) and rewards[-1] is None
+          and all(isinstance(x, float) for x in rewards[:-1]) and trl.n_unscored == 1, rewards)
+    check("client: counted", trl.last["extra_logs"]["unscored"] == [0] * len(traces) + [1], trl.last["extra_logs"])
+    for i, (_, text, scores) in enumerate(traces):
+        check("client: steps as stored", near(trl.last["step_scores"][i], scores), trl.last["step_scores"][i])
+        spans = trl.last["step_spans"][i]
+        check("client: spans cover the reply", spans[0][0] == 0 and spans[-1][1] == len(text)
+              and all(a[1] == b[0] for a, b in zip(spans, spans[1:])), spans)
+        want = softmin([2 * p - 1 for p in trl.last["step_scores"][i]])
+        check("client: min_form by hand", all(abs(a - b) < 1e-5 for a, b in zip(trl.last["step_credit"][i], want)),
+              (trl.last["step_credit"][i], want))
+    for how in ("sum", "min", "progress", "none"):
+        _, r = s.post("/get_reward", {"query": [traces[0][1]], "prompts": [traces[0][0]], "credit": how})
+        p = traces[0][2]
+        want = {"sum": [2 * x - 1 for x in p], "none": [2 * x - 1 for x in p], "min": [2 * min(p[k:]) - 1 for k in range(len(p))],
+                "progress": [0] + [b - a for a, b in zip(p, p[1:])]}[how]
+        check("credit: " + how, near([x / 2 for x in r["step_credit"][0]], [x / 2 for x in want]), (r["step_credit"], want))
+    status, r = s.post("/get_reward", {"query": ["a"], "prompts": ["b"], "credit": "best"})
+    check("credit: an unknown shape is said", status == 400 and "min_form" in r["error"].get("hint", "") + str(r), r)
+    db = sqlite3.connect(os.environ["STORE"])
+    row = db.execute("select text, tok from trace where id = (select min(id) from trace)").fetchone() if has_tokens(db) else None
+    if row:
+        ids = list(struct.unpack("<%di" % (len(row[1]) // 4), row[1]))
+        _, r = s.post("/get_reward", {"query": [row[0]], "prompts": [traces[0][0]], "steps": True, "completion_ids": [ids]})
+        t = r["step_tokens"][0]
+        check("tokens: spans of the trainer's own", t and t[0][0] == 0 and t[-1][1] == len(ids)
+              and all(a[1] == b[0] for a, b in zip(t, t[1:])), (t, len(ids)))
+    _, r = s.post("/get_reward", {"query": ["1+1=2\n"], "prompts": ["1+1?"], "steps": True, "completion_ids": [[1]]})
+    check("tokens: null where they do not spell the reply", r["step_tokens"] == [None], r)
+    gone = rung_reward.RungReward(url="http://127.0.0.1:9", timeout=1.0)
+    check("client: no server is None and counted", gone(["a", "b"], ["c", "d"]) == [None, None] and gone.n_unscored == 2)
+    _, r = s.post("/get_reward", {"query": ["1+1=2\n"], "prompts": ["1+1?"], "timeout_s": 0.001})
+    check("time over: null and counted, or in time", r["rewards"] == [None] and r["extra_logs"]["unscored"] == [1]
+          or isinstance(r["rewards"][0], float), r)
+    os.environ["RUNG_URL"] = s.url
+    check("client: verl's function", rung_reward.compute_score("gsm8k", "so it is \\boxed{12}", "12") == 1.0)
+    check("client: verl's function, wrong", rung_reward.compute_score("gsm8k", "so it is \\boxed{13}", "12") == 0.0)
+
+
+def has_tokens(db):
+    return "tok" in [c[1] for c in db.execute("pragma table_info(trace)")]
+
+
 def main():
     traces = stored()
     check("traces with stored scores", len(traces) >= 4, len(traces))
@@ -52,6 +110,7 @@ def main():
     check("get_reward: three keys, a number each", set(r) == {"rewards", "scores", "extra_logs"} and r["rewards"] == r["scores"]
           and len(r["rewards"]) == len(traces), r)
     check("get_reward: the same as score", abs(r["rewards"][0] - got) < 5e-3, (r["rewards"][0], got))
+    client(s, traces)
     _, r = s.post("/classify", {**talk(question, text)})
     row = r["data"][0]
     check("classify: the last probability is the good one", abs(row["probs"][-1] - got) < 5e-3 and row["num_classes"] == 2, r)
