@@ -211,6 +211,7 @@ static rung_status open_data(job *j, rung_error *err) {
     j->before = rung_calloc(n + 1, sizeof *j->before);
     j->after = rung_calloc(n + 1, sizeof *j->after);
     if (!j->before || !j->after) return rung_fail(err, RUNG_E_NOMEM, "out of memory");
+    j->data.held_loss = j->after;
     return n ? train_data_losses(j->before, &j->loss_before, &j->data, j->net, err) : RUNG_OK;
 }
 
@@ -291,25 +292,57 @@ static rung_status train(job *j, rung_error *err) {
     return st;
 }
 
+/* Mean loss of a token of the held-out replies that index names. */
+typedef struct held_losses {
+    const train_data *data;
+    const double *loss; /* [n_held] mean of each */
+} held_losses;
+
+static double token_mean(void *ud, const uint32_t *index, int64_t n) {
+    const held_losses *h = ud;
+    double sum = 0, count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double n_tok = (double)train_data_held_tok(h->data, (int32_t)index[i]);
+        sum += n_tok * h->loss[index[i]];
+        count += n_tok;
+    }
+    return sum / count;
+}
+
+static rung_interval loss_interval(const job *j, const double *loss, int64_t n) {
+    held_losses h = {&j->data, loss};
+    return rung_bootstrap(token_mean, &h, n, BOOT, 0.95, (uint64_t)cli_int(j->c, "seed"));
+}
+
 static rung_status report_data(job *j, const char *out, double t0, rung_error *err) {
     cli_call *c = j->c;
     int64_t n = j->data.n_docs - j->data.n_train;
-    rung_interval ci = {0};
-    double mean = 0;
+    rung_interval none = {(double)NAN, (double)NAN}, ci = none, before = none, after = none;
+    double mean = n > 0 ? 0 : (double)NAN;
+    if (n == 0) j->loss_before = j->loss_after = (double)NAN;
     if (n > 0) {
-        RUNG_TRY(train_data_losses(j->after, &j->loss_after, &j->data, j->net, err));
+        j->loss_after = j->data.held_mean;
+        /* the last checkpoint measured these very weights, but for a moving average */
+        if (j->data.held_step != rung_net_steps(j->net) || cli_real(c, "ema") > 0)
+            RUNG_TRY(train_data_losses(j->after, &j->loss_after, &j->data, j->net, err));
+        before = loss_interval(j, j->before, n);
+        after = loss_interval(j, j->after, n);
         for (int64_t i = 0; i < n; i++) {
             j->after[i] -= j->before[i];
             mean += j->after[i] / (double)n;
         }
         ci = rung_bootstrap_mean(j->after, n, BOOT, 0.95, (uint64_t)cli_int(c, "seed"));
     }
-    rung_buf_printf(&c->summary,
-                    "%s: %.2f M parameters, %.3f M trained; loss on %lld held-out replies %.4f "
-                    "before, %.4f after; change a reply %.4f [%.4f, %.4f]; %.0f s",
-                    out, (double)rung_net_n_params(j->net) / 1e6,
-                    (double)rung_net_n_trained(j->net) / 1e6, (long long)n, j->loss_before,
-                    j->loss_after, mean, ci.lo, ci.hi, rung_now() - t0);
+    rung_buf_printf(&c->summary, "%s: %.2f M parameters, %.3f M trained; ", out,
+                    (double)rung_net_n_params(j->net) / 1e6,
+                    (double)rung_net_n_trained(j->net) / 1e6);
+    if (n > 0)
+        rung_buf_printf(&c->summary,
+                        "loss on %lld held-out replies %.4f [%.4f, %.4f] before, %.4f [%.4f, %.4f] "
+                        "after; change a reply %.4f [%.4f, %.4f]; ",
+                        (long long)n, j->loss_before, before.lo, before.hi, j->loss_after, after.lo,
+                        after.hi, mean, ci.lo, ci.hi);
+    rung_buf_printf(&c->summary, "%.0f s", rung_now() - t0);
     cli_result_open(c, j->store ? &j->run : NULL);
     cli_result_str(c, "out", out);
     cli_result_int(c, "n_params", rung_net_n_params(j->net));
@@ -318,7 +351,11 @@ static rung_status report_data(job *j, const char *out, double t0, rung_error *e
     cli_result_int(c, "n_docs", j->data.n_train);
     cli_result_int(c, "n_held", n);
     cli_result_real(c, "held_loss_before", j->loss_before);
+    cli_result_real(c, "held_loss_before_lo", before.lo);
+    cli_result_real(c, "held_loss_before_hi", before.hi);
     cli_result_real(c, "held_loss", j->loss_after);
+    cli_result_real(c, "held_loss_lo", after.lo);
+    cli_result_real(c, "held_loss_hi", after.hi);
     cli_result_real(c, "change", mean);
     cli_result_real(c, "change_lo", ci.lo);
     cli_result_real(c, "change_hi", ci.hi);

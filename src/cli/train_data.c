@@ -191,6 +191,7 @@ rung_status train_data_open(train_data *d, const char *path, const char *key,
                             const train_source *src, rung_error *err) {
     bool found;
     d->epoch = UINT64_MAX;
+    d->held_step = -1;
     RUNG_TRY(train_spool_open(&d->spool, &found, path, key, err));
     if (!found) {
         sink k = {&d->spool, src, 0};
@@ -345,5 +346,15 @@ out:;
 }
 
 rung_status train_data_held(void *ud, double *loss, rung_net *net, rung_error *err) {
-    return train_data_losses(NULL, loss, ud, net, err);
+    train_data *d = ud;
+    d->held_step = -1;
+    RUNG_TRY(train_data_losses(d->held_loss, &d->held_mean, d, net, err));
+    d->held_step = rung_net_steps(net);
+    *loss = d->held_mean;
+    return RUNG_OK;
+}
+
+int32_t train_data_held_tok(const train_data *d, int32_t k) {
+    const train_doc *doc = &d->spool.doc[d->pick[d->n_train + k]];
+    return doc->n_learn > doc->n_prompt ? doc->n_learn - doc->n_prompt : 0;
 }

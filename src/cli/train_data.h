@@ -18,6 +18,9 @@ typedef struct train_data {
     int32_t cap_out;
     int32_t rows, row_tok; /* of a held-out batch */
     int64_t n_dropped;     /* too long; 0 when the tokens were there already */
+    double *held_loss; /* [n_docs - n_train] train_data_held leaves it here; borrowed, or NULL */
+    double held_mean;
+    int64_t held_step; /* of which step these are; -1 none */
 } train_data;
 
 /* Where documents come from. */
@@ -54,9 +57,11 @@ void train_data_clear(train_data *d);
 /* rung_sft_opts.doc with ud = train_data: epoch after epoch, each in an order of its own. */
 rung_status train_data_doc(void *ud, uint64_t i, const int32_t **tok, const int32_t **target,
                            const float **weight, int32_t *n, rung_error *err);
-/* rung_sft_opts.held: mean loss of a held-out reply's token. */
+/* rung_sft_opts.held: mean loss of a held-out reply's token; kept in held_loss, held_mean. */
 rung_status train_data_held(void *ud, double *loss, rung_net *net, rung_error *err);
 /* Mean loss of each held-out document's reply, [n_docs - n_train]. */
 rung_status train_data_losses(double *doc_loss, double *loss, train_data *d, rung_net *net,
                               rung_error *err);
+/* Tokens of held-out document k that count. */
+int32_t train_data_held_tok(const train_data *d, int32_t k);
 #endif

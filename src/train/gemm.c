@@ -61,9 +61,9 @@ bool rung_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, real
     rung_gemm_cut(&pm, &pn, m, n, k);
     bool ok = true;
 #pragma omp parallel for schedule(dynamic, 1) reduction(&& : ok)
-    for (int64_t t = 0; t < pm * pn; t++) {
-        int64_t i0 = rung_gemm_border(t / pn, pm, m), i1 = rung_gemm_border(t / pn + 1, pm, m);
-        int64_t j0 = rung_gemm_border(t % pn, pn, n), j1 = rung_gemm_border(t % pn + 1, pn, n);
+    for (int64_t t = 0; t < pm * pn; t++) { /* down b's part first: it stays in the cache */
+        int64_t i0 = rung_gemm_border(t % pm, pm, m), i1 = rung_gemm_border(t % pm + 1, pm, m);
+        int64_t j0 = rung_gemm_border(t / pm, pn, n), j1 = rung_gemm_border(t / pm + 1, pn, n);
         ok = rung_gemm_one(trans_a, trans_b, i1 - i0, j1 - j0, k, alpha,
                            a + (trans_a ? i0 : i0 * lda), lda, b + (trans_b ? j0 * ldb : j0), ldb,
                            beta, c + i0 * ldc + j0, ldc) &&

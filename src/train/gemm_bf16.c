@@ -106,8 +106,8 @@ static bool native(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
         rung_gemm_cut(&pm, &pn, m, n, k);
 #pragma omp parallel for schedule(dynamic, 1) reduction(&& : ok)
         for (int64_t t = 0; t < pm * pn; t++) {
-            int64_t i0 = rung_gemm_border(t / pn, pm, m), i1 = rung_gemm_border(t / pn + 1, pm, m);
-            int64_t j0 = rung_gemm_border(t % pn, pn, n), j1 = rung_gemm_border(t % pn + 1, pn, n);
+            int64_t i0 = rung_gemm_border(t % pm, pm, m), i1 = rung_gemm_border(t % pm + 1, pm, m);
+            int64_t j0 = rung_gemm_border(t / pm, pn, n), j1 = rung_gemm_border(t / pm + 1, pn, n);
             ok = tile(engine, ha + i0 * sa[0], sa, hb + j0 * sb[1], sb, c + i0 * ldc + j0, ldc,
                       i1 - i0, j1 - j0, k, beta != 0) &&
                  ok;

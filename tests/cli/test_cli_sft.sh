@@ -12,7 +12,8 @@ n_checks=$((n_checks + 1))
 python3 - "$T/out" <<'P' || fail "the loss on held-out replies did not fall"
 import json, sys
 r = json.loads(open(sys.argv[1]).read().splitlines()[-1])
-sys.exit(not (r["held_loss"] < r["held_loss_before"] and r["n_held"] == 4 and r["n_trained"] < r["n_params"]))
+inside = r["held_loss_lo"] <= r["held_loss"] <= r["held_loss_hi"] and r["held_loss_before_lo"] < r["held_loss_before"] < r["held_loss_before_hi"]
+sys.exit(not (inside and r["held_loss"] < r["held_loss_before"] and r["n_held"] == 4 and r["n_trained"] < r["n_params"]))
 P
 check "the adapter file is there" test -s "$T/a/l.gguf"
 (cd "$T/k" && exec "$RUNG" "${train[@]}" --out t.gguf --lora-out l.gguf) &

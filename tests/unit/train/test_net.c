@@ -409,6 +409,34 @@ static void test_adamw(void **state) {
     rung_net_free(net);
 }
 
+/* With no gradient a step is decay alone: w (1 - lr decay) for matrices, nothing for norms, biases.
+ */
+static void test_decay_groups(void **state) {
+    (void)state;
+    rung_net_shape shape = SHAPE;
+    shape.arch = RUNG_ARCH_QWEN2;
+    rung_net *net = make(&shape, 1);
+    const rung_core *c = net->core;
+    size_t n = (size_t)c->n_params;
+    float *before = malloc(n * sizeof *before);
+    rung_adamw o = {0.1, 0.9, 0.95, 1e-8, 0.5, 0};
+    double norm;
+    int n_of[2] = {0, 0};
+    for (size_t i = 0; i < n; i++) before[i] = c->w[i] += 0.25f; /* fresh biases are 0 */
+    assert_int_equal(rung_net_step(&norm, net, &o, &err), RUNG_OK);
+    for (int32_t k = 0; k < c->n_tensors; k++) {
+        const rung_core_tensor *t = &c->tensor[k];
+        bool decays = !strstr(t->name, "norm") && !strstr(t->name, "bias");
+        n_of[decays]++;
+        for (int64_t i = t->at; i < t->at + t->rows * t->cols; i++)
+            assert_float_equal(c->w[i], before[i] * (decays ? 0.95 : 1), decays ? 1e-6 : 0);
+    }
+    assert_int_equal(n_of[0], 2 * (2 + 3) + 1); /* layers of two norms and three biases; the last */
+    assert_int_equal(n_of[1], 2 * 7 + 2);
+    free(before);
+    rung_net_free(net);
+}
+
 static void test_schedule(void **state) {
     (void)state;
     assert_float_equal(rung_lr_at(RUNG_SCHEDULE_COSINE, 1, 0.1, 0, 10, 110), 0.1, 1e-12);
@@ -573,6 +601,7 @@ int main(void) {
                                        cmocka_unit_test(test_ema),
                                        cmocka_unit_test(test_memory),
                                        cmocka_unit_test(test_adamw),
+                                       cmocka_unit_test(test_decay_groups),
                                        cmocka_unit_test(test_schedule),
                                        cmocka_unit_test(test_nan),
                                        cmocka_unit_test(test_bad_batches),
