@@ -24,10 +24,10 @@ SEQUENCES = 64
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, threads):
         self.log = open(os.path.join(folder, "serve.log"), "w")
         self.p = subprocess.Popen([RUNG, "serve", "--policy", MODEL, "--listen", "127.0.0.1:0", "--sequences", str(SEQUENCES), "--quiet",
-                                   "--no-keep", "--max-tokens", "96", "--store", os.path.join(folder, "none.db")],
+                                   "--no-keep", "--max-tokens", "96", "--threads", str(threads), "--idle", "3600", "--body", "3600", "--deadline", "7200", "--store", os.path.join(folder, "none.db")],
                                   stdout=subprocess.PIPE, stderr=self.log, text=True)
         atexit.register(self.p.kill)
         self.port = int(self.p.stdout.readline().rsplit(":", 1)[1])
@@ -108,6 +108,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--quick", action="store_true", help="a few seconds a side: shows that it runs, measures nothing")
     a.add_argument("--rounds", type=int, default=7, help="turns of each side at each number of clients")
+    a.add_argument("--threads", type=int, default=0, help="of the server's engine (1 beside other jobs, where two wait for each other); 0 = all cores")
     a.add_argument("--soak", type=float, default=0, help="only this: 8 clients for so many seconds; memory and descriptors must stay")
     a = a.parse_args()
     if not all(os.path.exists(f) for f in (RUNG, MODEL, LOAD)):
@@ -119,7 +120,7 @@ def main():
         with open(bodies, "w") as f:
             for q, in sqlite3.connect(store).execute("select question from problem order by id"):
                 f.write(json.dumps({"messages": [{"role": "user", "content": q}]}) + "\n")
-        server = Server(folder)
+        server = Server(folder, a.threads)
         rows, held = [], None
         if a.soak:
             held = soak(server, bodies, 8, a.soak)

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BODIES_MAX = 65536, CLIENTS_MAX = 4096, LINE_MAX_BYTES = 1 << 20, SILENCE_MS = 300000 };
+enum { BODIES_MAX = 65536, CLIENTS_MAX = 4096, LINE_MAX_BYTES = 1 << 20, SILENCE_MS = 900000 };
 
 typedef struct client {
     int fd;

@@ -28,11 +28,9 @@ void serve_pipe_close(serve_pipe *p) {
 /* What was taken leaves the buffer. */
 static void compact(rung_buf *b, size_t *at) {
     if (*at == 0) return;
-    size_t left = b->n - *at;
-    if (left) memmove(b->data, b->data + *at, left);
-    rung_buf_reset(b);
-    b->n = left;
-    *at = 0;
+    b->n -= *at;
+    if (b->data) memmove(b->data, b->data + *at, b->n + 1); /* and the NUL; not by _reset: it */
+    *at = 0;                                                /* would write into what is kept */
 }
 
 /* A length that no frame has: the other side is not what it should be. */

@@ -2,7 +2,7 @@
 // methods are compared, a kept search is opened, the console is silent, nothing is asked of anybody else. Pictures of it land in
 // BUILD/tests-browser/.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,10 +19,9 @@ const out = join(build, "tests-browser");
 mkdirSync(out, { recursive: true });
 const question = "Start at 28. +2 -9 x2 +4 +7 +4 +8 -3. Total?";
 
-async function serve(env = {}) {
-  const folder = mkdtempSync(join(tmpdir(), "rung-page-"));
+async function serve(env = {}, folder = mkdtempSync(join(tmpdir(), "rung-page-")), db = "s.db") {
   const child = spawn(rung, ["serve", "--policy", join(source, "models", "tiny.gguf"), "--listen", "127.0.0.1:0", "--split-steps", "line",
-    "--threads", "1", "--max-tokens", "80", "--quiet", "--store", join(folder, "s.db")], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+    "--threads", "1", "--max-tokens", "80", "--quiet", "--store", join(folder, db)], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
   const url = await new Promise((resolve, reject) => {
     let text = "";
     child.stdout.setEncoding("utf8").on("data", (more) => { text += more; if (text.includes("\n")) resolve(text.split("\n")[0]); });
@@ -130,6 +129,67 @@ test("the server's page", { timeout: 280000 }, async (t) => {
       const dark = await narrow.evaluate("getComputedStyle(document.body).backgroundColor");
       assert.ok(dark.match(/\d+/g).slice(0, 3).every((v) => Number(v) < 60), dark);
       assert.deepEqual(complaints(narrow).map((e) => JSON.stringify(e.params).slice(0, 300)), []);
+    });
+  } finally {
+    await browser.close();
+    assert.equal(await server.stop(), 0);
+  }
+});
+
+// The recipe of the tour, small: a store with traces, labels, reward models, measurements and curves, and a search of the page's own.
+test("stored runs: the report", { timeout: 580000 }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "rung-page-"));
+  execFileSync(rung, ["run", join(source, "recipes", "demo.yaml"), "--quick", "--set", "train=10", "--set", "test=8", "--set", "n=4", "--no-report", "--out", folder,
+    "--quiet", "--threads", "1"], { stdio: ["ignore", "ignore", "inherit"], cwd: folder });
+  const server = await serve({}, folder, "rung.db");
+  const browser = new Browser(chromium);
+  const drawn = "document.querySelector('main')?.dataset.ready === 'true'";
+  const show = async (options) => {
+    const page = await open(browser, server.url, options);
+    await until(page, `document.querySelector('a[href="/report"]') !== null`);
+    await page.evaluate("(() => { const a = document.querySelector('a[href=\"/report\"]'); a.removeAttribute('target'); a.click(); })()"); // else in a tab of its own
+    await until(page, `location.pathname === "/report" && ${drawn} && document.querySelectorAll("figure").length > 0`);
+    await page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(1))))");
+    return page;
+  };
+  try {
+    const page = await show({});
+    await picture(page, "serve-report-light.png");
+    await t.test("the page's link opens it: curves, calibration, step strips, runs", async () => {
+      const seen = await page.evaluate(`({
+        figures: [...document.querySelectorAll("figure")].map((f) => f.querySelector("figcaption")?.textContent ?? f.querySelector(".plot svg")?.getAttribute("aria-label") ?? ""),
+        marks: [...document.querySelectorAll("figure .plot svg")].map((v) => v.querySelectorAll("path, circle, line, rect").length),
+        examples: document.querySelectorAll(".example").length, steps: document.querySelectorAll(".strip li").length,
+        captions: [...document.querySelectorAll("table caption")].map((c) => c.textContent), text: document.body.innerText })`);
+      const figures = seen.figures.join("|").toLowerCase();
+      for (const word of ["majority vote", "exact step labels. on the dotted line", "train/loss", "first wrong step"]) assert.ok(figures.includes(word), `${word}: ${figures}`);
+      assert.ok(seen.marks.length >= 3 && seen.marks.every((n) => n >= 3), JSON.stringify(seen.marks));
+      assert.ok(seen.examples > 0 && seen.steps > 10, JSON.stringify([seen.examples, seen.steps]));
+      assert.ok(seen.captions.some((c) => c.startsWith("Every method")) && seen.captions.some((c) => c.startsWith("Every stage")), seen.captions.join("|"));
+      assert.ok(!/NaN|undefined|\[object|could not be drawn/.test(seen.text));
+    });
+    await t.test("by the keyboard: tables behind figures open, everything has a name", async () => {
+      const bad = await page.evaluate(`[...document.querySelectorAll("input, select, button, a[href], summary")].filter((e) =>
+        !(e.labels?.length || e.textContent.trim() || e.getAttribute("aria-label")) || e.tabIndex < 0).map((e) => e.outerHTML.slice(0, 200))`);
+      assert.deepEqual(bad, []);
+      await page.evaluate("document.querySelector('figure summary').focus()");
+      await page.send("Input.dispatchKeyEvent", { type: "keyDown", key: "Enter", code: "Enter", windowsVirtualKeyCode: 13, text: "\r" });
+      await page.send("Input.dispatchKeyEvent", { type: "keyUp", key: "Enter", code: "Enter", windowsVirtualKeyCode: 13 });
+      await until(page, "document.querySelector('figure details').open");
+    });
+    await t.test("the console is silent, and only this server was asked", () => {
+      assert.deepEqual(complaints(page).map((e) => JSON.stringify(e.params).slice(0, 300)), []);
+      const others = page.events.filter((e) => e.method === "Network.requestWillBeSent").map((e) => e.params.request.url)
+        .filter((u) => !u.startsWith(server.url) && !u.startsWith("data:") && u !== "about:blank");
+      assert.deepEqual(others, []);
+    });
+    await t.test("narrow and dark", async () => {
+      const narrow = await show({ width: 390, dark: true });
+      await picture(narrow, "serve-report-narrow-dark.png");
+      const wide = await narrow.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+      assert.ok(wide <= 0, `${wide} pixels too wide`);
+      const dark = await narrow.evaluate("getComputedStyle(document.body).backgroundColor");
+      assert.ok(dark.match(/\d+/g).slice(0, 3).every((v) => Number(v) < 60), dark);
     });
   } finally {
     await browser.close();

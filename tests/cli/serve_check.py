@@ -162,6 +162,9 @@ def tokens(s):
     check("detokenize: the prompt again", back == {"prompt": ASK}, back)
     _, r = s.post(TEXT, {"prompt": r["tokens"], "max_tokens": 0, "echo": True, "logprobs": 1})
     check("tokenize: what completions take", r["choices"][0]["text"] == ASK, r)
+    long = ASK * 6000  # a frame that comes in many pieces, both ways
+    _, r = s.post("/tokenize", {"prompt": long, "add_special_tokens": False, "return_token_strs": True})
+    check("tokenize: 260 kB", r.get("count") == len(r.get("tokens", [])) > 10000 and "".join(r["token_strs"]) == long, str(r)[:200])
     _, r = s.post("/tokenize", user())
     _, told = s.post(CHAT, user(max_tokens=1))
     check("tokenize: a conversation as it is asked", r["count"] == told["usage"]["prompt_tokens"] and r["token_strs"] is None, (r, told))
