@@ -292,8 +292,9 @@ static rung_status read_sampling(serve_ask *o, rung_arena *a, yyjson_val *root, 
 /* Fields of others that would change what comes out, and are not served: said, not ignored. */
 static rung_status refuse_others(yyjson_val *root, rung_error *err) {
     static const char *const not_served[] = {
-        "tools",      "functions",   "tool_choice", "function_call", "audio",
-        "modalities", "json_schema", "guided_json", "guided_regex",  "structured_outputs"};
+        "tools",        "functions",          "tool_choice",    "function_call",
+        "audio",        "modalities",         "json_schema",    "guided_json",
+        "guided_regex", "structured_outputs", "prompt_logprobs"};
     int64_t one = 1, zero = 0;
     for (size_t i = 0; i < sizeof not_served / sizeof *not_served; i++) {
         yyjson_val *v = member(root, not_served[i]);

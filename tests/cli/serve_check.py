@@ -206,10 +206,11 @@ def refusals(s):
                                ("max_tokens", user(max_tokens=10**9), 400), ("role", {"messages": [{"role": "x", "content": "a"}]}, 400),
                                ("tools", user(tools=[{"type": "function"}]), 400), ("model", {**user(), "model": "gpt-4"}, 404),
                                ("schema", user(response_format={"type": "json_schema"}), 400), ("huge", b" " * (5 << 20), 413),
-                               ("a number", user(n="many"), 400), ("bias", user(logit_bias={"x": 1}), 400),
+                               ("prompt_logprobs", user(prompt_logprobs=1), 400), ("a number", user(n="many"), 400), ("bias", user(logit_bias={"x": 1}), 400),
                                ("bad UTF-8", b'{"messages":[{"role":"user","content":"\xff\xfe"}]}', 400)]:
         got, r = s.post(CHAT, body)
-        check(f"refused: {what}", got == status and r["error"]["message"] and r["error"]["code"], (got, r))
+        check(f"refused: {what}", got == status and set(r) == {"error"} and set(r["error"]) == {"message", "type", "param", "code"}
+              and r["error"]["message"] and r["error"]["code"], (got, r))
     check("refused: no such path", s.get("/nothing")[0] == 404)
     status, headers, _ = s.get(CHAT)
     check("refused: GET of a POST path", status == 405 and headers["allow"] == "POST")

@@ -101,6 +101,12 @@ def main():
         check("pooling: a row a step, two classes", all(len(x) == 2 and abs(sum(x) - 1) < 1e-6 for x in rows), rows)
         check("pooling: the scores are those of reward score", near([x[1] for x in rows], scores), (rows, scores))
     question, text, scores = traces[0]
+    for path, body, row in [("/pooling", talk(question, text), {"index", "object", "data"}), ("/score", {"text_1": question, "text_2": text},
+                            {"index", "object", "score"}), ("/classify", talk(question, text), {"index", "label", "probs", "num_classes"})]:
+        for prefix in ("", "/v1"):
+            _, r = s.post(prefix + path, body)
+            check(f"{prefix}{path}: vLLM's keys", set(r) == {"id", "object", "created", "model", "data", "usage"} and r["object"] == "list"
+                  and set(r["data"][0]) == row and set(r["usage"]) >= {"prompt_tokens", "total_tokens"}, r)
     last = {"min": min, "last": lambda x: x[-1]}
     _, r = s.post("/score", {"text_1": question, "text_2": [t for q, t, _ in traces if q == question]})
     want = scores
