@@ -174,6 +174,21 @@ static void hits_json(rung_buf *b, const rung_hit *hit, int32_t n) {
 }
 
 /* Recall@k of the documents in `support` for a query. */
+/* Two searches that found the same documents in the same order are one class; "" nothing found. */
+static rung_status hits_key(char key[40], const rung_hit *hit, int32_t n, rung_error *err) {
+    rung_buf ids;
+    rung_buf_init(&ids, 16u << 20);
+    for (int32_t i = 0; i < n; i++) rung_buf_printf(&ids, "%s\n", hit[i].id);
+    rung_status st = rung_buf_check(&ids, err);
+    key[0] = '\0';
+    if (st == RUNG_OK && n > 0) {
+        memcpy(key, "d#", 2);
+        rung_hash_hex(key + 2, ids.data, ids.n);
+    }
+    rung_buf_clear(&ids);
+    return st;
+}
+
 static rung_status judge_search(rung_buf *members, rung_verdict *verdict, seeker *s,
                                 const char *query, yyjson_val *support, rung_error *err) {
     const char *want[GOLD_MAX];
@@ -187,8 +202,12 @@ static rung_status judge_search(rung_buf *members, rung_verdict *verdict, seeker
                              GOLD_MAX);
         want[n_want++] = yyjson_get_str(one);
     }
+    char key[40];
     rung_arena_reset(s->a);
+    double t0 = rung_now();
     RUNG_TRY(rung_index_search(&hit, &n, s->a, s->x, query, s->k, s->by, err));
+    double us = (rung_now() - t0) * 1e6;
+    RUNG_TRY(hits_key(key, hit, n, err));
     double r = rung_recall(hit, n, want, n_want);
     if (n_want > 0) {
         s->n_recall++;
@@ -199,6 +218,8 @@ static rung_status judge_search(rung_buf *members, rung_verdict *verdict, seeker
     }
     cli_case_str(members, "rule", n_want > 0 ? "recall" : "");
     cli_case_str(members, "reason", n_want > 0 ? "" : "no supporting documents are named");
+    cli_case_str(members, "key", key);
+    rung_buf_printf(members, ",\"us\":%.1f", us);
     cli_case_str(members, "query", query);
     hits_json(members, hit, n);
     return RUNG_OK;

@@ -12,6 +12,7 @@ import time
 
 rung, pairs_path, n_random, n_mutated = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 SLOW_US = 100_000
+AGAIN_US = 25_000          # measured again: what the verdict took and not what the machine did beside it
 FLAT_KIB = 8 << 10
 WORDS = ["\\frac", "\\sqrt", "{", "}", "^", "_", "(", ")", "[", "]", ",", "\\pi", "\\cdot", "!", "10^", "\\sum_{k=1}^", "\\left(", "|",
          "=", "<", "\\text{", "%", "\\begin{pmatrix}", "&", "\\\\", "\\infty", "e", "i", "\\pm", "9", "0.", "\\log_", "\\boxed{", "\0", "\x7f"]
@@ -99,7 +100,7 @@ def main():
         for line, o in zip(lines, out):
             us = o["us"]
             for _ in range(5):                    # a busy machine: only what is slow every time is slow
-                if us <= SLOW_US:
+                if us <= AGAIN_US:
                     break
                 us = min(us, run([line], folder)[0][0]["us"])
             worst = max(worst, us)

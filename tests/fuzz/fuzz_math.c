@@ -1,6 +1,7 @@
-/* libFuzzer targets of the maths verifier: one file, three programs (-DFUZZ_EXTRACT, _PARSE,
- * _EQUAL); tests/fuzz/run.sh builds and runs them. A finding is a crash, a hang, a sanitizer
+/* libFuzzer targets of the maths verifier: one file, four programs (-DFUZZ_EXTRACT, _PARSE, _EQUAL,
+ * _CALCULATOR); tests/fuzz/run.sh builds and runs them. A finding is a crash, a hang, a sanitizer
  * report, or a broken promise below. */
+#include "rung/tool.h"
 #include "rung/verify.h"
 #include "verify/expr.h"
 #include <stdint.h>
@@ -39,6 +40,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (!a.failed && a.n <= EXPR_TEXT_MAX && expr_parse(&y, a.data, a.n)) {
         expr_print(&b, &y, y.root);
     }
+    rung_buf_clear(&a);
+    rung_buf_clear(&b);
+    return 0;
+}
+#elif defined(FUZZ_CALCULATOR)
+static void calculate(rung_buf *out, int32_t *n_bad, const uint8_t *data, size_t n) {
+    rung_calculator *c;
+    rung_error err = RUNG_ERROR_INIT;
+    rung_buf_init(out, 16 << 20);
+    promise(rung_calculator_new(&c, &err) == RUNG_OK);
+    promise(rung_calculator_run(out, n_bad, c, (const char *)data, n, &err) == RUNG_OK);
+    rung_calculator_free(c);
+}
+
+static size_t lines_of(const char *p, size_t n) {
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) k += p[i] == '\n';
+    return k;
+}
+
+/* At most a line out for each line in, an error in each that counts as bad; the same again. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    rung_buf a, b;
+    int32_t bad_a = 0, bad_b = 0;
+    calculate(&a, &bad_a, data, n);
+    calculate(&b, &bad_b, data, n);
+    promise(a.n == b.n && bad_a == bad_b && (a.n == 0 || memcmp(a.data, b.data, a.n) == 0));
+    size_t n_lines = lines_of(a.data, a.n);
+    promise(bad_a >= 0 && (size_t)bad_a <= n_lines);
+    promise(n_lines <= lines_of((const char *)data, n) + 1);
     rung_buf_clear(&a);
     rung_buf_clear(&b);
     return 0;

@@ -10,7 +10,7 @@ shift || true
 # A target: its file, its dictionary, the longest input. To add one: a line here, corpus_NAME/ beside it.
 target() {
     case $1 in
-    extract | parse | equal) file=fuzz_math.c dict=math.dict longest=400 ;;
+    extract | parse | equal | calculator) file=fuzz_math.c dict=math.dict longest=400 ;;
     rows) file=fuzz_rows.c dict=rows.dict longest=2000 ;;
     format) file=fuzz_format.c dict=format.dict longest=3000 ;;
     serve) file=fuzz_serve.c dict=serve.dict longest=3000 ;;
@@ -20,7 +20,7 @@ target() {
     *) echo "fuzz: no target $1" >&2; exit 2 ;;
     esac
 }
-[ $# -gt 0 ] || set -- extract parse equal claims steps proofs rows format sql sqltext serve http
+[ $# -gt 0 ] || set -- extract parse equal calculator claims steps proofs rows format sql sqltext serve http
 
 command -v clang >/dev/null || { echo "fuzz: no clang; hint: tools/deps.sh --ci" >&2; exit 77; }
 deps=${RUNG_DEPS_DIR:-$("$root/tools/deps.sh" --print-dir)}
@@ -59,6 +59,10 @@ extern const size_t rung_sql_worker_exe_n;
 const unsigned char rung_box_py[1], rung_sql_worker_exe[1];
 const size_t rung_box_py_n = 0, rung_sql_worker_exe_n = 0;
 EOF
+# a header that changed since the last build: all of it again
+if [ ! -e "$out/built" ] || [ -n "$(find "$root/include" "$root/src" -name '*.h' -newer "$out/built" -print -quit)" ]; then
+    rm -f "$out"/obj/*.o
+fi
 objects=()
 compile=()
 for source in "$root"/src/{verify,verify/*,format,base}/*.c "$root"/src/serve/serve*.c "$out/elsewhere.c"; do
@@ -70,6 +74,7 @@ for source in "$root"/src/{verify,verify/*,format,base}/*.c "$root"/src/serve/se
         compile+=("clang ${flags[*]@Q} -fsanitize=fuzzer-no-link,address,undefined -c ${source@Q} -o ${object@Q}")
 done
 [ ${#compile[@]} -eq 0 ] || printf '%s\0' "${compile[@]}" | xargs -0 -P "$(nproc)" -n 1 bash -c
+touch -r "$out/elsewhere.c" "$out/built" # what changed while it was built is newer
 bad=0
 for t in "$@"; do
     target "$t"
