@@ -124,14 +124,16 @@ static bool send_ask(int fd, char kind, const rung_sql_limits *l, const char *te
 }
 
 /* The worker says "" or why it cannot: "!..." when the fault is not the database's. */
-static rung_status hear_start(sql_worker *w, rung_error *err) {
+static rung_status hear_start(sql_worker *w, double wall_s, rung_error *err) {
     rung_buf b;
     rung_buf_init(&b, 4096);
-    int rc = receive_message(&b, w->fd, rung_now() + START_S);
+    int rc = receive_message(&b, w->fd, rung_now() + wall_s);
     rung_status st = RUNG_OK;
     if (rc != 0) {
-        st = rung_fail(err, RUNG_E_SANDBOX, "the process that runs queries %s",
-                       rc > 0 ? "did not start in 60 s" : "ended at its start");
+        st = rc > 0 ? rung_fail(err, RUNG_E_SANDBOX,
+                                "the process that runs queries did not start in %.0f s", wall_s)
+                    : rung_fail(err, RUNG_E_SANDBOX,
+                                "the process that runs queries ended at its start");
     } else if (b.n > 0 && b.data[0] == '!') {
         st = rung_fail(err, RUNG_E_SANDBOX, "the process that runs queries has no walls: %s",
                        b.data + 1);
@@ -160,7 +162,7 @@ rung_status worker_start(sql_worker *w, const char *path, const char *script,
     close_fd(&pair[1]); /* so that its end is seen */
     if (!send_ask(w->fd, script ? 's' : 'f', l, script ? script : path))
         st = rung_fail(err, RUNG_E_SANDBOX, "the process that runs queries does not listen");
-    if (st == RUNG_OK) st = hear_start(w, err);
+    if (st == RUNG_OK) st = hear_start(w, l->wall_s > START_S ? l->wall_s : START_S, err);
 out:
     close_fd(&program), close_fd(&filter), close_fd(&pair[0]), close_fd(&pair[1]);
     if (st != RUNG_OK) worker_stop(w);

@@ -26,6 +26,7 @@ static rung_sql *sql_new(const rung_sql_limits *l) {
     rung_error err = RUNG_ERROR_INIT;
     rung_sql_opts o = RUNG_SQL_OPTS_INIT;
     rung_sql *s = NULL;
+    o.limits.wall_s = 900; /* sanitizers and other work may slow the worker as they like */
     if (l) o.limits = *l;
     if (rung_sql_new(&s, &o, &err) != RUNG_OK) fail_msg("%s", err.what);
     return s;
