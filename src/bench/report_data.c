@@ -85,11 +85,32 @@ out:
     return st;
 }
 
+static rung_status has_curves(bool *any, const report *r, rung_error *err) {
+    rung_run *runs;
+    int64_t n, step;
+    const char *name;
+    double value;
+    *any = false;
+    RUNG_TRY(rung_run_list(&runs, &n, r->arena, r->store, err));
+    for (int64_t i = 0; i < n && !*any; i++) {
+        rung_iter *it = NULL;
+        rung_status st = rung_metric_iter(&it, r->store, runs[i].id, NULL, err);
+        if (st == RUNG_OK) st = rung_metric_next(&step, &name, &value, it, err);
+        rung_iter_free(it);
+        if (st != RUNG_OK && st != RUNG_DONE) return st;
+        *any = st == RUNG_OK;
+    }
+    return RUNG_OK;
+}
+
 /* The pool that the newest answer measured. Strings live in the arena. */
 static rung_status read_pool(report *r, rung_error *err) {
     if (r->answers.n == 0) {
+        bool curves;
+        RUNG_TRY(has_curves(&curves, r, err));
+        if (curves) return RUNG_OK; /* trainings alone: their curves are shown */
         rung_fail(err, RUNG_E_NOT_FOUND, "the store holds no measured answers to report");
-        return rung_error_hint(err, "measure first: `rung bench answer`");
+        return rung_error_hint(err, "measure first: `rung bench answer`, or train a model");
     }
     yyjson_doc *doc = yyjson_read(r->answers.json[0], strlen(r->answers.json[0]), 0);
     yyjson_val *o = yyjson_doc_get_root(doc);
@@ -259,7 +280,10 @@ static rung_status put_all(rung_buf *b, report *r, const char *title, const char
     rung_buf_str(b, "],");
     RUNG_TRY(put_training(b, r->store, runs, n_runs, err));
     rung_buf_printf(b, "\"examples_model\":%lld,", (long long)r->prm_model);
-    RUNG_TRY(rung_report_examples(b, r->store, &r->pool, r->prm_model, err));
+    if (r->answers.n > 0)
+        RUNG_TRY(rung_report_examples(b, r->store, &r->pool, r->prm_model, err));
+    else
+        rung_buf_str(b, "\"examples\":[]");
     rung_buf_str(b, "}");
     return rung_buf_check(b, err);
 }
@@ -281,7 +305,7 @@ rung_status rung_report_data(rung_buf *json, rung_store *s, const char *title, c
     RUNG_GOTO(read_pool(r, err));
     RUNG_GOTO(rung_progress(log, "parts", 1, 3, 0, err));
     if (r->prm_model) RUNG_GOTO(measure_steps(r, r->prm_model, err));
-    RUNG_GOTO(measure_steps(r, 0, err));
+    if (r->answers.n > 0) RUNG_GOTO(measure_steps(r, 0, err));
     RUNG_GOTO(rung_progress(log, "parts", 2, 3, 0, err));
     RUNG_GOTO(put_all(json, r, title, command, err));
 out:

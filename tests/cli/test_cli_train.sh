@@ -138,6 +138,10 @@ assert got.keys() == want.keys() and len(want) == 60, (len(got), len(want))
 assert all(abs(got[k] - v) <= 1e-6 * abs(v) for k, v in want.items())
 P
 
+# a store of trainings alone has a report: its curves
+expect 0 '' -- "$RUNG" report --store "$T/s.db" --out "$T/r.html"
+check "the report has the loss" grep -q '"train/loss":\[\[1,' "$T/r.html"
+
 # on a terminal: a live line of loss, rate and what is left; nothing held out: no loss of that is told
 cat >"$T/on_terminal.py" <<'P'
 import os, pty, sys

@@ -12,6 +12,13 @@ const main = document.getElementById("report");
 function page(data) {
   const answer = data.answers[0];
   document.title = data.title;
+  if (!answer) { // a store of trainings alone
+    main.replaceChildren(...[
+      h("header", null, h("h1", null, data.title), h("p", { class: "soft" }, "No answers were measured in this store.")),
+      training(data), ledger(data), provenance(data),
+    ].filter(Boolean));
+    return;
+  }
   main.replaceChildren(...[
     headline(data, answer),
     accuracy(answer, "Which answer to trust"),

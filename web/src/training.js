@@ -19,9 +19,10 @@ export function families(series) {
 
 function curve(family) {
   const rows = family.lines.flatMap((l, i) => l.values.filter((v) => v[1] !== null).map((v) => ({ step: v[0], value: v[1], name: l.name, color: palette[i % palette.length] })));
+  const large = rows.some((r) => Math.abs(r.value) >= 1e5); // 150k: the margin has no room for 150,000
   return (width) => Plot.plot({
     width, height: 230, marginLeft: 52, marginBottom: 40, marginTop: 24, marginRight: 26,
-    x: { label: "step", ticks: 5 }, y: { label: family.name, grid: true, ticks: 5, nice: true }, color: { type: "identity" },
+    x: { label: "step", ticks: 5 }, y: { label: family.name, grid: true, ticks: 5, nice: true, tickFormat: large ? "~s" : undefined }, color: { type: "identity" },
     marks: [
       Plot.line(rows, { x: "step", y: "value", z: "name", stroke: "color", strokeWidth: 1.8 }),
       rows.length < 60 && Plot.dot(rows, { x: "step", y: "value", fill: "color", r: 2 }),
