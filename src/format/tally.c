@@ -2,14 +2,15 @@
 #include "format/row.h"
 #include <string.h>
 
-/* Numbers become N, so that rows with the same trouble count together. */
+/* Numbers become N, so that rows with the same trouble count together; UTF-8 is a name. */
 static void general(char out[96], const char *what) {
     size_t n = 0;
     bool in_number = false, in_quotes = false;
     for (const char *p = what; *p && n + 1 < 96; p++) {
         if (*p == '"') in_quotes = !in_quotes;
         bool digit = *p >= '0' && *p <= '9' && !in_quotes;
-        if (digit && (in_number || n == 0 || out[n - 1] == ' ' || out[n - 1] == '-')) {
+        bool minus = n == 1 ? out[0] == '-' : n > 1 && out[n - 1] == '-' && out[n - 2] == ' ';
+        if (digit && (in_number || n == 0 || out[n - 1] == ' ' || minus)) {
             if (!in_number) out[n++] = 'N';
             in_number = true;
             continue;

@@ -1,4 +1,5 @@
 /* Traces and their labels out, in the formats of others. */
+#include "base/keymap.h"
 #include "rung/label.h"
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ typedef struct exporting {
     rung_buf row;
     rung_problem p; /* the row's problem; strings in arena */
     rung_rated r;
-    int64_t *node; /* ids of r.step, for trees */
+    keymap of_node; /* a tree's: node -> its step + 1 */
     bool by_problem;
 } exporting;
 
@@ -130,16 +131,16 @@ static rung_status add_to_tree(exporting *z, const rung_trace *t, rung_error *er
     rung_rated *r = &z->r;
     int32_t at = -1;
     for (int32_t k = 0; k < t->n_steps; k++) {
-        int32_t j = at + 1;
-        while (j < r->n_steps && z->node[j] != t->step[k].node) j++;
+        int64_t *known = keymap_at(&z->of_node, (uint64_t)t->step[k].node);
+        if (!known) return out_of_memory(err);
+        int32_t j = *known ? (int32_t)*known - 1 : r->n_steps;
         if (j == r->n_steps) {
             if (j == NODES_MAX)
                 return rung_fail(err, RUNG_E_LIMIT, "problem %lld has more than %d steps",
                                  (long long)t->problem, NODES_MAX);
             RUNG_TRY(take_step(&r->step[j], r, z, t, k, err));
             r->step[j].parent = at;
-            z->node[j] = t->step[k].node;
-            r->n_steps++;
+            *known = ++r->n_steps;
         }
         at = j;
     }
@@ -150,8 +151,8 @@ static rung_status add_to_tree(exporting *z, const rung_trace *t, rung_error *er
 static rung_status tree_open(exporting *z, int64_t problem, rung_error *err) {
     RUNG_TRY(open_row(z, problem, err));
     z->r.step = rung_arena_alloc(z->arena, NODES_MAX * sizeof *z->r.step);
-    z->node = rung_arena_alloc(z->arena, NODES_MAX * sizeof *z->node);
-    return z->r.step && z->node ? RUNG_OK : out_of_memory(err);
+    keymap_clear(&z->of_node);
+    return z->r.step ? RUNG_OK : out_of_memory(err);
 }
 
 static rung_status all_traces(exporting *z, rung_error *err) {
@@ -191,6 +192,7 @@ rung_status rung_label_export(rung_format_report *out, rung_store *s, const rung
     rung_buf_init(&z.row, ROW_MAX);
     z.arena = rung_arena_new(0);
     rung_status st = z.arena ? all_traces(&z, err) : out_of_memory(err);
+    keymap_clear(&z.of_node);
     rung_arena_free(z.arena);
     rung_buf_clear(&z.row);
     if (st == RUNG_OK) return rung_out_commit(z.out, err);

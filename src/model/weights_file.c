@@ -1,4 +1,4 @@
-/* The cache of converted files: made once, under a lock, beside its place and renamed into it. What
+/* The cache of converted files: made once, under a lock, whole or not at all. What
  * is converted row by row goes through ggml's own to_float and quantise functions. */
 #include "model/weights.h"
 
@@ -20,23 +20,15 @@
 typedef struct maker {
     struct gguf_context *in, *out;
     const char *data; /* of the source's tensors, mapped */
-    const char *path; /* of the new file, for messages */
+    rung_out *file;
     rung_weights w;
-    int fd;
     off_t at, total;
     const rung_log *log;
 } maker;
 
 static rung_status put(maker *m, const void *p, size_t n, rung_error *err) {
-    const char *from = p;
-    while (n > 0) {
-        ssize_t done = pwrite(m->fd, from, n < (size_t)1 << 30 ? n : (size_t)1 << 30, m->at);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return rung_fail_errno(err, "could not write \"%s\"", m->path);
-        from += done;
-        m->at += done;
-        n -= (size_t)done;
-    }
+    RUNG_TRY(rung_out_write(m->file, p, n, err));
+    m->at += (off_t)n;
     return rung_progress(m->log, "MB", m->at >> 20, m->total >> 20, 0, err);
 }
 
@@ -165,32 +157,25 @@ static rung_status map_source(maker *m, void **map, size_t *n_map, const char *p
     return RUNG_OK;
 }
 
-/* With the lock held: the half-made file of a killed process is nobody's. */
-static rung_status make(const char *part, const char *folder, const char *path, const char *hash,
+static rung_status make(const char *at, const char *folder, const char *path, const char *hash,
                         rung_weights w, const rung_log *log, rung_error *err) {
-    maker m = {.w = w, .log = log, .path = part, .fd = -1};
+    maker m = {.w = w, .log = log};
     void *map = NULL;
     size_t n_map = 0;
     rung_status st = RUNG_OK;
-    unlink(part);
     RUNG_GOTO(map_source(&m, &map, &n_map, path, err));
-    m.fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (m.fd < 0) {
-        st = rung_fail_errno(err, "could not create \"%s\"", part);
-        goto out;
-    }
+    RUNG_GOTO(rung_out_open(&m.file, at, err));
     RUNG_GOTO(put_head(&m, hash, err));
     RUNG_GOTO(check_space(&m, folder, err));
     RUNG_GOTO(put_tensors(&m, err));
-    if (fsync(m.fd) != 0) st = rung_fail_errno(err, "could not write \"%s\"", part);
 out:
-    if (m.fd >= 0 && close(m.fd) != 0 && st == RUNG_OK) {
-        st = rung_fail_errno(err, "could not write \"%s\"", part);
-    }
+    if (st == RUNG_OK)
+        st = rung_out_commit(m.file, err);
+    else
+        rung_out_discard(m.file);
     if (m.in) gguf_free(m.in);
     if (m.out) gguf_free(m.out);
     if (map) munmap(map, n_map);
-    if (st != RUNG_OK && m.fd >= 0) unlink(part);
     return st;
 }
 
@@ -221,28 +206,21 @@ static rung_status lock_folder(int *fd, const rung_buf *folder, rung_error *err)
 
 static rung_status make_locked(const char *at, const char *path, const char *hash, rung_weights w,
                                const rung_log *log, rung_error *err) {
-    rung_buf part, folder;
+    rung_buf folder;
     int fd = -1;
-    rung_buf_init(&part, 8192);
     rung_buf_init(&folder, 8192);
-    rung_buf_printf(&part, "%s.part", at);
     rung_buf_append(&folder, at, (size_t)(strrchr(at, '/') - at));
     rung_status st = lock_folder(&fd, &folder, err);
     if (st == RUNG_OK && !usable(at, hash, w)) { /* else another process has made it meanwhile */
         rung_event(log, RUNG_INFO, "weights.make", RUNG_S("type", rung_weights_name(w)),
                    RUNG_S("model", path), RUNG_S("path", at));
-        st = make(part.data, folder.data, path, hash, w, log, err);
-        if (st == RUNG_OK && rename(part.data, at) != 0) {
-            st = rung_fail_errno(err, "could not replace \"%s\"", at);
-            unlink(part.data);
-        }
+        st = make(at, folder.data, path, hash, w, log, err);
     }
     if (fd >= 0) close(fd);
     if ((st == RUNG_E_FULL || st == RUNG_E_IO) && err && !err->hint[0]) {
         rung_error_hint(err, "set XDG_CACHE_HOME to a folder with room that can be written, or use "
                              "--weights as-is");
     }
-    rung_buf_clear(&part);
     rung_buf_clear(&folder);
     return st;
 }

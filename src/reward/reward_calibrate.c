@@ -1,5 +1,6 @@
 /* Fitting a calibration on stored scores of problems that the model was not trained on, choosing
  * the threshold, writing both into the model's file (feedback.md 10.6). */
+#include "base/grow.h"
 #include "reward/reward_calibration.h"
 #include "reward/reward_impl.h"
 #include "trace/flow.h"
@@ -34,32 +35,13 @@ static void sample_clear(sample *s) {
 }
 
 static rung_status grow(sample *s, int32_t n_steps, rung_error *err) {
-    if (s->n + n_steps > s->cap) {
-        int64_t cap = 2 * s->cap + n_steps + 256;
-        size_t n = (size_t)cap;
-        double *a = rung_realloc(s->score, n * sizeof *a);
-        if (a) s->score = a;
-        double *b = rung_realloc(s->y, n * sizeof *b);
-        if (b) s->y = b;
-        double *c = rung_realloc(s->p, n * sizeof *c);
-        if (c) s->p = c;
-        int32_t *d = rung_realloc(s->step, n * sizeof *d);
-        if (d) s->step = d;
-        if (!a || !b || !c || !d) return rung_fail(err, RUNG_E_NOMEM, "no memory for %zu steps", n);
-        s->cap = cap;
-    }
-    if (s->n_cases + 1 >= s->cap_cases) {
-        int64_t cap = 2 * s->cap_cases + 256;
-        size_t n = (size_t)cap;
-        int64_t *a = rung_realloc(s->first, n * sizeof *a);
-        if (a) s->first = a;
-        int64_t *b = rung_realloc(s->problem, n * sizeof *b);
-        if (b) s->problem = b;
-        int32_t *c = rung_realloc(s->label, n * sizeof *c);
-        if (c) s->label = c;
-        if (!a || !b || !c) return rung_fail(err, RUNG_E_NOMEM, "no memory for %zu traces", n);
-        s->cap_cases = cap;
-    }
+    const grow_array steps[] = {GROW_ARRAY(s->score), GROW_ARRAY(s->y), GROW_ARRAY(s->p),
+                                GROW_ARRAY(s->step)};
+    const grow_array cases[] = {GROW_ARRAY(s->first), GROW_ARRAY(s->problem), GROW_ARRAY(s->label)};
+    if (!grow_arrays(&s->cap, s->n + n_steps, steps, sizeof steps / sizeof *steps))
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld steps", (long long)s->n + n_steps);
+    if (!grow_arrays(&s->cap_cases, s->n_cases + 2, cases, sizeof cases / sizeof *cases))
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld traces", (long long)s->n_cases);
     return RUNG_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "label/tree/omega.h"
 
+#include "base/grow.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,46 +21,30 @@ static void hash_on(uint64_t h[2], const char *text, size_t n) {
     }
 }
 
-static uint32_t slot_of(const omega *o, const uint64_t h[2]) {
-    uint32_t mask = o->n_slots - 1, at = (uint32_t)(h[0] ^ h[1] >> 7) & mask;
-    for (; o->slot[at]; at = (at + 1) & mask) {
-        const omega_node *v = &o->node[o->slot[at] - 1];
-        if (v->hash[0] == h[0] && v->hash[1] == h[1]) break;
-    }
-    return at;
-}
-
 static rung_status no_memory(rung_error *err) {
     return rung_fail(err, RUNG_E_NOMEM, "no memory for a tree of prefixes");
 }
 
-static rung_status grow_nodes(omega *o, rung_error *err) {
-    int32_t cap = o->cap_nodes ? o->cap_nodes * 2 : 64;
-    omega_node *node = rung_realloc(o->node, (size_t)cap * sizeof *node);
-    if (!node) return no_memory(err);
-    o->node = node;
-    int32_t *slot = rung_calloc((size_t)cap * 2, sizeof *slot);
-    if (!slot) return no_memory(err);
-    rung_free(o->slot);
-    o->slot = slot;
-    o->n_slots = (uint32_t)cap * 2;
-    o->cap_nodes = cap;
-    for (int32_t i = 0; i < o->n_nodes; i++) o->slot[slot_of(o, o->node[i].hash)] = i + 1;
-    return RUNG_OK;
-}
-
-/* The node of this prefix; is_new when it was not in the tree. */
+/* The node of this prefix; is_new when it was not in the tree. Whole hashes are compared: where two
+ * prefixes share a key of the map, the next key is asked. */
 static rung_status node_at(int32_t *out, bool *is_new, omega *o, const uint64_t h[2],
                            int32_t parent, const char *edge, int32_t n_edge, rung_error *err) {
-    if (o->n_nodes == o->cap_nodes) RUNG_TRY(grow_nodes(o, err));
-    uint32_t at = slot_of(o, h);
-    *is_new = !o->slot[at];
+    int64_t cap = o->cap_nodes, *at;
+    const grow_array nodes = GROW_ARRAY(o->node);
+    if (!grow_arrays(&cap, (int64_t)o->n_nodes + 1, &nodes, 1)) return no_memory(err);
+    o->cap_nodes = (int32_t)cap;
+    for (uint64_t key = h[0] ^ h[1] >> 7;; key++) {
+        at = keymap_at(&o->of_prefix, key);
+        if (!at) return no_memory(err);
+        if (!*at || memcmp(o->node[*at - 1].hash, h, sizeof o->node->hash) == 0) break;
+    }
+    *is_new = !*at;
     if (*is_new) {
         o->node[o->n_nodes] =
             (omega_node){.hash = {h[0], h[1]}, .parent = parent, .edge = edge, .n_edge = n_edge};
-        o->slot[at] = ++o->n_nodes;
+        *at = ++o->n_nodes;
     }
-    *out = o->slot[at] - 1;
+    *out = (int32_t)*at - 1;
     return RUNG_OK;
 }
 
@@ -344,7 +330,7 @@ void omega_clear(omega *o) {
     for (int32_t k = 0; k < o->n_buckets; k++) rung_free(o->bucket[k].node);
     rung_free(o->bucket);
     rung_free(o->node);
-    rung_free(o->slot);
+    keymap_clear(&o->of_prefix);
     rung_free(o->roll);
     rung_free(o->search);
     rung_free(o->bound);

@@ -10,6 +10,7 @@
  * whatever spans they came in; unknown outcomes are neither right nor wrong. */
 #ifndef RUNG_SRC_OMEGA_H
 #define RUNG_SRC_OMEGA_H
+#include "base/keymap.h"
 #include "rung/label.h"
 
 typedef struct omega_roll {
@@ -53,8 +54,7 @@ typedef struct omega {
     omega_search *search;
     int32_t n_searches, cap_searches;
     int32_t n_probes, n_reused, n_abandoned;
-    int32_t *slot; /* prefix hash -> node + 1 */
-    uint32_t n_slots;
+    keymap of_prefix;            /* hash -> node + 1 */
     struct omega_bucket *bucket; /* of nodes with N visits, a heap by their best Q */
     int32_t n_buckets;
     /* the search under way */

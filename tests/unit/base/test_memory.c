@@ -1,4 +1,5 @@
 /* Allocation hook, arena, capped buffers, UTF-8, hashes. */
+#include "base/grow.h"
 #include "base/utf8.h"
 #include "rung/base.h"
 
@@ -32,6 +33,32 @@ static void hook_fails_the_nth_and_all_later(void **state) {
     assert_null(rung_calloc(SIZE_MAX / 2, 3));
     assert_null(rung_strndup("x", SIZE_MAX));
     assert_null(rung_strdup(NULL));
+}
+
+/* All or the old room: when the second array cannot grow, both still hold what they held. */
+static void arrays_grow_together(void **state) {
+    (void)state;
+    double *a = NULL;
+    char *b = NULL;
+    int64_t cap = 0;
+    const grow_array both[] = {GROW_ARRAY(a), GROW_ARRAY(b)};
+    assert_true(grow_arrays(&cap, 1, both, 2));
+    assert_int_equal(cap, 256);
+    for (int i = 0; i < 256; i++) a[i] = i, b[i] = (char)i;
+    assert_true(grow_arrays(&cap, 256, both, 2));
+    assert_int_equal(cap, 256);
+    assert_true(grow_arrays(&cap, 257, both, 2));
+    assert_int_equal(cap, 512);
+    rung_alloc_fail_after(2);
+    assert_false(grow_arrays(&cap, 513, both, 2));
+    rung_alloc_fail_after(0);
+    assert_int_equal(cap, 512);
+    assert_false(grow_arrays(&cap, INT64_MAX, both, 2));
+    assert_true(grow_arrays(&cap, 5000, both, 2));
+    assert_int_equal(cap, 5000);
+    for (int i = 0; i < 256; i++) assert_true(a[i] == i && b[i] == (char)i);
+    rung_free(a);
+    rung_free(b);
 }
 
 static void arena_gives_zeroed_aligned_separate_memory(void **state) {
@@ -223,6 +250,7 @@ static void clocks_and_cores(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hook_fails_the_nth_and_all_later),
+        cmocka_unit_test(arrays_grow_together),
         cmocka_unit_test(arena_gives_zeroed_aligned_separate_memory),
         cmocka_unit_test(arena_keeps_its_cap),
         cmocka_unit_test(buf_appends_and_takes),
