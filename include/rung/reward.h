@@ -82,11 +82,13 @@ typedef struct rung_reward_train_opts {
     rung_weights weights;        /* heads: of the base whose states they learn from */
     const char *chat_template;   /* heads: how the base reads prompts, as in rung_model_opts */
     bool exact;                  /* heads: rung_engine_opts.exact */
-    const char *loss; /* heads: bce (also NULL), mse, value, bradley_terry, margin, omega_pairwise.
-                         The last three compare steps with the same steps before them, an ORM's
-                         traces of one problem: their scores rank, they are no probabilities */
+    const char *loss; /* heads and prm_token: bce (also NULL), mse, bradley_terry, margin,
+                         omega_pairwise; heads also value. The last three compare steps with the
+                         same steps before them, an ORM's traces of one problem: their scores rank,
+                         they are no probabilities. prm_implicit: implicit_ce (also NULL, bce), dpo,
+                         ipo, kto, nca, info_nca */
     double beta;      /* prm_implicit: of the log-ratio; 0 = 0.05 */
-    int32_t balance;  /* prm_implicit: rung_loss_balance of rung/loss.h */
+    int32_t balance;  /* prm_implicit by implicit_ce or kto: rung_loss_balance of rung/loss.h */
     const char *tensorboard; /* curves also as event files in this directory; NULL not */
     bool drop_too_long;  /* leave out traces longer than the base's context (event reward.too_long),
                             else they stop the training; never cut */
@@ -96,6 +98,12 @@ typedef struct rung_reward_train_opts {
     double clip_value;   /* loss value: how far a value may move in an epoch; 0 = any */
     const char *precision; /* when the base trains: as rung_net_set_precision; NULL = auto */
     int64_t memory;        /* when the base trains: as rung_net_set_memory; 0 = keep all */
+    bool single;   /* prm_implicit: the score of a step is its own log-ratio, else all up to it */
+    bool plain;    /* prm_implicit: as it is, else through a sigmoid */
+    int32_t n_out; /* heads: 1 (also 0), or 2: two classes by softmax, class 1 is right */
+    const char *format; /* NULL: rung's own, by system, suffix, tag and read; else a built-in
+                           format's name or a YAML file: what is trained has its structure, its
+                           file declares it, and those four must not be given */
 } rung_reward_train_opts;
 #define RUNG_REWARD_TRAIN_OPTS_INIT                                                                \
     { .struct_size = sizeof(rung_reward_train_opts), .label_source = "mc" }

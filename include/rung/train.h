@@ -136,14 +136,14 @@ rung_status rung_net_words(double *z, rung_net *net, const rung_batch *b, int32_
                            int32_t minus, const double *mask, rung_error *err);
 
 /* A head on final hidden states that trains with the net (value heads, PRMs, ORMs, reward models):
- * Linear(D, 1) or Linear(D, H) -> ReLU -> Linear(H, 1), inputs standardised by mean and 1/sd (NULL:
- * as they are). Its weights are trained weights of the net: one optimiser, one clip, one
+ * Linear(D, O) or Linear(D, H) -> ReLU -> Linear(H, O), O = 1 (also 0) or 2 as in rung_head, inputs
+ * standardised by mean and 1/sd (NULL: as they are). Its weights are trained weights of the net: one optimiser, one clip, one
  * checkpoint; biases do not decay. Starts at zero (linear) or by He et al. 2015 from the seed. Goes
  * on after load and adapters, before rung_net_set_ema and rung_net_resume; on a frozen base without
  * adapters it trains alone. Losses: rung_net_grad_head (rung/loss.h). rung_net_save leaves it out.
  */
 struct rung_head;
-rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, const float *mean,
+rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, int32_t n_out, const float *mean,
                               const float *inv_sd, uint64_t seed, rung_error *err);
 /* Scores, before any sigmoid, of positions at[n] (row x T + token) of the batch. */
 rung_status rung_net_scores(double *score, rung_net *net, const rung_batch *b, const int64_t *at,
@@ -219,15 +219,17 @@ typedef struct rung_sft_opts {
 rung_status rung_sft_train(rung_net *net, const rung_sft_opts *o, const rung_log *log,
                            rung_error *err);
 
-/* Small heads on frozen hidden states: one linear layer, or Linear(D,H) -> ReLU -> Linear(H,1);
- * inputs standardised with stored mean and sd. Loss: binary cross entropy with soft targets in
- * [0,1] and weights. */
+/* Small heads on frozen hidden states: one linear layer, or Linear(D,H) -> ReLU -> Linear(H,O);
+ * inputs standardised with stored mean and sd. O = 2: two classes by softmax, class 1 is right; its
+ * score is the second output minus the first. Loss: a row of the table on the score, soft targets
+ * in [0,1] and weights. */
 typedef struct rung_head {
     int32_t n_in, n_hidden /* 0 = linear */;
     float *mean, *inv_sd, *w1, *b1, *w2, *b2;
     int32_t epochs; /* run by rung_head_train; 0: it came from elsewhere */
     bool value;     /* trained by loss value: the output is the score, not its sigmoid */
-} rung_head;        /* w1 [H][D] (or [1][D] with n_hidden 0, b1 [1]); w2 [H] */
+    int32_t n_out;  /* O; 0 = 1 */
+} rung_head;        /* w1 [H][D], b1 [H], w2 [O][H], b2 [O]; with n_hidden 0 w1 [O][D], b1 [O] */
 typedef struct rung_head_opts {
     int32_t n_hidden, epochs, batch;
     double lr, weight_decay;
@@ -237,6 +239,7 @@ typedef struct rung_head_opts {
                       omega_pairwise; the last three compare rows of a group, whole in one batch */
     double margin; /* of the pair losses; 0 = the row's own */
     double clip_value; /* of loss value, around the scores when the epoch began; 0 = none */
+    int32_t n_out;     /* 1 (also 0) or 2; loss value: 1 */
 } rung_head_opts;
 typedef struct rung_head_data {
     const float *x;

@@ -18,6 +18,14 @@ static const char *reward_kinds(size_t i) {
     return NULL;
 }
 
+static const char *train_losses(size_t i) {
+    static const rung_loss_id all[] = {
+        RUNG_LOSS_BCE,    RUNG_LOSS_MSE,   RUNG_LOSS_VALUE,       RUNG_LOSS_BRADLEY_TERRY,
+        RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA, RUNG_LOSS_IMPLICIT_CE, RUNG_LOSS_DPO,
+        RUNG_LOSS_IPO,    RUNG_LOSS_KTO,   RUNG_LOSS_NCA,         RUNG_LOSS_INFO_NCA};
+    return i < CLI_N(all) ? rung_loss_name(all[i]) : NULL;
+}
+
 static const cli_opt train_opts[] = {
     OPT_NAMES("kind", "prm_head", reward_kinds, CLI_KEY, "which reward model"),
     OPT_PATH("base", "", CLI_NOTE, "the base model, a GGUF file"),
@@ -38,9 +46,13 @@ static const cli_opt train_opts[] = {
               "how to make one score of a trace, written into the file"),
     OPT_REAL("held-share", "0.2", "SHARE", 0.01, 0.9, CLI_KEY, "share of problems held out"),
     OPT_INT("hidden", "0", "N", 0, 65536, CLI_KEY, "heads: hidden units, 0 = one linear layer"),
-    OPT_CHOICE("loss", "bce", "bce|mse|value|bradley_terry|margin|omega_pairwise", CLI_KEY,
-               "heads: value is squared error of the output itself; the last three compare steps "
-               "after the same steps, an ORM's traces of a problem; their scores rank"),
+    OPT_CHOICE("outputs", "1", "1|2", CLI_KEY, "heads: one by sigmoid, or two classes by softmax"),
+    OPT_STR("format", "", "NAME|FILE", CLI_KEY,
+            "train a model of this structure (reward show lists them), empty = rung's own"),
+    OPT_NAMES("loss", "bce", train_losses, CLI_KEY,
+              "heads, prm_token: bce, mse, three that compare steps after the same steps (an ORM's "
+              "traces of a problem; their scores rank), heads also value, squared error of the "
+              "output itself; prm_implicit: bce = implicit_ce, and those after it"),
     OPT_REAL("clip-value", "0", "C", 0, 1, CLI_KEY,
              "loss value: how far a value may move in an epoch, 0 = any"),
     OPT_CHOICE("tune", "auto", "auto|head|lora|all", CLI_KEY,
@@ -56,8 +68,13 @@ static const cli_opt train_opts[] = {
     OPT_INT("memory-mib", "0", "MIB", 0, 1e9, CLI_FREE,
             "budget for activations, layers beyond it are run twice; 0 = keep all"),
     OPT_REAL("beta", "0.05", "B", 0, 1000, CLI_KEY, "prm_implicit: of the log-ratio"),
-    OPT_CHOICE("balance", "none", "none|dataset|instruction", CLI_KEY,
-               "prm_implicit: right and wrong traces weigh the same, in all or in each problem"),
+    OPT_CHOICE("mode", "accumulative", "accumulative|single", CLI_KEY,
+               "prm_implicit: a step's score is the log-ratio up to it, or its own"),
+    OPT_CHOICE("squash", "sigmoid", "sigmoid|none", CLI_KEY,
+               "prm_implicit: scores as shares, or as they are (with --aggregate sum)"),
+    OPT_CHOICE(
+        "balance", "none", "none|dataset|instruction", CLI_KEY,
+        "prm_implicit by bce or kto: both outcomes weigh the same, in all or in each problem"),
     OPT_INT("epochs", "0", "N", 0, 100000, CLI_KEY, "at most this many epochs, 0 = the kind's"),
     OPT_INT("batch", "0", "N", 0, 1e6, CLI_KEY, "steps (or traces) of a batch, 0 = the kind's"),
     OPT_REAL("lr", "0", "LR", 0, 10, CLI_KEY, "learning rate, 0 = the kind's"),
@@ -105,6 +122,23 @@ static void tune_options(rung_reward_train_opts *o, const cli_call *c) {
     o->memory = cli_int(c, "memory-mib") << 20;
 }
 
+/* What the model reads and how its score is made; a format says the rest of it. */
+static rung_status structure_options(rung_reward_train_opts *o, const cli_call *c,
+                                     rung_error *err) {
+    static const char *const said[] = {"beta", "aggregate"};
+    o->n_out = strcmp(cli_str(c, "outputs"), "2") == 0 ? 2 : 1;
+    o->single = strcmp(cli_str(c, "mode"), "single") == 0;
+    o->plain = strcmp(cli_str(c, "squash"), "none") == 0;
+    o->format = cli_str(c, "format");
+    if (!o->format) return RUNG_OK;
+    if (!cli_is_set(c, "outputs")) o->n_out = 0; /* as the format says */
+    for (size_t i = 0; i < CLI_N(said); i++)
+        if (cli_is_set(c, said[i]))
+            return rung_fail(err, RUNG_E_INVAL, "format %s says the %s: leave --%s out", o->format,
+                             said[i], said[i]);
+    return RUNG_OK;
+}
+
 static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_store *s,
                                  rung_error *err) {
     const char *label_run = cli_str(c, "label-run");
@@ -144,6 +178,7 @@ static rung_status train_options(rung_reward_train_opts *o, cli_call *c, rung_st
     o->loss = cli_str(c, "loss");
     o->beta = cli_real(c, "beta");
     tune_options(o, c);
+    RUNG_TRY(structure_options(o, c, err));
     const char *balance = cli_str(c, "balance");
     o->balance = strcmp(balance, "dataset") == 0       ? RUNG_BALANCE_DATASET
                  : strcmp(balance, "instruction") == 0 ? RUNG_BALANCE_INSTRUCTION
@@ -347,11 +382,11 @@ static bool is_format(const char *what) {
 
 rung_status cli_reward_show(cli_call *c, rung_error *err) {
     static const char *const keys[] = {
-        "kind",      "version",  "tune",       "base_name",    "base_hash", "system", "suffix",
-        "tag",       "read",     "aggregate",  "label_source", "label_run", "target", "loss",
-        "masked",    "split",    "data",       "config",       "n_train",   "n_held", "train_loss",
-        "held_loss", "held_auc", "held_brier", "held_ece",     "epochs",    "source", "format",
-        "combine",   "members",  "calibration"};
+        "kind",      "version",  "tune",        "base_name",    "base_hash", "system", "suffix",
+        "tag",       "read",     "aggregate",   "label_source", "label_run", "target", "loss",
+        "masked",    "split",    "data",        "config",       "n_train",   "n_held", "train_loss",
+        "held_loss", "held_auc", "held_brier",  "held_ece",     "epochs",    "source", "format",
+        "combine",   "members",  "calibration", "outputs",      "balance"};
     static const char *const head[] = {"key", "value"};
     rung_gguf *g = NULL;
     cli_table t;

@@ -45,24 +45,15 @@ void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) {
     va_end(ap);
 }
 
-/* How a log-ratio is read: a format, as somebody else's would be. */
-static rung_status put_log_ratio(reward_keys *k, const rung_reward_train_opts *o, rung_error *err) {
-    static const char *const balance[] = {"none", "dataset", "instruction"};
-    reward_format f = {.name = "rung-implicit",
-                       .system = o->system,
-                       .suffix = o->suffix,
-                       .score = REWARD_READOUT_LOG_RATIO,
-                       .beta = o->beta > 0 ? o->beta : 0.05,
-                       .aggregate = (int32_t)o->aggregate};
+/* How the model is read, where that is more than the keys say: as somebody else's would be. */
+static rung_status put_format(reward_keys *k, const reward_format *f, rung_error *err) {
     rung_buf b;
     rung_buf_init(&b, 1u << 20);
-    reward_format_print(&b, &f, false);
+    reward_format_print(&b, f, false);
     rung_status st = rung_buf_check(&b, err);
     if (st == RUNG_OK && b.n >= sizeof k->value[0])
         st = rung_fail(err, RUNG_E_LIMIT, "a format of %zu bytes is too long", b.n);
     if (st == RUNG_OK) reward_key_put(k, "rung.reward.format", "%s", b.data);
-    if (st == RUNG_OK)
-        reward_key_put(k, "rung.reward.balance", "%s", balance[(unsigned)o->balance % 3]);
     rung_buf_clear(&b);
     return st;
 }
@@ -83,7 +74,10 @@ static void put_tuning(reward_keys *k, const rung_reward_train_opts *o) {
 }
 
 rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
-                             const rung_model_info *base, const reward_set *set, rung_error *err) {
+                             const reward_format *f, const rung_model_info *base,
+                             const reward_set *set, rung_error *err) {
+    static const char *const balance[] = {"none", "dataset", "instruction"};
+    rung_loss_id loss = reward_loss_of(o);
     const char *text[3] = {o->system, o->suffix, o->tag};
     for (int i = 0; i < 3; i++)
         if (text[i] && strlen(text[i]) >= sizeof k->value[0])
@@ -101,9 +95,10 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
     reward_key_put(k, "rung.reward.tag", "%s", o->tag ? o->tag : "");
     reward_key_put(k, "rung.reward.read", "%s", o->read_before_tag ? "before_tag" : "tag");
     reward_key_put(k, "rung.reward.tag_first", "%s", o->tag_first ? "yes" : "no");
-    reward_key_put(
-        k, "rung.reward.aggregate", "%s",
-        rung_aggregate_name(o->kind == RUNG_REWARD_ORM_HEAD ? RUNG_AGGREGATE_LAST : o->aggregate));
+    reward_key_put(k, "rung.reward.aggregate", "%s",
+                   rung_aggregate_name(o->kind == RUNG_REWARD_ORM_HEAD
+                                           ? RUNG_AGGREGATE_LAST
+                                           : (rung_aggregate_id)f->aggregate));
     reward_key_put(k, "rung.reward.label_source", "%s",
                    reward_reads_outcome(o->kind) ? "verdict" : o->label_source);
     reward_key_put(k, "rung.reward.label_run", "%lld", (long long)o->label_run);
@@ -112,8 +107,9 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                    o->keep_after_error ? "none" : "after the first hard = 0");
     if (o->exact) reward_key_put(k, "rung.reward.exact", "true");
     put_tuning(k, o);
-    if (o->loss && o->loss[0] && strcmp(o->loss, "bce") != 0)
-        reward_key_put(k, "rung.reward.loss", "%s", o->loss);
+    if (loss != RUNG_LOSS_BCE && loss != RUNG_LOSS_IMPLICIT_CE)
+        reward_key_put(k, "rung.reward.loss", "%s", rung_loss_name(loss));
+    if (o->n_out == 2) reward_key_put(k, "rung.reward.outputs", "2 classes, 1 is right");
     reward_key_put(k, "rung.reward.split", "problems by draw, seed %llu: %d of %d held out",
                    (unsigned long long)o->seed, set->n_held_problems, set->n_problems);
     reward_key_put(k, "rung.reward.data", "%s", set->hash);
@@ -122,7 +118,9 @@ rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
                    "\"patience\":%d,\"held_share\":%g}",
                    (unsigned long long)o->seed, o->n_hidden, d.epochs, d.batch, d.lr, d.patience,
                    d.held_share);
-    return o->kind == RUNG_REWARD_PRM_IMPLICIT ? put_log_ratio(k, o, err) : RUNG_OK;
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT)
+        reward_key_put(k, "rung.reward.balance", "%s", balance[(unsigned)o->balance % 3]);
+    return o->kind == RUNG_REWARD_PRM_IMPLICIT || o->format ? put_format(k, f, err) : RUNG_OK;
 }
 
 void reward_keys_measure(reward_keys *k, const rung_reward_report *r) {
@@ -141,102 +139,6 @@ void reward_keys_hash(char out[33], const reward_keys *k) {
     for (int i = 0; i < k->n; i++)
         for (int j = 0; j < 2; j++) h[j] = rung_hash64(k->value[i], strlen(k->value[i]) + 1, h[j]);
     rung_hash_hex(out, h, sizeof h);
-}
-
-rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
-                              const reward_set *set, rung_error *err) {
-    rung_gguf_writer *w = rung_gguf_writer_new();
-    if (!w) return rung_fail(err, RUNG_E_NOMEM, "no memory to write \"%s\"", path);
-    rung_gguf_put_str(w, "general.architecture", "rung-reward");
-    for (int i = 0; i < k->n; i++) rung_gguf_put_str(w, k->key[i], k->value[i]);
-    rung_gguf_put_str(w, "rung.reward.trained_on", set->trained_on);
-    rung_gguf_put_u32(w, "rung.reward.n_in", (uint32_t)h->n_in);
-    rung_gguf_put_u32(w, "rung.reward.n_hidden", (uint32_t)h->n_hidden);
-    int64_t n_in = h->n_in, n_mid = h->n_hidden ? h->n_hidden : 1, one = 1;
-    int64_t w1[2] = {n_in, n_mid};
-    rung_gguf_put_tensor(w, "head.mean", RUNG_GGUF_F32, 1, &n_in, h->mean);
-    rung_gguf_put_tensor(w, "head.inv_sd", RUNG_GGUF_F32, 1, &n_in, h->inv_sd);
-    rung_gguf_put_tensor(w, "head.w1", RUNG_GGUF_F32, 2, w1, h->w1);
-    rung_gguf_put_tensor(w, "head.b1", RUNG_GGUF_F32, 1, &n_mid, h->b1);
-    if (h->n_hidden) {
-        rung_gguf_put_tensor(w, "head.w2", RUNG_GGUF_F32, 1, &n_mid, h->w2);
-        rung_gguf_put_tensor(w, "head.b2", RUNG_GGUF_F32, 1, &one, h->b2);
-    }
-    rung_status st = rung_gguf_write(w, path, err);
-    rung_gguf_writer_free(w);
-    return st;
-}
-
-/* A tensor of exactly n floats. */
-static rung_status read_tensor(float **out, const rung_gguf *g, const char *path, const char *name,
-                               int64_t n, rung_error *err) {
-    int64_t dims[4];
-    RUNG_TRY(rung_gguf_tensor(out, dims, g, name, err));
-    int64_t has = dims[0] * dims[1] * dims[2] * dims[3];
-    if (has != n)
-        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": tensor %s holds %lld numbers, not %lld", path,
-                         name, (long long)has, (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite((*out)[i]))
-            return rung_fail(err, RUNG_E_FORMAT, "\"%s\": tensor %s is not finite", path, name);
-    return RUNG_OK;
-}
-
-static rung_status read_head(rung_reward *r, const rung_model_info *base, rung_error *err) {
-    int64_t n_in = rung_gguf_i64(r->file, "rung.reward.n_in", 0);
-    int64_t n_hidden = rung_gguf_i64(r->file, "rung.reward.n_hidden", 0);
-    if (n_in != base->n_embd || n_hidden < 0 || n_hidden > 65536)
-        return rung_fail(err, RUNG_E_MISMATCH,
-                         "\"%s\": a head of %lld inputs on a base with %d features", r->path,
-                         (long long)n_in, base->n_embd);
-    rung_head *h = r->head = rung_calloc(1, sizeof *h);
-    if (!h) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
-    h->n_in = (int32_t)n_in;
-    h->n_hidden = (int32_t)n_hidden;
-    int64_t n_mid = n_hidden ? n_hidden : 1;
-    RUNG_TRY(read_tensor(&h->mean, r->file, r->path, "head.mean", n_in, err));
-    RUNG_TRY(read_tensor(&h->inv_sd, r->file, r->path, "head.inv_sd", n_in, err));
-    RUNG_TRY(read_tensor(&h->w1, r->file, r->path, "head.w1", n_in * n_mid, err));
-    RUNG_TRY(read_tensor(&h->b1, r->file, r->path, "head.b1", n_mid, err));
-    if (!n_hidden) return RUNG_OK;
-    RUNG_TRY(read_tensor(&h->w2, r->file, r->path, "head.w2", n_mid, err));
-    return read_tensor(&h->b2, r->file, r->path, "head.b2", 1, err);
-}
-
-/* Of a head that trained with its base: keys of the base's own file. */
-static rung_status read_numbers(float **out, const rung_reward *r, const char *name, int64_t n,
-                                rung_error *err) {
-    char key[64];
-    snprintf(key, sizeof key, "rung.reward.head.%s", name);
-    if (n <= 0 || rung_gguf_arr_n(r->file, key) != n)
-        return rung_fail(err, RUNG_E_FORMAT, "\"%s\": key %s does not hold %lld numbers", r->path,
-                         key, (long long)n);
-    *out = rung_alloc((size_t)n * sizeof **out);
-    if (!*out) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
-    for (int64_t i = 0; i < n; i++) {
-        (*out)[i] = (float)rung_gguf_arr_f64(r->file, key, i, (double)NAN);
-        if (!isfinite((*out)[i]))
-            return rung_fail(err, RUNG_E_FORMAT, "\"%s\": key %s is not finite", r->path, key);
-    }
-    return RUNG_OK;
-}
-
-static rung_status read_own_head(rung_reward *r, rung_error *err) {
-    rung_model_info info;
-    rung_model_get_info(&info, r->model);
-    rung_head *h = r->head = rung_calloc(1, sizeof *h);
-    if (!h) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
-    int64_t n_in = info.n_embd, n_hidden = rung_gguf_arr_n(r->file, "rung.reward.head.w2");
-    int64_t n_mid = n_hidden > 0 ? n_hidden : 1;
-    h->n_in = (int32_t)n_in;
-    h->n_hidden = (int32_t)(n_hidden > 0 ? n_hidden : 0);
-    RUNG_TRY(read_numbers(&h->mean, r, "mean", n_in, err));
-    RUNG_TRY(read_numbers(&h->inv_sd, r, "inv_sd", n_in, err));
-    RUNG_TRY(read_numbers(&h->w1, r, "w1", n_in * n_mid, err));
-    RUNG_TRY(read_numbers(&h->b1, r, "b1", n_mid, err));
-    if (h->n_hidden == 0) return RUNG_OK;
-    RUNG_TRY(read_numbers(&h->w2, r, "w2", n_mid, err));
-    return read_numbers(&h->b2, r, "b2", 1, err);
 }
 
 static rung_status wants_base(const rung_reward *r, rung_error *err) {
@@ -278,8 +180,9 @@ static rung_status open_on_base(rung_reward *r, rung_engine *base, rung_error *e
         return rung_error_hint(err, "open the base as in training: --chat-template %s", chat);
     }
     r->engine = base;
-    return r->kind == RUNG_REWARD_PRM_FORMAT ? read_classifier(r, &info, err)
-                                             : read_head(r, &info, err);
+    return r->kind == RUNG_REWARD_PRM_FORMAT || reward_classifier_in(r->file)
+               ? read_classifier(r, &info, err)
+               : reward_head_read(r, &info, err);
 }
 
 static rung_status open_own_model(rung_reward *r, const rung_reward_open_opts *o, rung_error *err) {
@@ -463,15 +366,19 @@ static rung_status open_file(rung_reward *r, const rung_reward_open_opts *o, run
         return o->keys_only ? RUNG_OK : open_on_base(r, o->base, err);
     }
     RUNG_TRY(open_aggregate(r, err));
-    trained_format(r);
+    if (rung_gguf_has(r->file, "rung.reward.format")) {
+        rung_reward_kind trained = r->kind; /* here, in the structure of somebody else's */
+        rung_aggregate_id aggregate = r->aggregate;
+        RUNG_TRY(stored_format(r, err));
+        r->kind = trained;
+        r->aggregate = aggregate;
+    } else {
+        trained_format(r);
+    }
     if (o->keys_only) return RUNG_OK;
-    bool own = rung_gguf_has(r->file, "rung.reward.head.mean"),
-         token = r->kind == RUNG_REWARD_PRM_TOKEN;
+    bool own = reward_head_in_keys(r->file), token = r->kind == RUNG_REWARD_PRM_TOKEN;
     RUNG_TRY(token || own ? open_own_model(r, o, err) : open_on_base(r, o->base, err));
-    if (own) RUNG_TRY(read_own_head(r, err));
-    if (r->head)
-        r->head->value = strcmp(rung_gguf_str(r->file, "rung.reward.loss", ""), "value") == 0;
-    return RUNG_OK;
+    return own ? reward_head_read_keys(r, err) : RUNG_OK;
 }
 
 /* rung.reward.calibration, unless the scores are wanted as the model gives them. */
@@ -542,8 +449,7 @@ rung_status rung_reward_needs_base(bool *yes, const char *path, rung_error *err)
         st = reward_ensemble_needs_base(yes, g, path, err);
     else
         *yes = kind && strcmp(kind, kinds[RUNG_REWARD_PRM_TOKEN].name) != 0 &&
-               strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0 &&
-               !rung_gguf_has(g, "rung.reward.head.mean");
+               strcmp(kind, kinds[RUNG_REWARD_PRM_IMPLICIT].name) != 0 && !reward_head_in_keys(g);
     rung_gguf_free(g);
     return st;
 }

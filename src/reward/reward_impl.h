@@ -84,7 +84,7 @@ rung_status reward_set_read(reward_set *out, rung_store *s, const rung_reward_tr
                             rung_error *err);
 void reward_set_clear(reward_set *set);
 /* Traces of more than n_ctx tokens (0: any) stop the training by name, or are left out and told:
- * never cut. */
+ * never cut. Those that the format cannot lay out are left out and told (reward.skip). */
 rung_status reward_set_fit(reward_set *set, rung_store *s, const rung_model *m,
                            const reward_format *f, int32_t n_ctx, bool drop, const rung_log *log,
                            rung_error *err);
@@ -108,10 +108,14 @@ typedef struct reward_keys {
 void reward_key_put(reward_keys *k, const char *key, const char *fmt, ...) RUNG_PRINTF(3, 4);
 /* Everything about a training that its file must say, but the measurements. */
 rung_status reward_keys_fill(reward_keys *k, const rung_reward_train_opts *o,
-                             const rung_model_info *base, const reward_set *set, rung_error *err);
+                             const reward_format *f, const rung_model_info *base,
+                             const reward_set *set, rung_error *err);
 void reward_keys_measure(reward_keys *k, const rung_reward_report *r);
+/* Heads in files (reward_head.c). published: in the tensors that others' heads have. */
 rung_status reward_head_write(const char *path, const rung_head *h, const reward_keys *k,
-                              const reward_set *set, rung_error *err);
+                              const reward_set *set, bool published, rung_error *err);
+rung_status reward_head_put_keys(rung_net *net, rung_error *err); /* of one trained with its base */
+bool reward_head_in_keys(const rung_gguf *g);
 
 /* Held-out (or any) figures of scores p against a set's rows. */
 void reward_measure(rung_reward_report *out, const double *p, const reward_set *set);
@@ -130,7 +134,8 @@ bool reward_is_head(rung_reward_kind k);
 /* The base trains, whole or through adapters; a head with it. */
 rung_status reward_train_net(rung_reward_report *out, reward_keys *keys, rung_store *s,
                              const reward_set *set, const reward_format *f, const rung_model *m,
-                             const rung_reward_train_opts *o, const rung_log *log, rung_error *err);
+                             const char *base_hash, const rung_reward_train_opts *o,
+                             const rung_log *log, rung_error *err);
 
 struct rung_reward {
     rung_reward_kind kind;
@@ -152,6 +157,8 @@ struct rung_reward {
     rung_reward **member;
     int32_t n_members;
 };
+rung_status reward_head_read(rung_reward *r, const rung_model_info *base, rung_error *err);
+rung_status reward_head_read_keys(rung_reward *r, rung_error *err);
 /* Does it name its training problems? */
 bool reward_trained_known(const rung_reward *r);
 /* The hash of the model without its calibration, and its row in the store; 0: it has none. */

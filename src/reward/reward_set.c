@@ -1,5 +1,6 @@
 /* The labelled set: which steps of which traces are trained on, with what target; the split of
  * problems; the figures on it. */
+#include "base/grow.h"
 #include "reward/reward_ids.h"
 #include "reward/reward_impl.h"
 #include "rung/stat.h"
@@ -20,25 +21,11 @@ typedef struct set_row {
 } set_row;
 
 static rung_status push_row(reward_set *set, reward_ids *groups, set_row row, rung_error *err) {
-    if (set->n_rows == set->cap_rows) {
-        int64_t cap = set->cap_rows ? set->cap_rows * 2 : 1024;
-        size_t n = (size_t)cap;
-        int32_t *a = rung_realloc(set->step, n * sizeof *a);
-        if (a) set->step = a;
-        float *b = rung_realloc(set->target, n * sizeof *b);
-        if (b) set->target = b;
-        bool *c = rung_realloc(set->hard, n * sizeof *c);
-        if (c) set->hard = c;
-        int64_t *d = rung_realloc(set->node, n * sizeof *d);
-        if (d) set->node = d;
-        int32_t *e = rung_realloc(set->same, n * sizeof *e);
-        if (e) set->same = e;
-        int32_t *f = rung_realloc(set->group, n * sizeof *f);
-        if (f) set->group = f;
-        if (!a || !b || !c || !d || !e || !f)
-            return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld labels", (long long)cap);
-        set->cap_rows = cap;
-    }
+    const grow_array rows[] = {GROW_ARRAY(set->step), GROW_ARRAY(set->target),
+                               GROW_ARRAY(set->hard), GROW_ARRAY(set->node),
+                               GROW_ARRAY(set->same), GROW_ARRAY(set->group)};
+    if (!grow_arrays(&set->cap_rows, set->n_rows + 1, rows, sizeof rows / sizeof *rows))
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld labels", (long long)set->n_rows);
     int64_t group = (int64_t)groups->n;
     bool is_new;
     RUNG_TRY(reward_ids_put(&group, &is_new, groups, row.after, err));
@@ -54,13 +41,10 @@ static rung_status push_row(reward_set *set, reward_ids *groups, set_row row, ru
 
 static rung_status push_example(reward_set *set, const rung_trace *t, int64_t first,
                                 rung_error *err) {
-    if (set->n_examples == set->cap_examples) {
-        int64_t cap = set->cap_examples ? set->cap_examples * 2 : 256;
-        reward_example *v = rung_realloc(set->example, (size_t)cap * sizeof *v);
-        if (!v) return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld traces", (long long)cap);
-        set->example = v;
-        set->cap_examples = cap;
-    }
+    const grow_array all = GROW_ARRAY(set->example);
+    if (!grow_arrays(&set->cap_examples, set->n_examples + 1, &all, 1))
+        return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld traces",
+                         (long long)set->n_examples);
     set->example[set->n_examples++] = (reward_example){.trace = t->id,
                                                        .problem = t->problem,
                                                        .first = (int32_t)first,
@@ -239,8 +223,7 @@ static void hash_set(reward_set *set) {
     rung_hash_hex(set->hash, h, sizeof h);
 }
 
-/* Too long
- * ------------------------------------------------------------------------------------------ */
+/* What does not fit ---------------------------------------------------------------------------- */
 
 static rung_status length_of(int32_t *n_tok, const reward_set *set, const reward_example *e,
                              rung_store *s, const rung_model *m, const reward_format *f,
@@ -272,38 +255,56 @@ static rung_status settle(reward_set *set, int64_t n_kept, int32_t n_ctx, rung_e
     }
     if (n_held == 0 || n_held == n_kept) {
         rung_fail(err, RUNG_E_LIMIT,
-                  "%lld traces are longer than the base's %d tokens: none left to %s",
+                  "%lld traces do not fit the base (%d tokens) or the format: none left to %s",
                   (long long)n_dropped, n_ctx, n_held == 0 ? "hold out" : "train on");
-        return rung_error_hint(err, "train on a base with a longer context");
+        return rung_error_hint(err, "train on a base with a longer context, or with another tag");
     }
     RUNG_TRY(find_owners(set, err));
     hash_set(set);
     return RUNG_OK;
 }
 
+/* One that the format cannot lay out (a step that holds the tag, one without tokens) or that the
+ * base cannot read: why it is left out; *keep when it is not. */
+static rung_status fits(bool *keep, const reward_example *e, rung_status laid, int32_t n_tok,
+                        int32_t n_ctx, bool drop, const rung_log *log, rung_error *err,
+                        const rung_error *why) {
+    *keep = laid == RUNG_OK && (n_ctx <= 0 || n_tok <= n_ctx);
+    if (laid == RUNG_E_FORMAT || laid == RUNG_E_MISMATCH) {
+        rung_event(log, RUNG_WARN, "reward.skip", RUNG_I("trace", e->trace),
+                   RUNG_S("why", why->what));
+        return RUNG_OK;
+    }
+    if (laid != RUNG_OK) {
+        if (err) *err = *why;
+        return laid;
+    }
+    if (*keep) return RUNG_OK;
+    if (drop) {
+        rung_event(log, RUNG_WARN, "reward.too_long", RUNG_I("trace", e->trace),
+                   RUNG_I("tokens", n_tok), RUNG_I("context", n_ctx));
+        return RUNG_OK;
+    }
+    rung_fail(err, RUNG_E_LIMIT, "trace %lld has %d tokens, the base reads %d", (long long)e->trace,
+              n_tok, n_ctx);
+    return rung_error_hint(err, "leave such traces out: --too-long drop");
+}
+
 rung_status reward_set_fit(reward_set *set, rung_store *s, const rung_model *m,
                            const reward_format *f, int32_t n_ctx, bool drop, const rung_log *log,
                            rung_error *err) {
-    if (n_ctx <= 0) return RUNG_OK;
     rung_arena *a = rung_arena_new(0);
     if (!a) return rung_fail(err, RUNG_E_NOMEM, "no memory to read traces");
     int64_t kept = 0, n_all = set->n_examples;
     rung_status st = RUNG_OK;
     for (int64_t i = 0; i < n_all && st == RUNG_OK; i++) {
         const reward_example *e = &set->example[i];
+        rung_error why = RUNG_ERROR_INIT;
         int32_t n_tok = 0;
-        st = length_of(&n_tok, set, e, s, m, f, a, err);
-        if (st != RUNG_OK) break;
-        if (n_tok <= n_ctx) {
-            set->example[kept++] = *e;
-        } else if (drop) {
-            rung_event(log, RUNG_WARN, "reward.too_long", RUNG_I("trace", e->trace),
-                       RUNG_I("tokens", n_tok), RUNG_I("context", n_ctx));
-        } else {
-            st = rung_fail(err, RUNG_E_LIMIT, "trace %lld has %d tokens, the base reads %d",
-                           (long long)e->trace, n_tok, n_ctx);
-            rung_error_hint(err, "leave such traces out: --too-long drop");
-        }
+        bool keep;
+        rung_status laid = length_of(&n_tok, set, e, s, m, f, a, &why);
+        st = fits(&keep, e, laid, n_tok, n_ctx, drop, log, err, &why);
+        if (st == RUNG_OK && keep) set->example[kept++] = *e;
     }
     rung_arena_free(a);
     if (st != RUNG_OK || kept == n_all) return st;

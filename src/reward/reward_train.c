@@ -77,10 +77,16 @@ static void side_clear(side *s) {
     rung_free(s->hard);
 }
 
-/* Checked by check_opts. */
+static bool given(const char *text) {
+    return text && text[0];
+}
+
+/* Checked by check_loss. */
 rung_loss_id reward_loss_of(const rung_reward_train_opts *o) {
     rung_loss_id id = RUNG_LOSS_BCE;
-    if (o->loss && o->loss[0]) (void)rung_loss_find(&id, o->loss);
+    if (given(o->loss)) (void)rung_loss_find(&id, o->loss);
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT && id == RUNG_LOSS_BCE)
+        return RUNG_LOSS_IMPLICIT_CE; /* cross entropy of what it reads */
     return id;
 }
 
@@ -100,7 +106,8 @@ static rung_status train_head(rung_head **out, const reward_set *set, const floa
                              .seed = o->seed,
                              .patience = d.patience,
                              .loss = (int32_t)reward_loss_of(o),
-                             .clip_value = o->clip_value};
+                             .clip_value = o->clip_value,
+                             .n_out = o->n_out};
         rung_head_data td = {train.x, train.y, NULL, train.group, train.n, train.hard};
         rung_head_data hd = {held.x, held.y, NULL, held.group, held.n, held.hard};
         st = rung_head_train(out, n_embd, &td, &hd, &ho, checkpoint, log, err);
@@ -138,7 +145,7 @@ static rung_status on_features(rung_reward_report *out, reward_keys *keys, rung_
     *out = (rung_reward_report){.epochs = h->epochs};
     reward_measure(out, p, set);
     reward_keys_measure(keys, out);
-    RUNG_GOTO(reward_head_write(o->out_path, h, keys, set, err));
+    RUNG_GOTO(reward_head_write(o->out_path, h, keys, set, o->format != NULL, err));
     unlink(checkpoint);
     unlink(cache);
 out:
@@ -193,44 +200,135 @@ static rung_status put_figures(rung_store *s, int64_t run, const rung_reward_rep
     return st;
 }
 
-static reward_format format_of(const rung_reward_train_opts *o) {
-    return (reward_format){.system = o->system,
-                           .suffix = o->suffix,
-                           .tag = o->tag,
-                           .read_before_tag = o->read_before_tag,
-                           .tag_first = o->tag_first};
+/* Rung's own formats. */
+static reward_format own_format(const rung_reward_train_opts *o) {
+    reward_format f = {.system = o->system,
+                       .suffix = o->suffix,
+                       .tag = o->tag,
+                       .read_before_tag = o->read_before_tag,
+                       .tag_first = o->tag_first,
+                       .aggregate = (int32_t)o->aggregate};
+    if (o->kind != RUNG_REWARD_PRM_IMPLICIT) return f;
+    f.name = "rung-implicit";
+    f.score = REWARD_READOUT_LOG_RATIO;
+    f.beta = o->beta > 0 ? o->beta : 0.05;
+    f.single = o->single;
+    f.plain = o->plain;
+    return f;
 }
 
-static rung_status make(rung_reward_report *out, reward_keys *keys, rung_store *s, rung_model *m,
-                        const reward_set *set, const rung_reward_train_opts *o, const rung_log *log,
+/* A head in a published structure: fills in what the options leave open. */
+static rung_status fit_head(rung_reward_train_opts *o, const reward_format *f, int32_t n_embd,
+                            rung_error *err) {
+    bool relu = f->activation && !strcmp(f->activation, "relu");
+    if (f->class_number > 1 || (o->n_out == 2 && f->class_number == 0) ||
+        (o->n_out == 1 && f->class_number == 1))
+        return rung_fail(err, RUNG_E_INVAL, "format %s reads class %lld: not a head of %d outputs",
+                         f->name, (long long)f->class_number, o->n_out);
+    if (reward_loss_of(o) == RUNG_LOSS_VALUE)
+        return rung_fail(err, RUNG_E_INVAL, "format %s reads a sigmoid or a softmax, no values",
+                         f->name);
+    o->n_out = f->class_number == 1 ? 2 : 1;
+    if (f->head.n == 2 && o->n_hidden == 0) o->n_hidden = n_embd; /* Linear(d,d) as published */
+    if (f->head.n == 1 && o->n_hidden > 0)
+        return rung_fail(err, RUNG_E_INVAL, "format %s has a head of one layer", f->name);
+    if (o->n_hidden > 0 && !relu)
+        return rung_fail(err, RUNG_E_INVAL, "format %s: two layers are trained with relu alone",
+                         f->name);
+    return RUNG_OK;
+}
+
+/* What a declared format asks of the model that is trained. */
+static rung_status fit_format(rung_reward_train_opts *o, const reward_format *f, int32_t n_embd,
+                              rung_error *err) {
+    static const reward_readout_id want[] = {[RUNG_REWARD_PRM_HEAD] = REWARD_READOUT_HEAD,
+                                             [RUNG_REWARD_ORM_HEAD] = REWARD_READOUT_HEAD,
+                                             [RUNG_REWARD_PRM_TOKEN] = REWARD_READOUT_TOKENS,
+                                             [RUNG_REWARD_PRM_IMPLICIT] = REWARD_READOUT_LOG_RATIO};
+    if (f->score != (int32_t)want[o->kind]) {
+        rung_fail(err, RUNG_E_INVAL, "format %s is not read as %s is trained", f->name,
+                  rung_reward_kind_name(o->kind));
+        return rung_error_hint(err, "score: head goes with prm_head and orm_head, tokens with "
+                                    "prm_token, log_ratio with prm_implicit");
+    }
+    if (f->layout != REWARD_LAYOUT_CONTINUE)
+        return rung_fail(err, RUNG_E_INVAL, "format %s: only layout continue is trained", f->name);
+    if (f->score == REWARD_READOUT_TOKENS && (f->positive.n != 1 || f->negative.n != 1))
+        return rung_fail(err, RUNG_E_INVAL, "format %s: one positive word and one negative train",
+                         f->name);
+    if (f->score == REWARD_READOUT_LOG_RATIO) o->beta = f->beta; /* one beta, trained and read */
+    return f->score == REWARD_READOUT_HEAD ? fit_head(o, f, n_embd, err) : RUNG_OK;
+}
+
+/* A training in hand. */
+typedef struct training {
+    rung_reward_train_opts o; /* with what the format fills in */
+    reward_format f;          /* strings of o or of doc */
+    reward_format_doc doc;
+    reward_keys *keys;
+    reward_set set;
+    rung_model *m;
+    rung_model_info info;
+} training;
+
+static rung_status make(rung_reward_report *out, training *t, rung_store *s, const rung_log *log,
                         rung_error *err) {
-    reward_format f = format_of(o);
+    const rung_reward_train_opts *o = &t->o;
     if (reward_tune_of(o) != RUNG_TUNE_HEAD)
-        return reward_train_net(out, keys, s, set, &f, m, o, log, err);
+        return reward_train_net(out, t->keys, s, &t->set, &t->f, t->m, t->info.hash, o, log, err);
     rung_engine *e;
     rung_engine_opts eo = RUNG_ENGINE_OPTS_INIT;
     eo.exact = o->exact;
-    RUNG_TRY(rung_engine_open(&e, m, &eo, log, err));
-    rung_status st = on_features(out, keys, e, s, set, &f, o, log, err);
+    RUNG_TRY(rung_engine_open(&e, t->m, &eo, log, err));
+    rung_status st = on_features(out, t->keys, e, s, &t->set, &t->f, o, log, err);
     rung_engine_close(e);
     return st;
 }
 
-static rung_status check_tune(const rung_reward_train_opts *o, rung_error *err) {
-    rung_loss_id id = RUNG_LOSS_BCE;
-    bool head = reward_is_head(o->kind);
-    if (o->loss && o->loss[0] && !rung_loss_find(&id, o->loss))
+/* Kinds and what they train by: rows of the table that read scores, or log-ratios. */
+static rung_status check_loss(const rung_reward_train_opts *o, rung_error *err) {
+    static const rung_loss_id scores[] = {RUNG_LOSS_BCE,    RUNG_LOSS_MSE,
+                                          RUNG_LOSS_VALUE,  RUNG_LOSS_BRADLEY_TERRY,
+                                          RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
+    static const rung_loss_id ratios[] = {RUNG_LOSS_IMPLICIT_CE, RUNG_LOSS_DPO, RUNG_LOSS_IPO,
+                                          RUNG_LOSS_KTO,         RUNG_LOSS_NCA, RUNG_LOSS_INFO_NCA};
+    bool implicit = o->kind == RUNG_REWARD_PRM_IMPLICIT, can = false;
+    rung_loss_id id;
+    if (given(o->loss) && !rung_loss_find(&id, o->loss))
         return rung_fail(err, RUNG_E_INVAL, "no loss \"%s\"", o->loss);
-    if (!head && id != RUNG_LOSS_BCE)
-        return rung_fail(err, RUNG_E_INVAL, "%s trains by cross entropy, not by %s",
-                         rung_reward_kind_name(o->kind), o->loss);
+    id = reward_loss_of(o);
+    size_t n = implicit ? sizeof ratios / sizeof *ratios : sizeof scores / sizeof *scores;
+    for (size_t i = 0; i < n; i++) can = can || (implicit ? ratios : scores)[i] == id;
+    if (!reward_is_head(o->kind) && id == RUNG_LOSS_VALUE) can = false;
+    if (!can) {
+        rung_fail(err, RUNG_E_INVAL, "%s does not train by %s", rung_reward_kind_name(o->kind),
+                  rung_loss_name(id));
+        return rung_error_hint(err, "%s",
+                               implicit ? "implicit_ce, dpo, ipo, kto, nca or info_nca"
+                               : reward_is_head(o->kind)
+                                   ? "bce, mse, value, bradley_terry, margin or omega_pairwise"
+                                   : "bce, mse, bradley_terry, margin or omega_pairwise");
+    }
+    bool weighs = id == RUNG_LOSS_IMPLICIT_CE || id == RUNG_LOSS_KTO;
+    if (implicit && o->balance != RUNG_BALANCE_NONE && !weighs)
+        return rung_fail(err, RUNG_E_INVAL, "%s compares traces: there is nothing to balance",
+                         rung_loss_name(id));
+    if (!(o->clip_value >= 0) || (o->clip_value > 0 && id != RUNG_LOSS_VALUE))
+        return rung_fail(err, RUNG_E_INVAL, "a clip of %g is of loss value alone", o->clip_value);
+    return RUNG_OK;
+}
+
+static rung_status check_tune(const rung_reward_train_opts *o, rung_error *err) {
+    bool head = reward_is_head(o->kind);
     if ((unsigned)o->tune > RUNG_TUNE_ALL || (!head && o->tune == RUNG_TUNE_HEAD)) {
         rung_fail(err, RUNG_E_INVAL, "%s has no head to train alone",
                   rung_reward_kind_name(o->kind));
         return rung_error_hint(err, "train adapters or all weights");
     }
-    if (!(o->clip_value >= 0) || (o->clip_value > 0 && id != RUNG_LOSS_VALUE))
-        return rung_fail(err, RUNG_E_INVAL, "a clip of %g is of loss value alone", o->clip_value);
+    if (o->n_out < 0 || o->n_out > 2 || (o->n_out == 2 && !head))
+        return rung_fail(err, RUNG_E_INVAL, "n_out %d: heads have 1 or 2 outputs", o->n_out);
+    if (o->n_out == 2 && reward_loss_of(o) == RUNG_LOSS_VALUE)
+        return rung_fail(err, RUNG_E_INVAL, "a value has one output, not two classes");
     if (o->memory < 0)
         return rung_fail(err, RUNG_E_INVAL, "a memory budget of %lld bytes", (long long)o->memory);
     return RUNG_OK;
@@ -248,12 +346,69 @@ static rung_status check_opts(const rung_reward_train_opts *o, rung_error *err) 
         return rung_fail(err, RUNG_E_INVAL, "a base model and a path for the result are needed");
     if (!(o->held_share >= 0.0 && o->held_share < 1.0))
         return rung_fail(err, RUNG_E_INVAL, "held_share %g is not in [0,1)", o->held_share);
+    RUNG_TRY(check_loss(o, err));
     RUNG_TRY(check_tune(o, err));
-    if (o->kind == RUNG_REWARD_PRM_IMPLICIT && ((o->tag && o->tag[0]) || !(o->beta >= 0)))
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT && (given(o->tag) || !(o->beta >= 0)))
         return rung_fail(err, RUNG_E_INVAL,
                          "prm_implicit reads the steps' own tokens: no tag, beta above 0");
+    if (o->kind != RUNG_REWARD_PRM_IMPLICIT && (o->single || o->plain))
+        return rung_fail(err, RUNG_E_INVAL, "%s has no log-ratios: neither single nor plain",
+                         rung_reward_kind_name(o->kind));
+    if (given(o->format) && (given(o->system) || given(o->suffix) || given(o->tag) ||
+                             o->read_before_tag || o->tag_first || o->single || o->plain)) {
+        rung_fail(err, RUNG_E_INVAL, "format %s says how the text is laid out", o->format);
+        return rung_error_hint(err, "leave system, suffix, tag and the rest of it out");
+    }
     if (o->n_hidden < 0 || o->n_hidden > 65536)
         return rung_fail(err, RUNG_E_INVAL, "n_hidden %d is not in 0..65536", o->n_hidden);
+    return RUNG_OK;
+}
+
+/* Base, format, labelled set, keys. */
+static rung_status prepare(training *t, rung_store *s, const rung_log *log, rung_error *err) {
+    rung_reward_train_opts *o = &t->o;
+    if (!given(o->format)) o->format = NULL;
+    t->f = own_format(o);
+    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
+    mo.vocab_only = reward_tune_of(o) != RUNG_TUNE_HEAD;
+    mo.weights = o->weights;
+    mo.log = log;
+    mo.chat_template = o->chat_template;
+    if (o->format) {
+        RUNG_TRY(reward_format_find(&t->doc, o->format, err));
+        t->f = t->doc.format;
+        if (t->f.chat) mo.chat_template = t->f.chat;
+    }
+    RUNG_TRY(rung_model_load(&t->m, o->base_path, &mo, err));
+    rung_model_get_info(&t->info, t->m);
+    if (o->format) RUNG_TRY(fit_format(o, &t->f, t->info.n_embd, err));
+    RUNG_TRY(reward_set_read(&t->set, s, o, err));
+    if (o->kind == RUNG_REWARD_PRM_IMPLICIT) /* its reference is told by hash */
+        RUNG_TRY(rung_hash_file(t->info.hash, o->base_path, err));
+    RUNG_TRY(
+        reward_set_fit(&t->set, s, t->m, &t->f, t->info.n_ctx_train, o->drop_too_long, log, err));
+    return reward_keys_fill(t->keys, o, &t->f, &t->info, &t->set, err);
+}
+
+static rung_status train(rung_reward_report *report, training *t, rung_store *s, int64_t run_id,
+                         const rung_log *log, rung_error *err) {
+    double start = rung_now();
+    RUNG_TRY(prepare(t, s, log, err));
+    rung_event(log, RUNG_INFO, "reward.train", RUNG_S("kind", rung_reward_kind_name(t->o.kind)),
+               RUNG_I("traces", t->set.n_examples), RUNG_I("labels", t->set.n_rows),
+               RUNG_I("problems", t->set.n_problems), RUNG_I("held_out", t->set.n_held_problems));
+    bool made = already_made(report, t->o.out_path, t->keys);
+    if (!made) {
+        reward_curve curve;
+        RUNG_TRY(reward_curve_init(&curve, s, run_id, t->o.tensorboard, log, err));
+        rung_status st = make(report, t, s, &curve.log, err);
+        RUNG_TRY(reward_curve_close(&curve, st, err));
+    }
+    RUNG_TRY(put_figures(s, run_id, report, made ? 0.0 : rung_now() - start, err));
+    rung_event(log, RUNG_INFO, "reward.trained", RUNG_S("path", t->o.out_path),
+               RUNG_I("n_train", report->n_train), RUNG_I("n_held", report->n_held),
+               RUNG_D("held_loss", report->loss_held), RUNG_D("held_auc", report->auc_held),
+               RUNG_D("held_brier", report->brier_held), RUNG_D("held_ece", report->ece_held));
     return RUNG_OK;
 }
 
@@ -261,46 +416,15 @@ rung_status rung_reward_train(rung_reward_report *out, rung_store *s, int64_t ru
                               const rung_reward_train_opts *o, const rung_log *log,
                               rung_error *err) {
     RUNG_TRY(check_opts(o, err));
-    double start = rung_now();
-    rung_model *m = NULL;
-    reward_set set = {0};
+    training t = {.o = *o};
     rung_reward_report report = {0};
-    reward_keys *keys = rung_calloc(1, sizeof *keys);
-    rung_status st = RUNG_OK;
-    if (!keys) RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to train"));
-    rung_model_opts mo = RUNG_MODEL_OPTS_INIT;
-    mo.vocab_only = reward_tune_of(o) != RUNG_TUNE_HEAD;
-    mo.weights = o->weights;
-    mo.log = log;
-    mo.chat_template = o->chat_template;
-    RUNG_GOTO(rung_model_load(&m, o->base_path, &mo, err));
-    RUNG_GOTO(reward_set_read(&set, s, o, err));
-    rung_model_info info;
-    rung_model_get_info(&info, m);
-    if (o->kind == RUNG_REWARD_PRM_IMPLICIT) /* its reference is told by hash */
-        RUNG_GOTO(rung_hash_file(info.hash, o->base_path, err));
-    reward_format f = format_of(o);
-    RUNG_GOTO(reward_set_fit(&set, s, m, &f, info.n_ctx_train, o->drop_too_long, log, err));
-    RUNG_GOTO(reward_keys_fill(keys, o, &info, &set, err));
-    rung_event(log, RUNG_INFO, "reward.train", RUNG_S("kind", rung_reward_kind_name(o->kind)),
-               RUNG_I("traces", set.n_examples), RUNG_I("labels", set.n_rows),
-               RUNG_I("problems", set.n_problems), RUNG_I("held_out", set.n_held_problems));
-    bool made = already_made(&report, o->out_path, keys);
-    if (!made) {
-        reward_curve curve;
-        RUNG_GOTO(reward_curve_init(&curve, s, run_id, o->tensorboard, log, err));
-        st = make(&report, keys, s, m, &set, o, &curve.log, err);
-        RUNG_GOTO(reward_curve_close(&curve, st, err));
-    }
-    RUNG_GOTO(put_figures(s, run_id, &report, made ? 0.0 : rung_now() - start, err));
-    rung_event(log, RUNG_INFO, "reward.trained", RUNG_S("path", o->out_path),
-               RUNG_I("n_train", report.n_train), RUNG_I("n_held", report.n_held),
-               RUNG_D("held_loss", report.loss_held), RUNG_D("held_auc", report.auc_held),
-               RUNG_D("held_brier", report.brier_held), RUNG_D("held_ece", report.ece_held));
-    if (out) *out = report;
-out:
-    reward_set_clear(&set);
-    rung_model_free(m);
-    rung_free(keys);
+    t.keys = rung_calloc(1, sizeof *t.keys);
+    rung_status st = t.keys ? train(&report, &t, s, run_id, log, err)
+                            : rung_fail(err, RUNG_E_NOMEM, "no memory to train");
+    if (st == RUNG_OK && out) *out = report;
+    reward_set_clear(&t.set);
+    rung_model_free(t.m);
+    reward_format_clear(&t.doc);
+    rung_free(t.keys);
     return st;
 }

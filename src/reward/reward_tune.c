@@ -98,8 +98,9 @@ static rung_status train_epoch(tuner *w, rung_error *err) {
     RUNG_TRY(tune_shuffle(w, n, err));
     double saved = rung_now();
     while (t->next < n) {
-        rung_batch b = tune_pack(w, &t->next, n);
         double value, share, norm = 0, lr = 0, began = rung_now();
+        RUNG_TRY(tune_ratio_before(w, t->next, n, err));
+        rung_batch b = tune_pack(w, &t->next, n);
         RUNG_TRY(tell_where(w, train_batch(&value, &share, &norm, &lr, w, &b, err), err));
         t->sum += value * share;
         t->sum_w += share;
@@ -124,7 +125,8 @@ static rung_status train_all(tuner *w, rung_error *err) {
         rung_reward_report r = {0};
         reward_measure(&r, w->p, w->set);
         double train_loss = t->sum_w > 0 ? t->sum / t->sum_w : 0, held = r.loss_held;
-        if (w->by == TUNE_HEAD) RUNG_TRY(tune_held_loss(&held, w, err));
+        if (w->loss != RUNG_LOSS_BCE && w->loss != RUNG_LOSS_IMPLICIT_CE) /* measured already */
+            RUNG_TRY(tune_held_loss(&held, w, err));
         if (held < t->best_loss || t->best_epoch < 0) {
             t->best_loss = held;
             t->best_epoch = t->epoch;
@@ -159,13 +161,25 @@ static rung_status reserve(tuner *w, rung_error *err) {
     return tune_batch_init(w, err);
 }
 
-static rung_status find_words(tuner *w, const rung_model *m, rung_error *err) {
+/* The words at tags: those of the format, or rung's own. */
+static rung_status find_words(tuner *w, const reward_format *f, const rung_model *m,
+                              rung_error *err) {
+    if (w->by != TUNE_WORDS) return RUNG_OK;
+    if (f->positive.n) {
+        reward_plan plan;
+        RUNG_TRY(reward_plan_init(&plan, m, f, err));
+        w->plus = plan.positive[0];
+        w->minus = plan.negative[0];
+        reward_plan_clear(&plan);
+        return RUNG_OK;
+    }
     w->plus = rung_model_token(m, REWARD_PLUS);
     w->minus = rung_model_token(m, REWARD_MINUS);
-    if (w->by != TUNE_WORDS || (w->plus >= 0 && w->minus >= 0)) return RUNG_OK;
+    if (w->plus >= 0 && w->minus >= 0) return RUNG_OK;
     rung_fail(err, RUNG_E_MISMATCH, "\"%s\" has no tokens %s and %s", w->o->base_path, REWARD_PLUS,
               REWARD_MINUS);
-    return rung_error_hint(err, "train a head on it instead: --kind prm_head");
+    return rung_error_hint(err, "train a head on it instead: --kind prm_head; or name words of its "
+                                "vocabulary in a format");
 }
 
 static rung_status load_base(tuner *w, rung_error *err) {
@@ -183,26 +197,9 @@ static rung_status load_base(tuner *w, rung_error *err) {
     return rung_net_set_precision(w->net, o->precision ? o->precision : "auto", err);
 }
 
-/* The head's numbers lie among the keys: libllama takes no tensors that it does not know. */
-static rung_status put_head(tuner *w, rung_error *err) {
-    rung_head *h;
-    RUNG_TRY(rung_net_get_head(&h, w->net, err));
-    size_t d = (size_t)h->n_in, m = h->n_hidden ? (size_t)h->n_hidden : 1;
-    rung_net_set_meta_f32(w->net, "rung.reward.head.mean", h->mean, d);
-    rung_net_set_meta_f32(w->net, "rung.reward.head.inv_sd", h->inv_sd, d);
-    rung_net_set_meta_f32(w->net, "rung.reward.head.w1", h->w1, d * m);
-    rung_net_set_meta_f32(w->net, "rung.reward.head.b1", h->b1, m);
-    if (h->n_hidden) {
-        rung_net_set_meta_f32(w->net, "rung.reward.head.w2", h->w2, m);
-        rung_net_set_meta_f32(w->net, "rung.reward.head.b2", h->b2, 1);
-    }
-    rung_head_free(h);
-    return RUNG_OK;
-}
-
 static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, rung_store *s,
                         const reward_format *f, const rung_model *m, rung_error *err) {
-    RUNG_TRY(find_words(w, m, err));
+    RUNG_TRY(find_words(w, f, m, err));
     RUNG_TRY(load_base(w, err));
     RUNG_TRY(tune_lay_out(w, s, m, f, err));
     RUNG_TRY(reserve(w, err));
@@ -215,7 +212,7 @@ static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, ru
     reward_keys_measure(keys, out);
     for (int i = 0; i < keys->n; i++) rung_net_set_meta(w->net, keys->key[i], keys->value[i]);
     rung_net_set_meta(w->net, "rung.reward.trained_on", w->set->trained_on);
-    if (w->by == TUNE_HEAD) RUNG_TRY(put_head(w, err));
+    if (w->by == TUNE_HEAD) RUNG_TRY(reward_head_put_keys(w->net, err));
     const char *type = w->o->save_type ? w->o->save_type : "f16";
     RUNG_TRY(rung_net_save(w->net, w->o->out_path, type, err));
     unlink(w->checkpoint);
@@ -225,17 +222,23 @@ static rung_status tune(tuner *w, rung_reward_report *out, reward_keys *keys, ru
 
 rung_status reward_train_net(rung_reward_report *out, reward_keys *keys, rung_store *s,
                              const reward_set *set, const reward_format *f, const rung_model *m,
-                             const rung_reward_train_opts *o, const rung_log *log,
-                             rung_error *err) {
-    tuner w = {.set = set, .o = o, .d = reward_defaults_of(o), .log = log};
+                             const char *base_hash, const rung_reward_train_opts *o,
+                             const rung_log *log, rung_error *err) {
+    tuner w = {.set = set,
+               .o = o,
+               .d = reward_defaults_of(o),
+               .log = log,
+               .store = s,
+               .base_hash = base_hash,
+               .loss = reward_loss_of(o),
+               .n_docs = set->n_examples};
     w.by = o->kind == RUNG_REWARD_PRM_TOKEN      ? TUNE_WORDS
            : o->kind == RUNG_REWARD_PRM_IMPLICIT ? TUNE_RATIO
                                                  : TUNE_HEAD;
-    w.loss = reward_loss_of(o);
-    w.spans = w.by == TUNE_HEAD &&
-              (rung_loss_needs(w.loss) & (RUNG_LOSS_NEEDS_PAIR | RUNG_LOSS_NEEDS_GROUP)) != 0;
+    if (w.loss == RUNG_LOSS_KTO) w.n_docs *= 2;
+    w.spans = (rung_loss_needs(w.loss) & (RUNG_LOSS_NEEDS_PAIR | RUNG_LOSS_NEEDS_GROUP)) != 0;
     w.beta = o->beta > 0 ? o->beta : 0.05;
-    w.doc = rung_calloc((size_t)set->n_examples, sizeof *w.doc);
+    w.doc = rung_calloc((size_t)w.n_docs, sizeof *w.doc);
     char key[33];
     reward_keys_hash(key, keys);
     w.checkpoint = reward_beside(o->out_path, key, "checkpoint");

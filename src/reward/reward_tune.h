@@ -1,5 +1,5 @@
 /* Training a whole base, or adapters on it, as a reward model: what the loop (reward_tune.c), the
- * batches (reward_tune_batch.c) and the losses (reward_tune_loss.c) share. */
+ * batches (reward_tune_batch.c) and the losses (reward_tune_loss.c, reward_tune_ratio.c) share. */
 #ifndef RUNG_SRC_REWARD_TUNE_H
 #define RUNG_SRC_REWARD_TUNE_H
 #include "reward/reward_impl.h"
@@ -20,11 +20,12 @@ typedef struct tune_batch {
     int32_t *tok, *which; /* which: document in its row, -1 padding */
     tune_doc **doc;       /* [documents] */
     int32_t n_docs;
-    /* words and heads: what is read, [n] each; at: row x T + token; row: the set's */
+    /* words and heads: what is read, [n] each; at: row x T + token; row: the set's. ratio: group
+     * and score (z) of each document */
     int64_t *at, n;
     int32_t *row, *group;
     double *target, *old, *score;
-    /* words: the same by position; ratio: the steps' tokens */
+    /* words: the same by position; ratio: the steps' tokens. sample: which read, which document */
     double *mask, *want;
     int32_t *next, *sample;
     double *ref, *logprob;
@@ -45,12 +46,16 @@ typedef struct tuner {
     const rung_reward_train_opts *o;
     reward_defaults d;
     const rung_log *log;
+    rung_store *store;     /* ratio: what the reference says is kept in it */
+    const char *base_hash; /* whose logprobs those are */
     rung_net *net;
     tune_by by;
     rung_loss_id loss;
-    double beta;
+    double beta, kto_zero;
     int32_t plus, minus;
-    tune_doc *doc;             /* one per example */
+    tune_doc *doc; /* one per example; with kto as many again: each prompt with the steps of the
+                      next problem's */
+    int64_t n_docs;
     int32_t n_rows, n_row_tok; /* B, T */
     bool spans;                /* the loss compares rows: a problem's traces stay together */
     int64_t n_tok_train;
@@ -84,4 +89,24 @@ rung_status tune_predict(tuner *w, bool train, bool held, rung_error *err);
 rung_status tune_grad(double *value, double *share, tuner *w, const rung_batch *b, rung_error *err);
 /* The training's own loss on the held-out side, from p and z. */
 rung_status tune_held_loss(double *loss, tuner *w, rung_error *err);
+rung_loss_opts tune_loss_opts(const tuner *w);
+/* What the loss of a batch is a mean over; 0: nothing to compare, and no step to take. finite [n]:
+ * any numbers, none of them counts. */
+rung_status tune_share(double *share, const tuner *w, const rung_loss_data *d, const double *finite,
+                       rung_error *err);
+
+/* reward_tune_ratio.c */
+rung_status tune_ratio_init(tuner *w, rung_error *err); /* balance and reference */
+/* Mismatched documents of kto, after the others are laid out; raises *longest. */
+rung_status tune_ratio_mismatch(tuner *w, int32_t *longest, rung_error *err);
+/* z0 of kto: before order[next..n) is packed; before the held-out loss. */
+rung_status tune_ratio_before(tuner *w, int64_t next, int64_t n, rung_error *err);
+rung_status tune_ratio_before_held(tuner *w, rung_error *err);
+/* z and P(right) = sigma(beta z) of each trace of the batch. */
+rung_status tune_ratio_predict(tuner *w, const rung_batch *b, rung_error *err);
+rung_status tune_ratio_grad(double *value, double *share, tuner *w, const rung_batch *b,
+                            rung_error *err);
+/* A problem without a right trace, or without a wrong one, compares nothing (rewards.md 1): its
+ * group becomes -1. Traces of a problem are neighbours. */
+void reward_drop_plain_groups(int32_t *group, const double *label, int64_t n);
 #endif

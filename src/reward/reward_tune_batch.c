@@ -31,6 +31,7 @@ rung_status tune_lay_out(tuner *w, rung_store *s, const rung_model *m, const rew
         if (!e->held) w->n_tok_train += d->l.n_tok;
     }
     rung_arena_free(a);
+    if (st == RUNG_OK) st = tune_ratio_mismatch(w, &longest, err);
     if (st != RUNG_OK) return st;
     if (longest > n_ctx) /* reward_set_fit has left none that is longer than the base's file says */
         return rung_fail(err, RUNG_E_LIMIT, "a trace of %d tokens on a base with a context of %d",
@@ -42,7 +43,7 @@ rung_status tune_lay_out(tuner *w, rung_store *s, const rung_model *m, const rew
 /* Spans --------------------------------------------------------------------------------------- */
 
 static int64_t problem_at(const tuner *w, int64_t i) {
-    return w->set->example[w->order[i]].problem;
+    return w->set->example[w->doc[w->order[i]].example].problem;
 }
 
 /* Where the span that begins at i ends: one document, or all of its problem. */
@@ -80,7 +81,7 @@ rung_status tune_batch_init(tuner *w, rung_error *err) {
     if (!w->order) return rung_fail(err, RUNG_E_NOMEM, "no memory to order the traces");
     choose_rows(w);
     tune_batch *b = &w->b;
-    size_t n = (size_t)w->n_rows * (size_t)w->n_row_tok, docs = (size_t)w->set->n_examples;
+    size_t n = (size_t)w->n_rows * (size_t)w->n_row_tok, docs = (size_t)w->n_docs;
     const struct {
         void **at;
         size_t bytes;
@@ -117,7 +118,7 @@ void tune_batch_clear(tuner *w) {
                    b->want,   b->next,   b->sample,        b->ref,   b->logprob,
                    b->weight, b->label,  b->sample_weight, w->order};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) rung_free(all[i]);
-    for (int64_t i = 0; w->doc && i < w->set->n_examples; i++) {
+    for (int64_t i = 0; w->doc && i < w->n_docs; i++) {
         reward_layout_clear(&w->doc[i].l);
         rung_free(w->doc[i].ref);
     }
@@ -142,6 +143,7 @@ static void put_ratio(tuner *w, size_t at, const tune_doc *d) {
         }
     }
     b->label[b->n_docs] = (double)w->set->target[e->first];
+    b->group[b->n_docs] = w->set->group[e->first];
     b->sample_weight[b->n_docs] = w->balance ? w->balance[d->example] : 1;
 }
 
@@ -154,6 +156,7 @@ static void put_reads(tuner *w, size_t at, const tune_doc *d) {
         b->row[b->n] = r;
         b->group[b->n] = w->set->group[r];
         b->target[b->n] = (double)w->set->target[r];
+        b->sample[i] = (int32_t)b->n;
         b->old[b->n++] = w->old ? w->old[r] : 0;
         b->mask[i] = 1;
         b->want[i] = (double)w->set->target[r];

@@ -1,6 +1,6 @@
 /* What a base that trains is asked for, and how far off it is: two words after each step (labels.md
- * 3), the log-ratio of the steps' tokens to the base that it began as (rewards.md 1), or the scores
- * of a head that trains with it (labels.md 2 E, 3; learning.md 4.2 C, J). */
+ * 3), the log-ratio of the steps' tokens to the base that it began as (reward_tune_ratio.c), or the
+ * scores of a head that trains with it (labels.md 2 E, 3; learning.md 4.2 C, J). */
 #include "reward/reward_tune.h"
 
 #include <math.h>
@@ -13,62 +13,6 @@
 
 static int64_t n_positions(const tuner *w) {
     return (int64_t)w->n_rows * w->n_row_tok;
-}
-
-/* Reference and balance ----------------------------------------------------------------------- */
-
-/* Logprobs of the batch's steps' tokens under the net as it is. */
-static rung_status read_logprobs(tuner *w, const rung_batch *b, rung_error *err) {
-    double value;
-    rung_loss_ce ce = {w->b.next, w->b.weight};
-    RUNG_TRY(rung_net_ce(&value, w->b.logprob, w->net, b, &ce, err));
-    for (int64_t i = 0; i < n_positions(w); i++) w->b.logprob[i] = -w->b.logprob[i];
-    return RUNG_OK;
-}
-
-/* The base's own logprobs of every document, before the first step of training. */
-static rung_status read_reference(tuner *w, rung_error *err) {
-    int64_t n = tune_list(w, true, true), next = 0;
-    for (int64_t i = 0; i < n; i++) {
-        tune_doc *d = &w->doc[i];
-        d->ref = rung_calloc((size_t)d->l.n_tok + 1, sizeof *d->ref);
-        if (!d->ref)
-            return rung_fail(err, RUNG_E_NOMEM, "no memory for %lld log-ratios", (long long)n);
-    }
-    while (next < n) {
-        rung_batch b = tune_pack(w, &next, n);
-        RUNG_TRY(read_logprobs(w, &b, err));
-        for (int32_t k = 0; k < w->b.n_docs; k++) {
-            tune_doc *d = w->b.doc[k];
-            for (int32_t p = 1; p < d->l.n_tok; p++) {
-                size_t i = d->at + (size_t)p - 1;
-                d->ref[p] = w->b.mask[i] > 0 ? w->b.logprob[i] : 0;
-            }
-        }
-    }
-    return RUNG_OK;
-}
-
-/* Weights of the training side's traces: plain, or both outcomes equally often. */
-static rung_status balance_traces(tuner *w, rung_error *err) {
-    int64_t n = w->set->n_examples;
-    double *label = rung_alloc((size_t)n * sizeof *label);
-    int32_t *group = rung_alloc((size_t)n * sizeof *group);
-    rung_status st = RUNG_OK;
-    w->balance = rung_calloc((size_t)n, sizeof *w->balance);
-    if (!label || !group || !w->balance)
-        RUNG_GOTO(rung_fail(err, RUNG_E_NOMEM, "no memory to weigh traces"));
-    for (int64_t i = 0; i < n; i++) {
-        const reward_example *e = &w->set->example[i];
-        label[i] = (double)w->set->target[e->first];
-        group[i] = e->held ? -1 : w->set->group[e->first]; /* of its problem */
-    }
-    RUNG_GOTO(
-        rung_loss_weights(w->balance, (rung_loss_balance)w->o->balance, label, group, n, err));
-out:
-    rung_free(label);
-    rung_free(group);
-    return st;
 }
 
 /* A head on the net --------------------------------------------------------------------------- */
@@ -120,7 +64,7 @@ static rung_status add_head(tuner *w, rung_error *err) {
     rung_status st = measure(&s, w, d, err);
     if (st == RUNG_OK) {
         columns(mean, inv_sd, &s, d);
-        st = rung_net_add_head(w->net, w->o->n_hidden, mean, inv_sd, w->o->seed, err);
+        st = rung_net_add_head(w->net, w->o->n_hidden, w->o->n_out, mean, inv_sd, w->o->seed, err);
     }
     rung_free(block);
     return st;
@@ -128,30 +72,13 @@ static rung_status add_head(tuner *w, rung_error *err) {
 
 rung_status tune_loss_init(tuner *w, rung_error *err) {
     if (w->by == TUNE_HEAD) return add_head(w, err);
-    if (w->by == TUNE_WORDS) return RUNG_OK;
-    RUNG_TRY(balance_traces(w, err));
-    return read_reference(w, err);
+    return w->by == TUNE_RATIO ? tune_ratio_init(w, err) : RUNG_OK;
 }
 
 /* Scores -------------------------------------------------------------------------------------- */
 
 static double sigmoid(double z) {
     return 1 / (1 + exp(-z));
-}
-
-/* P(right) of each trace of the batch: sigma(beta x log-ratio). */
-static rung_status predict_ratio(tuner *w, const rung_batch *b, rung_error *err) {
-    RUNG_TRY(read_logprobs(w, b, err));
-    for (int32_t k = 0; k < w->b.n_docs; k++) {
-        const tune_doc *d = w->b.doc[k];
-        double z = 0;
-        for (int32_t p = 1; p < d->l.n_tok; p++) {
-            size_t i = d->at + (size_t)p - 1;
-            if (w->b.mask[i] > 0) z += w->b.logprob[i] - w->b.ref[i];
-        }
-        w->p[w->set->example[d->example].first] = sigmoid(w->beta * z);
-    }
-    return RUNG_OK;
 }
 
 static rung_status predict_rows(tuner *w, const rung_batch *b, rung_error *err) {
@@ -174,50 +101,30 @@ rung_status tune_predict(tuner *w, bool train, bool held, rung_error *err) {
     int64_t n = tune_list(w, train, held), next = 0;
     while (next < n) {
         rung_batch b = tune_pack(w, &next, n);
-        RUNG_TRY(w->by == TUNE_RATIO ? predict_ratio(w, &b, err) : predict_rows(w, &b, err));
+        RUNG_TRY(w->by == TUNE_RATIO ? tune_ratio_predict(w, &b, err) : predict_rows(w, &b, err));
     }
     return RUNG_OK;
 }
 
 /* Losses -------------------------------------------------------------------------------------- */
 
-static rung_loss_opts loss_opts(const tuner *w) {
+rung_loss_opts tune_loss_opts(const tuner *w) {
     rung_loss_opts o = RUNG_LOSS_OPTS_INIT;
     if (w->by == TUNE_RATIO) o.beta = w->beta;
+    o.kto_zero = w->kto_zero;
     o.clip_value = w->loss == RUNG_LOSS_VALUE ? w->o->clip_value : 0;
     return o;
 }
 
-static rung_status grad_ratio(double *value, double *share, tuner *w, const rung_batch *b,
-                              rung_error *err) {
-    const tune_batch *k = &w->b;
-    rung_loss_on_net l = {.id = RUNG_LOSS_IMPLICIT_CE, .opts = loss_opts(w), .tok = k->next};
-    l.data = (rung_loss_data){.n = n_positions(w),
-                              .mask = k->mask,
-                              .sample = k->sample,
-                              .ref = k->ref,
-                              .n_samples = k->n_docs,
-                              .label = k->label,
-                              .weight = k->sample_weight};
-    rung_loss loss = {rung_loss_on_net_fn, &l};
-    int64_t n_terms;
-    *share = k->n_docs; /* a trace is one term */
-    return rung_net_grad(value, &n_terms, w->net, b, &loss, 1.0, err);
+rung_status tune_share(double *share, const tuner *w, const rung_loss_data *d, const double *finite,
+                       rung_error *err) {
+    rung_loss_data of = *d;
+    rung_loss_opts o = tune_loss_opts(w);
+    of.x = finite;
+    return rung_loss_denominator(share, w->loss, &of, &o, err);
 }
 
-static rung_status grad_words(double *value, double *share, tuner *w, const rung_batch *b,
-                              rung_error *err) {
-    const tune_batch *k = &w->b;
-    int64_t n = n_positions(w), n_terms;
-    rung_loss_on_net l = {
-        .id = RUNG_LOSS_BCE, .opts = loss_opts(w), .plus = w->plus, .minus = w->minus};
-    l.data = (rung_loss_data){.n = n, .n_samples = n, .mask = k->mask, .target = k->want};
-    rung_loss loss = {rung_loss_on_net_fn, &l};
-    *share = (double)k->n;
-    return rung_net_grad(value, &n_terms, w->net, b, &loss, 1.0, err);
-}
-
-/* The rows of a head as the table reads them; *pair is the caller's. */
+/* Rows that are read as the table has them; *pair is the caller's. */
 static rung_status rows_of(rung_loss_data *d, int32_t **pair, const tuner *w, int64_t n,
                            const double *target, const double *old, const int32_t *group,
                            rung_error *err) {
@@ -230,17 +137,35 @@ static rung_status rows_of(rung_loss_data *d, int32_t **pair, const tuner *w, in
     return RUNG_OK;
 }
 
-/* share 0: nothing to compare in this batch, and no step to take. */
+/* The words after each step: item = position, sample = row. */
+static rung_status grad_words(double *value, double *share, tuner *w, const rung_batch *b,
+                              rung_error *err) {
+    const tune_batch *k = &w->b;
+    int32_t *pair;
+    int64_t n_terms;
+    rung_loss_on_net l = {
+        .id = w->loss, .opts = tune_loss_opts(w), .plus = w->plus, .minus = w->minus};
+    rung_loss loss = {rung_loss_on_net_fn, &l};
+    RUNG_TRY(rows_of(&l.data, &pair, w, k->n, k->target, NULL, k->group, err));
+    l.data.n = n_positions(w);
+    l.data.mask = k->mask;
+    l.data.sample = k->sample;
+    l.data.target = k->want;
+    rung_status st = tune_share(share, w, &l.data, k->want, err);
+    if (st == RUNG_OK && *share > 0)
+        st = rung_net_grad(value, &n_terms, w->net, b, &loss, 1.0, err);
+    rung_free(pair);
+    return st;
+}
+
 static rung_status grad_head(double *value, double *share, tuner *w, const rung_batch *b,
                              rung_error *err) {
     const tune_batch *k = &w->b;
     int32_t *pair;
-    rung_loss_on_head l = {.id = w->loss, .opts = loss_opts(w), .at = k->at, .score = k->score};
+    rung_loss_on_head l = {
+        .id = w->loss, .opts = tune_loss_opts(w), .at = k->at, .score = k->score};
     RUNG_TRY(rows_of(&l.data, &pair, w, k->n, k->target, k->old, k->group, err));
-    rung_loss_data d = l.data; /* of the batch that k->score was left by: the share reads none */
-    d.x = k->score;
-    *value = 0;
-    rung_status st = rung_loss_denominator(share, w->loss, &d, &l.opts, err);
+    rung_status st = tune_share(share, w, &l.data, k->score, err);
     if (st == RUNG_OK && *share > 0) st = rung_net_grad_head(value, w->net, b, &l, 1.0, err);
     rung_free(pair);
     return st;
@@ -248,14 +173,15 @@ static rung_status grad_head(double *value, double *share, tuner *w, const rung_
 
 rung_status tune_grad(double *value, double *share, tuner *w, const rung_batch *b,
                       rung_error *err) {
-    return w->by == TUNE_RATIO   ? grad_ratio(value, share, w, b, err)
+    *value = 0;
+    return w->by == TUNE_RATIO   ? tune_ratio_grad(value, share, w, b, err)
            : w->by == TUNE_WORDS ? grad_words(value, share, w, b, err)
                                  : grad_head(value, share, w, b, err);
 }
 
 rung_status tune_held_loss(double *loss, tuner *w, rung_error *err) {
     size_t n = (size_t)w->set->n_held_rows + 1;
-    double *x = rung_alloc(2 * n * sizeof *x), *y = x + n;
+    double *x = rung_calloc(3 * n, sizeof *x), *y = x + n, *none = y + n;
     int32_t *group = rung_alloc(n * sizeof *group), *pair = NULL;
     rung_status st = RUNG_OK;
     int64_t m = 0;
@@ -268,11 +194,15 @@ rung_status tune_held_loss(double *loss, tuner *w, rung_error *err) {
             group[m] = w->set->group[r];
         }
     }
+    if (w->by == TUNE_RATIO && w->spans) reward_drop_plain_groups(group, y, m);
     rung_loss_data d;
-    rung_loss_opts o = loss_opts(w);
+    if (w->by == TUNE_RATIO) RUNG_GOTO(tune_ratio_before_held(w, err));
+    rung_loss_opts o = tune_loss_opts(w);
     o.clip_value = 0; /* a clip is the training's */
     RUNG_GOTO(rows_of(&d, &pair, w, m, y, NULL, group, err));
     d.x = x;
+    d.label = y;
+    d.ref = none; /* of a log-ratio: x has it in it */
     RUNG_GOTO(rung_loss_eval(loss, NULL, NULL, w->loss, &d, &o, err));
 out:
     rung_free(x);

@@ -4,20 +4,22 @@
 
 #include <stdio.h>
 
-rung_status rung_core_add_read(rung_core *c, int32_t n_hidden, rung_error *err) {
-    int64_t d = c->shape.n_embd, h = n_hidden > 0 ? n_hidden : 1;
+rung_status rung_core_add_read(rung_core *c, int32_t n_hidden, int32_t n_out, rung_error *err) {
+    int64_t d = c->shape.n_embd, o = n_out > 0 ? n_out : 1, h = n_hidden > 0 ? n_hidden : o;
     if (c->read.n_in > 0) return rung_fail(err, RUNG_E_MISUSE, "the net has a head already");
     if (n_hidden < 0 || n_hidden > (1 << 20))
         return rung_fail(err, RUNG_E_INVAL, "a head of %d hidden units", n_hidden);
-    const rung_head_dims dims = {d, n_hidden};
+    if (n_out < 0 || n_out > 2)
+        return rung_fail(err, RUNG_E_INVAL, "a head has 1 or 2 outputs, not %d", n_out);
+    const rung_head_dims dims = {d, n_hidden, o};
     const struct {
         const char *name;
         int64_t rows, cols;
         rung_role role;
     } part[] = {{"head.w1", h, d, ROLE_MATRIX},
                 {"head.b1", 1, h, ROLE_BIAS},
-                {"head.w2", 1, n_hidden, ROLE_MATRIX},
-                {"head.b2", 1, 1, ROLE_BIAS}};
+                {"head.w2", o, n_hidden, ROLE_MATRIX},
+                {"head.b2", 1, o, ROLE_BIAS}};
     size_t n_part = n_hidden > 0 ? 4 : 2, n_own = (size_t)c->n_tensors;
     size_t n_w = (size_t)(c->n_params + rung_head_n_params(dims));
     rung_core_tensor *all = rung_realloc(c->tensor, (n_own + n_part) * sizeof *all);

@@ -115,12 +115,17 @@ static uint64_t hash_data(const rung_head_data *d, int64_t n_in, uint64_t seed, 
     return d->w ? rung_hash64(d->w, n * sizeof *d->w, h) : h;
 }
 
+static int64_t n_outputs(const job *j) {
+    return j->d.n_out == 2 ? 2 : 1;
+}
+
 static uint64_t hash_job(const job *j) {
     double numbers[] = {
         (double)j->d.n_in, (double)j->d.n_hidden, (double)j->o.epochs,   (double)j->o.batch,
         j->o.lr,           j->o.weight_decay,     (double)j->o.patience, (double)j->loss,
         j->o.margin,       j->o.clip_value};
     uint64_t h = rung_hash64(numbers, sizeof numbers, j->o.seed);
+    if (n_outputs(j) == 2) h = rung_hash64("two outputs", 11, h);
     h = hash_data(j->train, j->d.n_in, h, compares(j->loss));
     return j->held->n > 0 ? hash_data(j->held, j->d.n_in, h, compares(j->loss)) : h;
 }
@@ -149,7 +154,7 @@ static void init_params(job *j) {
     int64_t n1 = j->d.n_hidden * j->d.n_in;
     double sd1 = sqrt(2.0 / (double)j->d.n_in), sd2 = sqrt(1.0 / (double)j->d.n_hidden);
     for (int64_t i = 0; i < n1; i++) j->p[i] = (float)(sd1 * rung_rng_normal(&r));
-    for (int64_t i = 0; i < j->d.n_hidden; i++)
+    for (int64_t i = 0; i < n_outputs(j) * j->d.n_hidden; i++)
         j->p[n1 + j->d.n_hidden + i] = (float)(sd2 * rung_rng_normal(&r));
 }
 
@@ -345,7 +350,7 @@ static rung_status note_values(job *j, rung_error *err) {
 }
 
 static rung_status train_epoch(double *loss, job *j, rung_error *err) {
-    int64_t n_all = j->train->n, n_w = j->d.n_hidden ? j->d.n_hidden * j->d.n_in : j->d.n_in;
+    int64_t n_all = j->train->n, n_w = (j->d.n_hidden ? j->d.n_hidden : n_outputs(j)) * j->d.n_in;
     int64_t n_spans = j->train_side.n_spans;
     double sum = 0, sum_w = 0;
     rung_rng r =
@@ -472,11 +477,12 @@ static float *copy_of(const float *x, int64_t n) {
 }
 
 static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
-    int64_t d = j->d.n_in, h = j->d.n_hidden, rows = h ? h : 1;
+    int64_t d = j->d.n_in, h = j->d.n_hidden, o = n_outputs(j), rows = h ? h : o;
     rung_head *y = rung_calloc(1, sizeof *y);
     if (!y) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
     y->n_in = (int32_t)d;
     y->n_hidden = (int32_t)h;
+    y->n_out = (int32_t)o;
     y->epochs = j->at.epoch;
     y->value = j->loss == RUNG_LOSS_VALUE;
     y->mean = copy_of(j->mean, d);
@@ -484,8 +490,8 @@ static rung_status take_head(rung_head **out, const job *j, rung_error *err) {
     y->w1 = copy_of(j->best, rows * d);
     y->b1 = copy_of(j->best + rows * d, rows);
     if (h) {
-        y->w2 = copy_of(j->best + h * d + h, h);
-        y->b2 = copy_of(j->best + h * d + 2 * h, 1);
+        y->w2 = copy_of(j->best + h * d + h, o * h);
+        y->b2 = copy_of(j->best + h * d + h + o * h, o);
     }
     if (y->mean && y->inv_sd && y->w1 && y->b1 && (!h || (y->w2 && y->b2))) {
         *out = y;
@@ -506,6 +512,8 @@ static rung_status choose_loss(job *j, rung_error *err) {
     if (!known)
         return rung_fail(err, RUNG_E_INVAL, "a head does not train by loss %s",
                          rung_loss_name(j->loss));
+    if (j->loss == RUNG_LOSS_VALUE && j->o.n_out == 2)
+        return rung_fail(err, RUNG_E_INVAL, "a value has one output, not two classes");
     if (compares(j->loss) && (!j->train->group || (j->held->n > 0 && !j->held->group)))
         return rung_fail(err, RUNG_E_INVAL, "loss %s compares rows: groups are needed",
                          rung_loss_name(j->loss));
@@ -532,7 +540,9 @@ rung_status rung_head_train(rung_head **out, int32_t n_in, const rung_head_data 
                   (long long)train->n);
         return rung_error_hint(err, "label more traces first");
     }
-    j.d = (rung_head_dims){n_in, j.o.n_hidden};
+    if (j.o.n_out < 0 || j.o.n_out > 2)
+        return rung_fail(err, RUNG_E_INVAL, "a head has 1 or 2 outputs, not %d", j.o.n_out);
+    j.d = (rung_head_dims){n_in, j.o.n_hidden, j.o.n_out};
     RUNG_TRY(choose_loss(&j, err));
     RUNG_TRY(check_data(train, n_in, "training", err));
     RUNG_TRY(check_data(j.held, n_in, "held-out", err));
@@ -546,18 +556,28 @@ out:
     return st;
 }
 
+/* Of the first layer's unit r. */
+static double unit(const rung_head *h, int64_t r, const float *x) {
+    const float *w = h->w1 + r * h->n_in;
+    double s = (double)h->b1[r];
+    for (int64_t k = 0; k < h->n_in; k++)
+        s += (double)w[k] * ((double)x[k] - (double)h->mean[k]) * (double)h->inv_sd[k];
+    return s;
+}
+
 double rung_head_score(const rung_head *h, const float *x) {
-    int64_t d = h->n_in, rows = h->n_hidden ? h->n_hidden : 1;
-    double z = h->n_hidden ? (double)h->b2[0] : 0;
-    for (int64_t r = 0; r < rows; r++) {
-        double s = (double)h->b1[r];
-        const float *w = h->w1 + r * d;
-        for (int64_t k = 0; k < d; k++)
-            s += (double)w[k] * ((double)x[k] - (double)h->mean[k]) * (double)h->inv_sd[k];
-        if (h->n_hidden)
-            z += s > 0 ? s * (double)h->w2[r] : 0;
-        else
-            z = s;
+    bool two = h->n_out == 2; /* class 1 against class 0 by softmax */
+    int64_t H = h->n_hidden;
+    double z;
+    if (H == 0) {
+        z = two ? unit(h, 1, x) - unit(h, 0, x) : unit(h, 0, x);
+    } else {
+        z = two ? (double)h->b2[1] - (double)h->b2[0] : (double)h->b2[0];
+        for (int64_t r = 0; r < H; r++) {
+            double s = unit(h, r, x);
+            double w = two ? (double)h->w2[H + r] - (double)h->w2[r] : (double)h->w2[r];
+            z += s > 0 ? s * w : 0;
+        }
     }
     return rung_head_value(h->value ? z : 1 / (1 + exp(-z)));
 }

@@ -4,9 +4,12 @@
 #include "train/real.h"
 #include <stdbool.h>
 
-/* Parameters in one block: linear: w1 [D], b1 [1]; else w1 [H][D], b1 [H], w2 [H], b2 [1]. */
+/* Parameters in one block, O = n_out outputs: linear: w1 [O][D], b1 [O]; else w1 [H][D], b1 [H], w2
+ * [O][H], b2 [O]. Two outputs: the score is the second minus the first, the logit of class 1 under
+ * softmax, so every loss of scores is one of classes. */
 typedef struct rung_head_dims {
     int64_t n_in, n_hidden; /* 0 hidden = linear */
+    int64_t n_out;          /* 0 = 1; or 2 */
 } rung_head_dims;
 
 int64_t rung_head_n_params(rung_head_dims d);

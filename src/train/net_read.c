@@ -54,16 +54,16 @@ rung_status rung_net_words(double *z, rung_net *net, const rung_batch *b, int32_
 
 /* Two layers by He et al. 2015, as heads on frozen states; a linear one starts at 0. */
 static void init_head(rung_core *c, uint64_t seed) {
-    int64_t d = c->read.n_in, h = c->read.n_hidden;
+    int64_t d = c->read.n_in, h = c->read.n_hidden, o = c->read.n_out;
     real *w = c->w + c->read_at;
     if (h == 0) return;
     rung_rng r = rung_rng_at(seed, RUNG_STREAM_INIT, 0, 1);
     double sd1 = sqrt(2.0 / (double)d), sd2 = sqrt(1.0 / (double)h);
     for (int64_t i = 0; i < h * d; i++) w[i] = (real)(sd1 * rung_rng_normal(&r));
-    for (int64_t i = 0; i < h; i++) w[h * d + h + i] = (real)(sd2 * rung_rng_normal(&r));
+    for (int64_t i = 0; i < o * h; i++) w[h * d + h + i] = (real)(sd2 * rung_rng_normal(&r));
 }
 
-rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, const float *mean,
+rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, int32_t n_out, const float *mean,
                               const float *inv_sd, uint64_t seed, rung_error *err) {
     rung_core *c = net->core;
     if (net->ema || net->steps > 0)
@@ -73,7 +73,7 @@ rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, const float *mean
             return rung_fail(err, RUNG_E_INVAL, "a head's mean or 1/sd of input %lld",
                              (long long)j);
     }
-    RUNG_TRY(rung_core_add_read(c, n_hidden, err));
+    RUNG_TRY(rung_core_add_read(c, n_hidden, n_out, err));
     for (int64_t j = 0; j < c->shape.n_embd; j++) {
         if (mean) c->read_mean[j] = mean[j];
         if (inv_sd) c->read_inv_sd[j] = inv_sd[j];
@@ -150,7 +150,8 @@ static float *copy_of(const real *x, int64_t n) {
 
 rung_status rung_net_get_head(rung_head **out, const rung_net *net, rung_error *err) {
     const rung_core *c = net->core;
-    int64_t d = c->read.n_in, h = c->read.n_hidden, rows = h ? h : 1;
+    int64_t d = c->read.n_in, h = c->read.n_hidden, o = c->read.n_out;
+    int64_t rows = h ? h : o;
     const real *w = c->w + c->read_at;
     *out = NULL;
     if (d == 0) return rung_fail(err, RUNG_E_MISUSE, "the net has no head");
@@ -158,13 +159,14 @@ rung_status rung_net_get_head(rung_head **out, const rung_net *net, rung_error *
     if (!y) return rung_fail(err, RUNG_E_NOMEM, "no memory for a head");
     y->n_in = (int32_t)d;
     y->n_hidden = (int32_t)h;
+    y->n_out = (int32_t)o;
     y->mean = copy_of(c->read_mean, d);
     y->inv_sd = copy_of(c->read_inv_sd, d);
     y->w1 = copy_of(w, rows * d);
     y->b1 = copy_of(w + rows * d, rows);
     if (h) {
-        y->w2 = copy_of(w + rows * d + h, h);
-        y->b2 = copy_of(w + rows * d + 2 * h, 1);
+        y->w2 = copy_of(w + rows * d + h, o * h);
+        y->b2 = copy_of(w + rows * d + h + o * h, o);
     }
     if (y->mean && y->inv_sd && y->w1 && y->b1 && (!h || (y->w2 && y->b2))) {
         *out = y;

@@ -93,6 +93,20 @@ jsonl '.kind == "prm_head" and .epochs == 1'
 expect 0 'lora: rank 2' -- "$RUNG" reward show "$T/critic.gguf"
 expect 0 '' -- "$RUNG" reward score "$T/critic.gguf" $S --run pool --json
 jsonl '.kind == "prm_head" and .n_steps > 0'
+# two classes by squared error; a log-ratio by pairs, scored against its base; what does not go together
+expect 0 '' -- "$RUNG" reward train $S --kind prm_head --outputs 2 --hidden 4 --loss mse --base "$MODEL" --run train --epochs 2 --out "$T/two.gguf" --held-share 0.4
+expect 0 '2 classes' -- "$RUNG" reward show "$T/two.gguf"
+expect 0 '' -- "$RUNG" reward score "$T/two.gguf" $S --policy "$MODEL" --run pool --json
+jsonl '.kind == "prm_head" and .n_steps > 0'
+expect 0 '' -- "$RUNG" reward train $S --kind prm_implicit --loss dpo --mode single --squash none --aggregate sum --base "$MODEL" --run train --epochs 1 --out "$T/dpo.gguf" --held-share 0.4 --json
+jsonl '.kind == "prm_implicit" and .epochs == 1'
+expect 0 'mode: single' -- "$RUNG" reward show "$T/dpo.gguf"
+expect 0 '' -- "$RUNG" reward score "$T/dpo.gguf" $S --reference "$MODEL" --run pool --limit 2 --json
+jsonl '.n_steps > 0 and .aggregate == "sum"'
+expect 2 'does not train by kto' -- "$RUNG" reward train $S --kind prm_token --loss kto --base "$MODEL" --run train --out "$T/no.gguf"
+expect 2 'nothing to balance' -- "$RUNG" reward train $S --kind prm_implicit --loss dpo --balance dataset --base "$MODEL" --run train --out "$T/no.gguf"
+expect 2 'says the aggregate' -- "$RUNG" reward train $S --format qwen-math-prm --aggregate last --base "$MODEL" --run train --out "$T/no.gguf"
+expect 2 'no threshold of its own' -- "$RUNG" bench processbench $S --run pool --prm prm.gguf --tau -1
 expect 2 'no head to train alone' -- "$RUNG" reward train $S --kind prm_token --tune head --base "$MODEL" --run train --out "$T/no.gguf"
 expect 0 '' -- "$RUNG" reward score confidence $S --policy "$MODEL" --run pool --json
 jsonl '.kind == "confidence"'

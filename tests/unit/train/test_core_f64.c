@@ -35,8 +35,9 @@ typedef struct shape_case {
     int32_t drop_layers; /* layers whose activations are not kept */
     int by;              /* what the loss is a function of */
 } shape_case;
-/* All logits; the fused cross entropy; scores of a head (linear, two layers); two words' logits. */
-enum { BY_LOGITS, BY_CE, BY_HEAD, BY_HEAD2, BY_WORDS };
+/* All logits; the fused cross entropy; scores of a head (linear, two layers; of one output, of two
+ * classes); two words' logits. */
+enum { BY_LOGITS, BY_CE, BY_HEAD, BY_HEAD2, BY_CLASSES, BY_CLASSES2, BY_WORDS };
 
 typedef struct problem {
     rung_batch b;
@@ -137,8 +138,10 @@ static rung_core *make_core(const shape_case *k, base *frozen) {
     } else {
         assert_int_equal(rung_core_new(&c, &k->s, &err), RUNG_OK);
     }
-    if (k->by == BY_HEAD || k->by == BY_HEAD2) {
-        assert_int_equal(rung_core_add_read(c, k->by == BY_HEAD ? 0 : 5, &err), RUNG_OK);
+    if (k->by >= BY_HEAD && k->by <= BY_CLASSES2) {
+        int32_t n_hidden = k->by == BY_HEAD || k->by == BY_CLASSES ? 0 : 5;
+        assert_int_equal(rung_core_add_read(c, n_hidden, k->by < BY_CLASSES ? 1 : 2, &err),
+                         RUNG_OK);
         for (int64_t j = 0; j < k->s.n_embd; j++) {
             c->read_mean[j] = 0.1 * (double)j;
             c->read_inv_sd[j] = 1.5 - 0.05 * (double)j;
@@ -353,6 +356,24 @@ static const shape_case cases[] = {
      0.3,
      2,
      BY_HEAD2},
+    {"head of two classes",
+     {11, 12, 2, 2, 1, 9, 16, 10000, 1e-5f, false, 0, 0},
+     2,
+     7,
+     docs,
+     0,
+     0,
+     0,
+     BY_CLASSES},
+    {"head of two layers and two classes",
+     {7, 12, 2, 3, 1, 9, 16, 10000, 1e-5f, true, 0, 0},
+     2,
+     7,
+     docs,
+     0,
+     0,
+     0,
+     BY_CLASSES2},
     {"two words, tied",
      {7, 12, 2, 3, 1, 9, 16, 10000, 1e-5f, true, 0, 0},
      2,
@@ -410,7 +431,7 @@ static void test_packing(void **state) {
  * them, groups of three. */
 typedef struct head_case {
     rung_head_dims d;
-    double x[45], y[9], w[9], p[29], z[9], hid[36];
+    double x[45], y[9], w[9], p[34], z[9], hid[36];
     int32_t group[9], *pair;
     int64_t n_pairs;
     rung_loss_id id;
@@ -436,7 +457,7 @@ static double head_loss(head_case *c, double *g) {
 }
 
 static void check_head(head_case *c, rung_rng *r) {
-    double g[29];
+    double g[34];
     int64_t n = rung_head_n_params(c->d);
     for (int64_t i = 0; i < n; i++) c->p[i] = rung_rng_normal(r);
     head_loss(c, g);
@@ -466,20 +487,29 @@ static void test_head(void **state) {
     assert_int_equal(rung_loss_pairs(&c.pair, &c.n_pairs, c.y, c.group, 9, NULL), RUNG_OK);
     static const rung_loss_id ids[] = {RUNG_LOSS_BCE, RUNG_LOSS_MSE, RUNG_LOSS_BRADLEY_TERRY,
                                        RUNG_LOSS_MARGIN, RUNG_LOSS_OMEGA};
-    for (int k = 0; k < 10; k++) {
-        c.id = ids[k / 2];
-        c.d = (rung_head_dims){5, k % 2 ? 4 : 0};
+    for (int k = 0; k < 20; k++) {
+        c.id = ids[k / 4];
+        c.d = (rung_head_dims){5, k % 2 ? 4 : 0, k % 4 / 2 ? 2 : 1};
         check_head(&c, &r);
     }
     rung_free(c.pair);
     /* By hand: one row, z = ln 3, y = 1/2: dz = 1/4, dw = x/4. */
     double one[2] = {2, -1}, dz = 0.25, q[3] = {0.5 * log(3), 0, 0}, dq[3], z;
-    assert_true(rung_head_core_forward(&z, NULL, q, (rung_head_dims){2, 0}, one, 1));
+    assert_true(rung_head_core_forward(&z, NULL, q, (rung_head_dims){2, 0, 1}, one, 1));
     assert_float_equal(z, log(3), 1e-12);
-    assert_true(rung_head_core_back(dq, NULL, &dz, q, (rung_head_dims){2, 0}, one, 1));
+    assert_true(rung_head_core_back(dq, NULL, &dz, q, (rung_head_dims){2, 0, 1}, one, 1));
     assert_float_equal(dq[0], 0.5, 1e-12);
     assert_float_equal(dq[1], -0.25, 1e-12);
     assert_float_equal(dq[2], 0.25, 1e-12);
+    /* Two outputs: z = (1 x 2 + 3 x -1 + .5) - (2 x 2 + 1 x -1 - .5) = -.5 - 2.5. */
+    double two[6] = {2, 1, 1, 3, -.5, .5}, d2[6];
+    rung_head_dims dims = {2, 0, 2};
+    assert_int_equal(rung_head_n_params(dims), 6);
+    assert_true(rung_head_core_forward(&z, NULL, two, dims, one, 1));
+    assert_float_equal(z, -3, 1e-12);
+    assert_true(rung_head_core_back(d2, NULL, &dz, two, dims, one, 1));
+    static const double want[6] = {-.5, .25, .5, -.25, -.25, .25};
+    for (int i = 0; i < 6; i++) assert_float_equal(d2[i], want[i], 1e-12);
 }
 
 /* PyTorch in f64 on the same weights: logits, and every gradient of its cross entropy (its

@@ -245,8 +245,7 @@ static rung_status not_a_number(double *value, int64_t *n_terms, float *dhidden,
 
 /* A head trains with the net: a value head learns what the states say, its gradient through a loss
  * of hidden states is the head's own, and its misuses are told. */
-static void test_head(void **state) {
-    (void)state;
+static void value_head(int32_t n_out) {
     static batch b;
     rung_net *net;
     int64_t at[DOCS];
@@ -261,9 +260,9 @@ static void test_head(void **state) {
     }
     rung_batch in = {b.rows, b.n_tok, b.tok, b.doc};
     assert_int_equal(rung_net_scores(score, net, &in, at, DOCS, &err), RUNG_E_MISUSE);
-    assert_int_equal(rung_net_add_head(net, 6, NULL, NULL, 9, &err), RUNG_OK);
-    assert_int_equal(rung_net_add_head(net, 6, NULL, NULL, 9, &err), RUNG_E_MISUSE);
-    assert_int_equal(rung_net_n_params(net), own + 6 * 18 + 1);
+    assert_int_equal(rung_net_add_head(net, 6, n_out, NULL, NULL, 9, &err), RUNG_OK);
+    assert_int_equal(rung_net_add_head(net, 6, n_out, NULL, NULL, 9, &err), RUNG_E_MISUSE);
+    assert_int_equal(rung_net_n_params(net), own + 6 * (17 + n_out) + n_out);
     rung_loss_on_head l = {.id = RUNG_LOSS_VALUE, .opts = RUNG_LOSS_OPTS_INIT, .at = at};
     l.data = (rung_loss_data){.n = DOCS, .n_samples = DOCS, .target = target};
     l.score = score;
@@ -276,7 +275,8 @@ static void test_head(void **state) {
         if (i == 0) first = value;
         assert_int_equal(rung_net_step(&norm, net, &adamw, &err), RUNG_OK);
     }
-    print_message("  value head: loss %.4f, after 60 steps %.2g\n", first, value);
+    print_message("  value head of %d outputs: loss %.4f, after 60 steps %.2g\n", n_out, first,
+                  value);
     assert_true(value < first / 100);
     int64_t moved = 0;
     for (int64_t i = 0; i < own; i++) moved += before[i] != net->core->w[i];
@@ -300,6 +300,12 @@ static void test_head(void **state) {
     assert_int_equal(rung_net_grad_hidden(&value, &terms, net, &in, &nan, 1, &err), RUNG_E_FORMAT);
     free(before);
     rung_net_free(net);
+}
+
+static void test_head(void **state) {
+    (void)state;
+    value_head(1);
+    value_head(2);
 }
 
 int main(void) {
