@@ -1,15 +1,15 @@
 /* ProcessBench (labels.md 1): the first step whose score falls below tau, or a labeler's claim,
  * against the marked first error. Exact index, strict <, subsets never pooled. */
+#include "base/json.h"
 #include "bench/pool.h"
 #include "rung/claim.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define N_BOOT    10000
-#define LEVEL     0.95
-#define N_TAU_MAX 4096 /* thresholds tried; more distinct scores than that are thinned evenly */
-#define N_SWEEP   21
+#define N_BOOT  10000
+#define LEVEL   0.95
+#define N_SWEEP 21
 
 /* Cases in columns; the steps of case i are score[begin[i]] .. score[begin[i+1]]. */
 typedef struct cases {
@@ -114,41 +114,48 @@ static void predict(int32_t *pred, const cases *c, double tau) {
                       : RUNG_PRED_NONE;
 }
 
-static int cmp_f64(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+/* Half way between neighbouring scores is every threshold that differs; the least tau with the
+ * largest F1 wins, over the cases that are scored. */
+static rung_status tune(double *tau, const cases *c, rung_error *err) {
+    int64_t *first = rung_calloc((size_t)c->n + 1, sizeof *first), n = 0;
+    int32_t *label = rung_calloc((size_t)c->n + 1, sizeof *label);
+    double *score = rung_calloc((size_t)c->n_score + 1, sizeof *score), f1;
+    rung_status st = RUNG_OK;
+    if (!first || !label || !score)
+        st = rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld scores", (long long)c->n_score);
+    const int64_t *begin = c->begin;
+    for (int64_t i = 0; i < c->n && st == RUNG_OK; i++) {
+        if (!((bool *)c->complete)[i]) continue;
+        label[n] = ((int32_t *)c->label)[i];
+        first[n + 1] = first[n];
+        for (int64_t k = begin[i]; k < begin[i + 1]; k++)
+            score[first[n + 1]++] = ((double *)c->score)[k];
+        n++;
+    }
+    if (st == RUNG_OK) st = rung_first_error_threshold(tau, &f1, score, first, label, n, err);
+    rung_free(first);
+    rung_free(label);
+    rung_free(score);
+    return st;
 }
 
-/* Half way between neighbouring scores is every threshold that differs; the least tau with the
- * largest F1 wins. */
-static rung_status tune(double *tau, const cases *c, rung_error *err) {
-    double *s = rung_calloc((size_t)c->n_score + 1, sizeof *s);
-    int32_t *pred = rung_calloc((size_t)c->n, sizeof *pred);
-    if (!s || !pred) {
-        rung_free(s);
-        rung_free(pred);
-        return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld scores", (long long)c->n_score);
+/* The threshold that came with the model's calibration: its scorer put it into the model's row. */
+static rung_status model_threshold(double *tau, rung_store *s, int64_t model, rung_error *err) {
+    rung_arena *a = rung_arena_new(0);
+    rung_model_row m = {.meta = "{}"};
+    *tau = (double)NAN;
+    if (!a) return rung_fail(err, RUNG_E_NOMEM, "out of memory for a model");
+    rung_status st = model ? rung_model_get(&m, a, s, model, err) : RUNG_OK;
+    if (st == RUNG_OK) {
+        yyjson_doc *doc = yyjson_read(m.meta, strlen(m.meta), 0);
+        *tau = rung_json_f64(yyjson_doc_get_root(doc), "threshold", (double)NAN);
+        yyjson_doc_free(doc);
     }
-    int64_t n = 0;
-    for (int64_t i = 0; i < c->n_score; i++)
-        if (!isnan(((double *)c->score)[i])) s[n++] = ((double *)c->score)[i];
-    qsort(s, (size_t)n, sizeof *s, cmp_f64);
-    int64_t stride = n / N_TAU_MAX + 1;
-    double best = -1.0;
-    *tau = 0.5;
-    for (int64_t i = 0; i + stride < n; i += stride) {
-        if (s[i] == s[i + stride]) continue;
-        double at = 0.5 * (s[i] + s[i + stride]);
-        predict(pred, c, at);
-        double f1 = rung_processbench(pred, c->label, c->n).f1;
-        if (f1 > best) { /* false when undefined */
-            best = f1;
-            *tau = at;
-        }
-    }
-    rung_free(s);
-    rung_free(pred);
-    return RUNG_OK;
+    rung_arena_free(a);
+    if (st != RUNG_OK || !isnan(*tau)) return st;
+    rung_fail(err, RUNG_E_INVAL, "model %lld has no threshold of its own", (long long)model);
+    return rung_error_hint(err, "rung reward calibrate gives it one; or name the set to choose it "
+                                "on: --tune SET");
 }
 
 /* Bootstrap over questions: all cases of a drawn question come along, whatever problem they are
@@ -232,6 +239,13 @@ static rung_status interval_of(rung_interval *ci, int64_t *n_questions, const ca
     return st;
 }
 
+/* The threshold and where it is from. */
+typedef struct choice {
+    double tau;
+    const char *on; /* NULL: it was given */
+    bool on_test;   /* chosen on the very cases that are measured */
+} choice;
+
 static void put_pb(rung_buf *b, rung_pb r) {
     rung_buf_str(b, "\"acc_err\":");
     rung_put_num(b, r.acc_err);
@@ -241,15 +255,15 @@ static void put_pb(rung_buf *b, rung_pb r) {
     rung_put_num(b, r.f1);
 }
 
-static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32_t *pred,
-                       double tau, const char *tuned_on, rung_interval ci, int64_t n_questions) {
+static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32_t *pred, choice by,
+                       rung_interval ci, int64_t n_questions) {
     rung_pb r = rung_processbench(pred, c->label, c->n);
     rung_buf_str(b, "{\"v\":1,\"metric\":\"processbench\",\"subset\":");
     rung_buf_json_str(b, o->set ? o->set : "", o->set ? strlen(o->set) : 0);
     rung_buf_printf(b, ",\"n\":%lld,", (long long)c->n);
     put_pb(b, r);
     rung_buf_str(b, ",\"threshold\":");
-    rung_put_num(b, tau);
+    rung_put_num(b, by.tau);
     rung_buf_str(b, ",\"ci95\":");
     rung_put_interval(b, ci);
     rung_buf_printf(
@@ -258,10 +272,11 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
         "\"n_unlabelled\":%lld,\"seed\":%llu,\"tuned_on\":",
         (long long)n_questions, (long long)o->model, (long long)r.n_err, (long long)r.n_cor,
         (long long)c->n_unscored, (long long)c->n_unlabelled, (unsigned long long)o->seed);
-    if (tuned_on)
-        rung_buf_json_str(b, tuned_on, strlen(tuned_on));
+    if (by.on)
+        rung_buf_json_str(b, by.on, strlen(by.on));
     else
         rung_buf_str(b, "null");
+    rung_buf_printf(b, ",\"tuned_on_test\":%s", by.on_test ? "true" : "false");
     if (o->labels) {
         rung_buf_str(b, ",\"labels\":");
         rung_buf_json_str(b, o->labels->source, strlen(o->labels->source));
@@ -279,23 +294,30 @@ static void put_result(rung_buf *b, const rung_pb_opts *o, const cases *c, int32
     rung_buf_str(b, "]}");
 }
 
+/* As asked: given; the model's own; chosen on a set, which may be the measured one only by name. */
+static rung_status choose(choice *by, const cases *c, rung_store *s, const rung_pb_opts *o,
+                          rung_error *err) {
+    *by = (choice){.tau = o->labels ? (double)NAN : o->tau};
+    if (!(by->tau < 0.0)) return RUNG_OK;
+    if (!o->tune_set || !o->tune_set[0]) {
+        by->on = "the model's calibration";
+        return model_threshold(&by->tau, s, o->model, err);
+    }
+    cases other = {0};
+    by->on = o->tune_set;
+    by->on_test = o->set && !strcmp(o->tune_set, o->set);
+    rung_status st = by->on_test ? RUNG_OK : load(&other, s, o, by->on, err);
+    if (st == RUNG_OK) st = tune(&by->tau, by->on_test ? c : &other, err);
+    cases_clear(&other);
+    return st;
+}
+
 /* Cases with their predictions; cases_clear(c) and rung_free(*pred) whatever the status. */
-static rung_status predictions(cases *c, int32_t **pred, double *tau, const char **tuned_on,
-                               rung_store *s, const rung_pb_opts *o, rung_error *err) {
+static rung_status predictions(cases *c, int32_t **pred, choice *by, rung_store *s,
+                               const rung_pb_opts *o, rung_error *err) {
     if (!o || o->struct_size != sizeof *o || ((!o->set || !o->set[0]) && !o->traces.run))
         return rung_fail(err, RUNG_E_INVAL, "processbench needs a set or a run");
-    *tau = o->labels ? (double)NAN : o->tau;
     RUNG_TRY(load(c, s, o, o->set, err));
-    if (*tau < 0.0) {
-        cases other = {0};
-        rung_status st = RUNG_OK;
-        *tuned_on = o->tune_set && o->tune_set[0] ? o->tune_set : o->set ? o->set : "itself";
-        bool itself = !o->tune_set || !o->tune_set[0] || (o->set && !strcmp(*tuned_on, o->set));
-        if (!itself) st = load(&other, s, o, *tuned_on, err);
-        if (st == RUNG_OK) st = tune(tau, itself ? c : &other, err);
-        cases_clear(&other);
-        RUNG_TRY(st);
-    }
     if (c->n_unscored == c->n) {
         rung_fail(err, RUNG_E_NOT_FOUND, "no trace of \"%s\" is scored by model %lld",
                   o->set ? o->set : "the run", (long long)o->model);
@@ -305,22 +327,22 @@ static rung_status predictions(cases *c, int32_t **pred, double *tau, const char
     *pred = rung_calloc((size_t)c->n, sizeof **pred);
     if (!*pred)
         return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld cases", (long long)c->n);
-    predict(*pred, c, *tau);
+    RUNG_TRY(choose(by, c, s, o, err));
+    predict(*pred, c, by->tau);
     return RUNG_OK;
 }
 
 rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb_opts *o,
                                     rung_error *err) {
     cases c = {0};
-    double tau;
-    const char *tuned_on = NULL;
+    choice by;
     int32_t *pred = NULL;
     rung_interval ci;
     int64_t n_questions = 0;
-    rung_status st = predictions(&c, &pred, &tau, &tuned_on, s, o, err);
+    rung_status st = predictions(&c, &pred, &by, s, o, err);
     if (st == RUNG_OK) st = interval_of(&ci, &n_questions, &c, pred, o, err);
     if (st == RUNG_OK) {
-        put_result(json, o, &c, pred, tau, tuned_on, ci, n_questions);
+        put_result(json, o, &c, pred, by, ci, n_questions);
         st = rung_buf_check(json, err);
     }
     rung_free(pred);
@@ -331,10 +353,9 @@ rung_status rung_bench_processbench(rung_buf *json, rung_store *s, const rung_pb
 rung_status rung_arm_processbench(rung_arm *out, rung_store *s, const rung_pb_opts *o,
                                   rung_error *err) {
     cases c = {0};
-    double tau;
-    const char *tuned_on = NULL;
+    choice by;
     int32_t *pred = NULL;
-    rung_status st = predictions(&c, &pred, &tau, &tuned_on, s, o, err);
+    rung_status st = predictions(&c, &pred, &by, s, o, err);
     for (int64_t i = 0; i < c.n && st == RUNG_OK; i++) {
         int32_t label = ((int32_t *)c.label)[i];
         st = rung_arm_push(out, ((uint64_t *)c.question)[i], pred[i] == label, label != -1, err);

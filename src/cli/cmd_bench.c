@@ -25,9 +25,12 @@ static const cli_opt pb_opts[] = {
     OPT_STR("prm", "", "MODEL", CLI_KEY, "step scores of this model: its file, name or number"),
     OPT_STR("labels", "", "SOURCE@RUN", CLI_KEY,
             "what a labeler claims instead of scores: judge@RUN is a critic, with its votes"),
-    OPT_REAL("tau", "0.5", "TAU", -1, 1, CLI_KEY,
-             "a step below it is wrong; -1 = the one that maximises F1 on --tune"),
-    OPT_STR("tune", "", "SET", CLI_KEY, "set on which tau is chosen, empty = the set itself"),
+    OPT_REAL(
+        "tau", "0.5", "TAU", -1, 1, CLI_KEY,
+        "a step below it is wrong; -1 = the one that maximises F1 on --tune, or without it the "
+        "calibrated model's own"),
+    OPT_STR("tune", "", "SET", CLI_KEY,
+            "set on which tau is chosen; the measured set itself must be named, and is said"),
     OPT_BOOT,
     OPT_SEED,
     OPT_NAME,

@@ -183,8 +183,45 @@ static void tuned(void **ud) {
     yyjson_doc_free(d);
     d = pb(&f, -1, "cases"); /* the measured set, by name only */
     assert_true(num(d, "f1") == 100);
+    assert_true(yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(d), "tuned_on_test")));
     assert_true(num(d, "threshold") > .08 && num(d, "threshold") <= .2);
     assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "tuned_on", ""), "cases");
+    yyjson_doc_free(d);
+    /* without a set the model's own is meant: it has none until it is calibrated */
+    rung_pb_opts o = RUNG_PB_OPTS_INIT;
+    rung_error fault = RUNG_ERROR_INIT;
+    rung_buf b;
+    rung_model_row row = {.name = "calibrated",
+                          .kind = "prm",
+                          .hash = "cal",
+                          .path = "",
+                          .meta = "{\"threshold\":0.5}"};
+    rung_buf_init(&b, 1 << 20);
+    o.set = "cases";
+    o.model = f.prm;
+    o.tau = -1;
+    assert_int_equal(rung_bench_processbench(&b, f.store, &o, &fault), RUNG_E_INVAL);
+    assert_non_null(strstr(fault.hint, "--tune"));
+    FIX(rung_store_begin(f.store, err));
+    FIX(rung_model_put(f.store, &row, err));
+    FIX(rung_store_commit(f.store, err));
+    o.model = row.id;
+    rung_iter *it = NULL;
+    const rung_trace *t;
+    FIX(rung_store_begin(f.store, err));
+    FIX(rung_trace_iter(&it, f.store, &(rung_filter){0}, err));
+    while (rung_trace_next(&t, it, NULL) == RUNG_OK)
+        for (int32_t k = 0; k < t->n_steps; k++)
+            FIX(rung_score_put(f.store, t->step[k].node, o.model, k == t->first_error ? .4 : .6,
+                               err));
+    rung_iter_free(it);
+    FIX(rung_store_commit(f.store, err));
+    FIX(rung_bench_processbench(&b, f.store, &o, err));
+    d = read_buf(&b);
+    assert_true(num(d, "f1") == 100 && num(d, "threshold") == .5);
+    assert_string_equal(rung_json_str(yyjson_doc_get_root(d), "tuned_on", ""),
+                        "the model's calibration");
+    assert_false(yyjson_get_bool(yyjson_obj_get(yyjson_doc_get_root(d), "tuned_on_test")));
     yyjson_doc_free(d);
     rung_store_close(f.store);
 }
