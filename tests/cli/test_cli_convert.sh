@@ -45,5 +45,53 @@ EOF
 expect 3 'has no solution 0 of 1 steps' -- "$RUNG" label import potato potato.jsonl --set pb --name ann
 expect 0 '' -- "$RUNG" label export fover f.jsonl --set pb --source human --label-run ann
 check 'labels of ann' grep -q '"error_labels":\[false,null\]' f.jsonl
+
+# Bad rows, each named with its line and its reason; the good ones before, between and behind them are all there.
+{
+  printf '{"id":"ok1","generator":"g","problem":"1+1?","steps":["1+1 = 2.","So 2."],"final_answer_correct":true,"label":-1}\n'
+  printf '{"id":"long","generator":"g","problem":"1+2?","steps":["1+2 = 3."],"final_answer_correct":false,"label":5}\n'
+  printf '{"id":"nan","generator":"g","problem":"1+3?","steps":["4"],"final_answer_correct":true,"label":NaN}\n'
+  printf '{"id":"ok1","generator":"g","problem":"1+4?","steps":["5"],"final_answer_correct":true,"label":-1}\n'
+  printf '{"id":"huge","generator":"g","problem":"1+5?","steps":["'
+  head -c 10000000 /dev/zero | tr '\0' x
+  printf '"],"final_answer_correct":true,"label":-1}\n'
+  printf '{"id":"utf8","generator":"g","problem":"1+6?","steps":["7\xff"],"final_answer_correct":true,"label":-1}\n'
+  printf '{"id":"ok2","generator":"g","problem":"1+7?","steps":["1+7 = 8.","So <?> 9."],"final_answer_correct":false,"label":1}\n'
+} > bad.jsonl
+bad_rows() { # COMMAND...: the five lines, and what is left
+  expect 3 'line 2  reason "label" is 5, but there are 1 steps' -- "$@"
+  check 'line 3' grep -q 'line 3 .*bad JSON' err
+  check 'line 4' grep -q 'line 4 .*duplicate id, first on line 1' err
+  check 'line 5' grep -q 'line 5 .*longer than 4194304 bytes' err
+  check 'line 6' grep -q 'line 6 .*invalid UTF-8' err
+  check '5 of 7' grep -q '5 of 7 rows' err
+}
+bad_rows "$RUNG" convert processbench jsonl bad.jsonl good.jsonl
+check 'two rows are left' [ "$(grep -c '"key":"ok[12]"' good.jsonl)" = 2 ]
+bad_rows "$RUNG" label import processbench bad.jsonl --set bad
+expect 0 '4 of 4 steps labelled by human: 3 right, 1 wrong' -- "$RUNG" label show --source human --set bad
+cat > scan.jsonl <<'EOF'
+{"question":"2*3?","steps":["2*3 = 6."],"scores":[0.9]}
+{"question":"2*4?","steps":["2*4 = 8."],"scores":[NaN]}
+{"question":"2*5?","steps":["2*5 = 10."],"scores":[0.1,0.2]}
+{"question":"2*6?","steps":["2*6 = 13."],"scores":[0]}
+EOF
+expect 3 'line 2 .*bad JSON' -- "$RUNG" label import scan scan.jsonl --set scan
+check 'scores beyond the steps' grep -q 'line 3 .*"scores" holds 2 labels for 1 steps' err
+expect 0 '2 of 2 steps labelled by mc' -- "$RUNG" label show --source mc --set scan
+cat > shepherd.jsonl <<'EOF'
+{"input":"3*3? Step 1: 3*3 = 9. ки\nStep 2: So 9. ки","label":"3*3? Step 1: 3*3 = 9. +\nStep 2: So 9. +"}
+{"input":"3*4? Step 1: 3*4 ки = 12. ки","label":"3*4? Step 1: 3*4 = 12. +"}
+{"input":"3*5? Step 1: 3*5 = 16. ки","label":"3*5? Step 1: 3*5 = 16. -"}
+EOF
+expect 3 'line 2  reason "label" has no . or - at the tag of step 0' -- "$RUNG" label import math_shepherd shepherd.jsonl --set ms
+expect 0 '3 of 3 steps labelled by mc: 2 right, 1 wrong' -- "$RUNG" label show --source mc --set ms
+
+# A trace that the format cannot lay out (its step holds the tag) is named; the others are trained on.
+need_model
+printf 'tokens: text\ntag: "<?>"\nscore: head\n' > tagged.yaml
+train() { "$RUNG" reward train --kind prm_head --base "$MODEL" --source human --format tagged.yaml --held-share 0.4 --epochs 2 --out "$T/p.gguf" --force "$@"; }
+expect 0 'reward.skip .*step [0-9] holds the tag "<\?>"' -- train
+check 'one of the four' grep -q 'reward.dropped .*traces 1 .*of 4' err
 expect 0 '' -- "$RUNG" store check
 finish
