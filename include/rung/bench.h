@@ -54,9 +54,10 @@ rung_status rung_bench_seeds(rung_seeds *out, rung_answer_diff *const *diff, con
 rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err);
 /* ProcessBench (labels.md 1): the problems of `set` (or the traces of a run) whose first error is
  * known, against the first step that scores below tau, or against what a labeler claims: a critic's
- * votes, rollouts, ... tau < 0: the tau that maximises F1 on tune_set (when it is the set itself the
- * object says so), NULL: that of the model's calibration, E_INVAL when it has none. A trace without all its scores, or of which the labeler says nothing that
- * can be read, is a miss in either class and is counted. */
+ * votes, rollouts, ... tau < 0: the tau that maximises F1 on tune_set (when it is the set itself
+ * the object says so), NULL: that of the model's calibration, E_INVAL when it has none. A trace
+ * without all its scores, or of which the labeler says nothing that can be read, is a miss in
+ * either class and is counted. */
 typedef struct rung_pb_opts {
     size_t struct_size;
     const char *set;

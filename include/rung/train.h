@@ -137,10 +137,11 @@ rung_status rung_net_words(double *z, rung_net *net, const rung_batch *b, int32_
 
 /* A head on final hidden states that trains with the net (value heads, PRMs, ORMs, reward models):
  * Linear(D, O) or Linear(D, H) -> ReLU -> Linear(H, O), O = 1 (also 0) or 2 as in rung_head, inputs
- * standardised by mean and 1/sd (NULL: as they are). Its weights are trained weights of the net: one optimiser, one clip, one
- * checkpoint; biases do not decay. Starts at zero (linear) or by He et al. 2015 from the seed. Goes
- * on after load and adapters, before rung_net_set_ema and rung_net_resume; on a frozen base without
- * adapters it trains alone. Losses: rung_net_grad_head (rung/loss.h). rung_net_save leaves it out.
+ * standardised by mean and 1/sd (NULL: as they are). Its weights are trained weights of the net:
+ * one optimiser, one clip, one checkpoint; biases do not decay. Starts at zero (linear) or by He et
+ * al. 2015 from the seed. Goes on after load and adapters, before rung_net_set_ema and
+ * rung_net_resume; on a frozen base without adapters it trains alone. Losses: rung_net_grad_head
+ * (rung/loss.h). rung_net_save leaves it out.
  */
 struct rung_head;
 rung_status rung_net_add_head(rung_net *net, int32_t n_hidden, int32_t n_out, const float *mean,

@@ -118,9 +118,9 @@ rung_status rung_core_ce(double *value, double *row_loss, rung_core *c, const in
                          rung_error *err);
 
 /* Reading hidden states (core_read.c): after rung_core_hidden. Each `back` does the whole way back.
- *   add_read  a head of n_hidden units (0: linear), n_out outputs, at zero, the last tensors of the core
- *   score     z [n]: its scores of positions at[n], for the score_back after it
- *   words     z [N]: logit(plus) - logit(minus) where mask is not 0, else 0 */
+ *   add_read  a head of n_hidden units (0: linear), n_out outputs, at zero, the last tensors of the
+ * core score     z [n]: its scores of positions at[n], for the score_back after it words     z [N]:
+ * logit(plus) - logit(minus) where mask is not 0, else 0 */
 rung_status rung_core_add_read(rung_core *c, int32_t n_hidden, int32_t n_out, rung_error *err);
 rung_status rung_core_score(real *z, rung_core *c, const int64_t *at, int64_t n, rung_error *err);
 rung_status rung_core_score_back(rung_core *c, const real *dz, const int64_t *at, int64_t n,
