@@ -69,7 +69,7 @@ rung_status rl_nets_open(rl_loop *l, rung_error *err) {
     if (rung_advantage_needs(l->estimator) & RUNG_ADVANTAGE_NEEDS_VALUE) {
         RUNG_TRY(open_net(&l->critic, l, critic, o->seed + 1, err));
         RUNG_TRY(same_vocabulary(l, l->critic, "critic", critic, err));
-        RUNG_TRY(rung_net_add_head(l->critic, 0, NULL, NULL, o->seed, err));
+        RUNG_TRY(rung_net_add_head(l->critic, 0, 1, NULL, NULL, o->seed, err));
     }
     if (o->source != RUNG_RL_SOURCE_IMPLICIT) return RUNG_OK;
     RUNG_TRY(open_net(&l->implicit, l, implicit, o->seed + 2, err));

@@ -132,7 +132,7 @@ static rung_core *make_core(const shape_case *k, base *frozen) {
     rung_error err = RUNG_ERROR_INIT;
     frozen->n = 0;
     if (k->lora) {
-        rung_core_lora lora = {3, 0.7, k->dropout, 11, 5};
+        rung_core_lora lora = {3, 0.7, k->dropout, 11, 5, false};
         assert_int_equal(rung_core_new_frozen(&c, &k->s, find_noise, frozen, &err), RUNG_OK);
         assert_int_equal(rung_core_adapt(c, k->lora, &lora, &err), RUNG_OK);
     } else {
