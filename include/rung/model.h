@@ -152,6 +152,7 @@ typedef struct rung_gen {
     int32_t n_prompt_tok;
     bool told;     /* local: on_token hears of each token */
     int32_t n_top; /* local: that many likeliest tokens of each place are told, too; <= TOP_MAX */
+    bool spread;   /* local: entropy and certainty of each place are told, too */
 } rung_gen;
 typedef struct rung_gen_out {
     void *ud;
@@ -169,6 +170,9 @@ typedef struct rung_gen_out {
     float end_logprob;
     const int32_t *top_tok; /* [n_tok, and a row for end_tok][n_top], likeliest first; or NULL */
     const float *top_logprob;
+    /* [n_tok] of the model's distribution (T = 1) at each place, in nats: entropy; KL(uniform ||
+     * p); NULL: not asked for */
+    const float *entropy, *certainty;
 } rung_gen_out;
 
 /* Reading: hidden states and logits at chosen positions of given tokens. */

@@ -60,7 +60,7 @@ rung_status rung_engine_gen(rung_engine *e, const rung_gen *g, rung_error *err) 
         return rung_fail(err, RUNG_E_INVAL,
                          "%d likeliest tokens, %d turns, %d tokens: out of range", g->n_top,
                          g->n_turns, g->n_prompt_tok);
-    if (!e->model && (g->prompt_tok || g->n_top)) {
+    if (!e->model && (g->prompt_tok || g->n_top || g->spread)) {
         rung_fail(err, RUNG_E_INVAL, "an endpoint takes text and tells one token of a place");
         return rung_error_hint(err, "use a local model");
     }

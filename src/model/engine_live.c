@@ -58,6 +58,23 @@ static bool note_top(local *e, live *l, const float *logits) {
     return true;
 }
 
+/* Entropy and certainty where token l->n is about to be noted: two rows of cap_spread. */
+static bool note_spread(local *e, live *l, const float *logits) {
+    if (!l->j->gen.spread) return true;
+    if (l->n >= l->cap_spread) {
+        int32_t cap = l->cap_spread ? l->cap_spread * 2 : 64;
+        float *grown = rung_realloc(l->spread, 2 * (size_t)cap * sizeof *grown);
+        if (!grown) return false;
+        size_t old = (size_t)l->cap_spread;
+        if (old) memmove(grown + cap, grown + old, old * sizeof *grown);
+        l->spread = grown;
+        l->cap_spread = cap;
+    }
+    rung_spread(&l->spread[l->n], &l->spread[l->cap_spread + l->n], logits,
+                e->base.model->info.n_vocab);
+    return true;
+}
+
 /* Is there a stop string that ends in text[old..n)? */
 static bool hit_stop(const job *j, const rung_buf *text, size_t old) {
     size_t from = old + 1 > j->stop_max ? old + 1 - j->stop_max : 0;
@@ -99,7 +116,8 @@ static rung_status accept(local *e, live *l, const rung_draw *d, int32_t used, c
         l->end_logprob = (float)d->logprob;
         return note_top(e, l, d->logits) ? RUNG_OK : no_memory(err);
     }
-    if (!grow(l) || !note_top(e, l, d->logits)) return no_memory(err);
+    if (!grow(l) || !note_top(e, l, d->logits) || !note_spread(e, l, d->logits))
+        return no_memory(err);
     l->tok[l->n] = l->last = tok;
     l->logprob[l->n] = (float)d->logprob;
     l->logprob_draw[l->n++] = (float)d->logprob_draw;
@@ -125,7 +143,7 @@ void rung_job_unref(job *j) {
 
 static rung_gen_out so_far(const live *l, const char *stop) {
     const job *j = l->j;
-    bool top = j->gen.n_top > 0;
+    bool top = j->gen.n_top > 0, spread = j->gen.spread && l->spread;
     return (rung_gen_out){.ud = j->ud,
                           .i = l->i,
                           .text = l->text.data ? l->text.data : "",
@@ -140,7 +158,9 @@ static rung_gen_out so_far(const live *l, const char *stop) {
                           .end_tok = stop ? l->end_tok : -1,
                           .end_logprob = l->end_logprob,
                           .top_tok = top ? l->top_tok : NULL,
-                          .top_logprob = top ? l->top_logprob : NULL};
+                          .top_logprob = top ? l->top_logprob : NULL,
+                          .entropy = spread ? l->spread : NULL,
+                          .certainty = spread ? l->spread + l->cap_spread : NULL};
 }
 
 /* It goes on: its caller may want to hear of each token. */

@@ -176,6 +176,7 @@ static void local_close(rung_engine *base) {
         rung_free(e->live[s].logprob_draw);
         rung_free(e->live[s].top_tok);
         rung_free(e->live[s].top_logprob);
+        rung_free(e->live[s].spread);
         rung_seq_clear(&e->live[s].seq);
         rung_buf_clear(&e->live[s].text);
     }

@@ -93,6 +93,8 @@ typedef struct live {
     int32_t *top_tok; /* [cap][n_top] of its request, NULL: not asked for yet */
     float *top_logprob;
     int32_t cap_top; /* entries of both */
+    float *spread;   /* [2][cap] entropy, certainty of its request; NULL: not asked for yet */
+    int32_t cap_spread;
     int32_t end_tok; /* that ended it; -1 */
     float end_logprob;
     int32_t n, cap, n_prompt_new;
@@ -131,6 +133,8 @@ rung_status rung_live_step(local *e, rung_error *err);
 void rung_live_drop_all(local *e); /* without a report; before the queue is emptied */
 /* top_logprob.c: the k likeliest of n, likeliest first (equal: the lower id), and their ln p. */
 void rung_top_logprobs(int32_t *tok, float *logprob, int32_t k, const float *logits, int32_t n);
+/* spread.c */
+void rung_spread(float *entropy, float *certainty, const float *logits, int32_t n);
 
 /* engine_exact.c. Before a decode call that is filled up: now and then the same rows without,
  * timed; after it. */

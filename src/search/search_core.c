@@ -66,6 +66,7 @@ static rung_status new_node(int32_t *id, search *s, int32_t parent, rung_error *
     *v = (search_node){.parent = parent, .first = -1, .last = -1, .next = -1, .live = -1};
     v->text = v->stop = v->key = "";
     v->score = v->weight = v->sum_logprob = v->min_logprob = none;
+    v->sum_entropy = v->sum_certainty = none;
     v->prior = 1.0;
     *id = s->n_nodes++;
     if (parent < 0) return RUNG_OK;
@@ -94,6 +95,12 @@ static void set_logprobs(search_node *v) {
     v->prior = v->n_tok ? exp(v->sum_logprob / (double)v->n_tok) : 1.0;
 }
 
+static double sum_of(const float *x, int32_t from, int32_t to) {
+    double sum = 0.0;
+    for (int32_t i = from; x && i < to; i++) sum += (double)x[i];
+    return x ? sum : (double)NAN;
+}
+
 /* Step k of a delivered text as a node under parent. Children of one draw: the first step has the
  * draw's address, the steps after it follow from it. */
 static rung_status step_node(int32_t *id, search *s, const search_ask *a, const search_text *t,
@@ -109,6 +116,8 @@ static rung_status step_node(int32_t *id, search *s, const search_ask *a, const 
     v->tok = t->tok && has_tok ? t->tok + st->tok_begin : NULL;
     v->logprob = t->logprob && has_tok ? t->logprob + st->tok_begin : NULL;
     v->logprob_draw = t->logprob_draw && has_tok ? t->logprob_draw + st->tok_begin : NULL;
+    v->sum_entropy = sum_of(t->entropy, st->tok_begin, st->tok_end);
+    v->sum_certainty = sum_of(t->certainty, st->tok_begin, st->tok_end);
     v->n_path_bytes += v->n_bytes;
     v->n_path_tok += v->n_tok;
     v->addr = rung_hash64(v->text, (size_t)v->n_bytes, s->node[parent].addr + draw);
@@ -155,6 +164,8 @@ static rung_status extend_node(search *s, const search_ask *a, const search_text
     v->tok = both ? tok : NULL;
     v->logprob = logs ? lp : NULL;
     v->logprob_draw = draws ? draw : NULL;
+    v->sum_entropy += sum_of(t->entropy, 0, t->n_tok);
+    v->sum_certainty += sum_of(t->certainty, 0, t->n_tok);
     v->n_bytes += t->n_bytes;
     v->n_tok += t->n_tok;
     v->n_path_bytes += t->n_bytes;
@@ -251,6 +262,14 @@ rung_status search_deliver(search *s, int32_t ask, int32_t i, const search_text 
     float *draw = rung_arena_alloc(s->arena, n_tok * sizeof *draw + 1);
     rung_step *step = rung_arena_alloc(s->arena, (size_t)t->n_steps * sizeof *step + 1);
     if (!text || !stop || !tok || !lp || !draw || !step) return no_memory(err);
+    if (t->entropy && t->certainty) {
+        float *spread = rung_arena_alloc(s->arena, 2 * n_tok * sizeof *spread + 1);
+        if (!spread) return no_memory(err);
+        if (n_tok) memcpy(spread, t->entropy, n_tok * sizeof *spread);
+        if (n_tok) memcpy(spread + n_tok, t->certainty, n_tok * sizeof *spread);
+        o->entropy = spread;
+        o->certainty = spread + n_tok;
+    }
     if (t->tok && n_tok) memcpy(tok, t->tok, n_tok * sizeof *tok);
     if (t->logprob && n_tok) memcpy(lp, t->logprob, n_tok * sizeof *lp);
     if (t->logprob_draw && n_tok) memcpy(draw, t->logprob_draw, n_tok * sizeof *draw);

@@ -68,6 +68,10 @@ static rung_status reuse(bool *skip, int32_t *n_have, search_slot *p, int32_t at
     return st == RUNG_DONE ? RUNG_OK : st;
 }
 
+static bool needs_spread(const rung_search_opts *o) {
+    return o->scorer == RUNG_SEARCH_SCORE_ENTROPY || o->scorer == RUNG_SEARCH_SCORE_CERTAINTY;
+}
+
 static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
     search_driver *w = p->w;
     const search_ask *a = &p->s.ask[at];
@@ -105,6 +109,7 @@ static rung_status submit_ask(search_slot *p, int32_t at, rung_error *err) {
                   .stop = {w->o.stop},
                   .turn = w->o.turn,
                   .n_turns = w->o.n_turns,
+                  .spread = needs_spread(&w->o),
                   .ud = j};
     if (a->temperature >= 0.0) g.sampling.temperature = a->temperature;
     if (a->n_steps == 1) g.stop[w->o.stop ? 1 : 0] = p->delimiter;
@@ -141,6 +146,8 @@ static rung_status take_text(search_slot *p, const search_job *j, const rung_gen
                      .tok = o->tok,
                      .logprob = o->logprob,
                      .logprob_draw = o->logprob_draw,
+                     .entropy = o->entropy,
+                     .certainty = o->certainty,
                      .n_tok = o->n_tok,
                      .stop = o->stop};
     rung_step *step = NULL;
@@ -358,6 +365,11 @@ rung_status search_check(const rung_search_opts *o, const search_method *m, rung
     if (m->info.needs_score && o->scorer == RUNG_SEARCH_SCORE_NONE) {
         rung_fail(err, RUNG_E_INVAL, "method %s needs step scores", m->info.name);
         return rung_error_hint(err, "name a reward model, or the policy's own confidence");
+    }
+    if (o->reuse_run && needs_spread(o)) {
+        rung_fail(err, RUNG_E_INVAL, "kept traces do not tell the distributions that %s needs",
+                  rung_search_scorer_name(o->scorer));
+        return rung_error_hint(err, "sample anew, or score by logprob or confidence");
     }
     if (o->n < 0 || o->width < 0 || o->depth < 0 || o->step_tok < 0 || o->max_tok < 0 ||
         o->lookahead < 0 || o->flip < 0.0 || o->flip > 1.0)

@@ -24,6 +24,7 @@ typedef struct search_node {
     int32_t n_bytes, n_tok, n_path_bytes, n_path_tok; /* path: with all steps before */
     int32_t n_drawn;                                  /* draws taken from it so far */
     double sum_logprob, min_logprob;                  /* of the step; NaN not known */
+    double sum_entropy, sum_certainty;                /* over its tokens; NaN not known */
     double score;                                     /* of the step; NaN none */
     double weight; /* of a candidate, where it is not the aggregate of its scores; NaN */
     double prior, value_sum, value_max; /* tree search */
@@ -56,7 +57,8 @@ typedef struct search_text {
     const char *text;
     const int32_t *tok;
     const float *logprob, *logprob_draw;
-    const rung_step *step; /* how the text falls into steps; NULL: one */
+    const float *entropy, *certainty; /* of each token's distribution; NULL not known */
+    const rung_step *step;            /* how the text falls into steps; NULL: one */
     int32_t n_bytes, n_tok, n_steps;
     const char *stop; /* "eos" "stop" "length" "context" */
 } search_text;

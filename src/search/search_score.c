@@ -20,6 +20,15 @@ static double by_logprob(const search_node *v) {
     return v->n_tok ? exp(v->sum_logprob / (double)v->n_tok) : 1.0;
 }
 
+/* One over the effective number of choices; then how far from choosing blindly, in [0, 1). */
+static double by_entropy(const search_node *v) {
+    return v->n_tok ? exp(-v->sum_entropy / (double)v->n_tok) : 1.0;
+}
+
+static double by_certainty(const search_node *v) {
+    return v->n_tok ? 1.0 - exp(-v->sum_certainty / (double)v->n_tok) : 1.0;
+}
+
 /* Whether every step up to node is right, as the world knows; turned around with chance flip, by a
  * draw that belongs to the prefix. A cut step is not seen: its prefix decides. */
 static rung_status by_truth(double *score, search_slot *p, int32_t node, rung_error *err) {
@@ -62,6 +71,8 @@ static rung_status score_now(search_slot *p, rung_error *err) {
             switch (p->w->o.scorer) {
             case RUNG_SEARCH_SCORE_CONFIDENCE: score = by_confidence(&s->node[v]); break;
             case RUNG_SEARCH_SCORE_LOGPROB: score = by_logprob(&s->node[v]); break;
+            case RUNG_SEARCH_SCORE_ENTROPY: score = by_entropy(&s->node[v]); break;
+            case RUNG_SEARCH_SCORE_CERTAINTY: score = by_certainty(&s->node[v]); break;
             default: RUNG_TRY(by_truth(&score, p, v, err));
             }
             search_set_score(s, v, score);

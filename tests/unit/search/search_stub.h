@@ -27,17 +27,17 @@ typedef struct stub {
     int64_t n_rounds, n_scored;
 } stub;
 
-static const char *stub_text(stub *z, const search_ask *a, int32_t i, char buf[64]) {
+static inline const char *stub_text(stub *z, const search_ask *a, int32_t i, char buf[64]) {
     (void)z;
     snprintf(buf, 64, "%d.%d\n", a->node, a->i0 + i);
     return buf;
 }
 
-static double stub_score(stub *z, int32_t node) {
+static inline double stub_score(stub *z, int32_t node) {
     return (double)(z->s.node[node].addr >> 40) / (double)(1 << 24);
 }
 
-static void stub_deliver(stub *z, int32_t k, int32_t i) {
+static inline void stub_deliver(stub *z, int32_t k, int32_t i) {
     const search_ask *a = &z->s.ask[k];
     int32_t tok[64];
     float lp[64];
@@ -61,7 +61,7 @@ static void stub_deliver(stub *z, int32_t k, int32_t i) {
     assert_int_equal(search_deliver(&z->s, k, i, &t, NULL), RUNG_OK);
 }
 
-static void stub_run(stub *z, const char *method, uint64_t address) {
+static inline void stub_run(stub *z, const char *method, uint64_t address) {
     const search_method *m = search_method_find(method);
     rung_error err = RUNG_ERROR_INIT;
     search_need need = SEARCH_NEEDS_TEXT;
@@ -91,13 +91,13 @@ static void stub_run(stub *z, const char *method, uint64_t address) {
     }
 }
 
-static void stub_end(stub *z) {
+static inline void stub_end(stub *z) {
     search_clear(&z->s);
     rung_arena_free(z->s.arena);
     z->s.arena = NULL;
 }
 
-static stub stub_make(int32_t n, int32_t width, int32_t end_depth) {
+static inline stub stub_make(int32_t n, int32_t width, int32_t end_depth) {
     stub z = {.end_depth = end_depth};
     z.o = (rung_search_opts)RUNG_SEARCH_OPTS_INIT;
     z.o.n = n;
@@ -106,7 +106,7 @@ static stub stub_make(int32_t n, int32_t width, int32_t end_depth) {
     return z;
 }
 
-static int32_t count_events(const search *s, const char *kind) {
+static inline int32_t count_events(const search *s, const char *kind) {
     int32_t n = 0;
     for (int32_t i = 0; i < s->n_events; i++) n += strcmp(s->event[i].kind, kind) == 0;
     return n;
