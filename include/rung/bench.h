@@ -18,6 +18,7 @@ typedef struct rung_answer_opts {
     int32_t n_boot;       /* 0 = 10000 */
     const char *baseline; /* NULL = "majority" for paired tests; every method is also compared with
                              "single" */
+    const char *lm_eval; /* NULL, or a folder for lm-evaluation-harness's result and sample files */
 } rung_answer_opts;
 #define RUNG_ANSWER_OPTS_INIT                                                                      \
     { .struct_size = sizeof(rung_answer_opts), .aggregate = RUNG_AGGREGATE_MIN }
@@ -50,6 +51,13 @@ typedef struct rung_seeds {
 } rung_seeds;
 rung_status rung_bench_seeds(rung_seeds *out, rung_answer_diff *const *diff, const int64_t *n,
                              int n_seeds, uint64_t seed, rung_error *err);
+/* Are all conditions (one a line) met by such an object? Of accuracies with the whole pool, in
+ * shares: "bon_prm>0.5", "vote_prm-majority>=0.02", "ci vote_prm-majority>0" (the whole 95%
+ * interval). failed: those that are not, with what was measured; appended. E_INVAL: unreadable, or
+ * of a method that was not measured. _check reads them alone, before the work. */
+rung_status rung_bench_require(bool *met, rung_buf *failed, const char *json,
+                               const char *conditions, rung_error *err);
+rung_status rung_bench_require_check(const char *conditions, rung_error *err);
 /* The same object as a text table for eyes, without escape codes. E_FORMAT: not such an object. */
 rung_status rung_bench_answer_table(rung_buf *text, const char *json, rung_error *err);
 /* ProcessBench (labels.md 1): the problems of `set` (or the traces of a run) whose first error is

@@ -101,7 +101,7 @@ static rung_status add_greedy(rung_measure *a, rung_store *s, rung_error *err) {
     return RUNG_OK;
 }
 
-static const rung_trace_pool_problem *greedy_problem(const rung_measure *a, int64_t id) {
+const rung_trace_pool_problem *rung_answer_greedy(const rung_measure *a, int64_t id) {
     int64_t lo = 0, hi = a->greedy.n_problems;
     while (hi - lo > 1) {
         int64_t mid = lo + (hi - lo) / 2;
@@ -114,7 +114,7 @@ static const rung_trace_pool_problem *greedy_problem(const rung_measure *a, int6
 }
 
 static rung_cell greedy_cell(const rung_measure *a, int64_t i) {
-    rung_outcome o = greedy_problem(a, a->kept[i].id)->outcome[0];
+    rung_outcome o = rung_answer_greedy(a, a->kept[i].id)->outcome[0];
     return (rung_cell){.acc = o == RUNG_OUTCOME_CORRECT,
                        .no_answer = o == RUNG_OUTCOME_NO_ANSWER,
                        .unknown = o == RUNG_OUTCOME_UNKNOWN};
@@ -260,6 +260,7 @@ rung_status rung_bench_answer(rung_buf *json, rung_store *s, const rung_answer_o
     if (st == RUNG_OK)
         st = rung_bootstrap_means(a->ci, a->x, a->n_problems, a->m, a->n_boot, LEVEL, o->seed, err);
     if (st == RUNG_OK) st = rung_answer_put(json, a, s, err);
+    if (st == RUNG_OK && o->lm_eval) st = rung_answer_lm_eval(o->lm_eval, s, a, err);
     measure_clear(a);
     return st;
 }

@@ -61,6 +61,12 @@ static inline int rung_diff_column(const rung_measure *a, int i_arm, int i_base)
     return a->n_arms * a->n_k + i_arm * RUNG_N_BASELINES + i_base;
 }
 
+/* The greedy run's traces of a problem that is kept. */
+const rung_trace_pool_problem *rung_answer_greedy(const rung_measure *a, int64_t id);
+/* Result and sample files of lm-evaluation-harness; lm_eval.c. */
+rung_status rung_answer_lm_eval(const char *folder, rung_store *s, const rung_measure *a,
+                                rung_error *err);
+
 /* Appends the whole object; its "sets" member. */
 rung_status rung_answer_put(rung_buf *json, const rung_measure *a, rung_store *s, rung_error *err);
 rung_status rung_answer_put_sets(rung_buf *json, const rung_measure *a, rung_store *s,
