@@ -17,7 +17,7 @@ const { values } = parseArgs({
 });
 // What differs: where it begins, its look, whom it may talk to, the marks that are filled in later.
 const pages = {
-  report: { script: "src/main.js", style: "style.css", connect: "", marks: ["__RUNG_TITLE__", "__RUNG_DATA__"] },
+  report: { script: "src/main.js", style: "report.css", connect: "", marks: ["__RUNG_TITLE__", "__RUNG_DATA__"] },
   serve: { script: "src/serve.js", style: "serve.css", connect: "connect-src 'self'; ", marks: [] },
 };
 const page = pages[values.page];

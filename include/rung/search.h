@@ -45,7 +45,9 @@ bool rung_search_find(rung_search_info *out, const char *name);
     X(TRUTH, "truth",                                                                              \
       "the world's own checker, flipped with a given chance: for tests and bounds")                \
     X(JUDGE, "judge", "the policy asked about the steps so far: sure, likely, impossible")         \
-    X(ENSEMBLE, "ensemble", "mean of the reward model and the policy's mean token probability")
+    X(ENSEMBLE, "ensemble", "mean of the reward model and the policy's mean token probability")    \
+    X(ENTROPY, "entropy", "exp(-mean entropy) of the policy's distributions in the step")          \
+    X(CERTAINTY, "self_certainty", "1 - exp(-mean KL from uniform) of the same distributions")
 typedef enum rung_search_scorer {
 #define X(id, name, help) RUNG_SEARCH_SCORE_##id,
     RUNG_SEARCH_SCORERS(X)
@@ -194,6 +196,9 @@ typedef struct rung_tree {
 } rung_tree;
 rung_status rung_search_replay(rung_tree *out, rung_arena *a, rung_store *s, int64_t run,
                                int64_t problem, rung_error *err);
+/* Its nodes but the root as a JSON array, appended: node, parent, text, score, value, visits, kept,
+ * pruned, done, scratch, chosen. */
+void rung_tree_json(rung_buf *out, const rung_tree *t);
 /* One line a node, indented: step, score, what became of it; appended. */
 void rung_tree_print(rung_buf *out, const rung_tree *t);
 

@@ -104,14 +104,8 @@ static rung_status has_curves(bool *any, const report *r, rung_error *err) {
 }
 
 /* The pool that the newest answer measured. Strings live in the arena. */
-static rung_status read_pool(report *r, rung_error *err) {
-    if (r->answers.n == 0) {
-        bool curves;
-        RUNG_TRY(has_curves(&curves, r, err));
-        if (curves) return RUNG_OK; /* trainings alone: their curves are shown */
-        rung_fail(err, RUNG_E_NOT_FOUND, "the store holds no measured answers to report");
-        return rung_error_hint(err, "measure first: `rung bench answer`, or train a model");
-    }
+static void read_pool(report *r) {
+    if (r->answers.n == 0) return; /* searches or trainings alone */
     yyjson_doc *doc = yyjson_read(r->answers.json[0], strlen(r->answers.json[0]), 0);
     yyjson_val *o = yyjson_doc_get_root(doc);
     const char *set = rung_json_str(o, "set", ""), *split = rung_json_str(o, "split", "");
@@ -122,7 +116,6 @@ static rung_status read_pool(report *r, rung_error *err) {
     r->pool.skip = rung_json_i64(o, "skip", 0);
     r->prm_model = rung_json_i64(o, "prm_model", 0);
     yyjson_doc_free(doc);
-    return RUNG_OK;
 }
 
 static bool has_steps_of(const report *r, int64_t model) {
@@ -271,6 +264,15 @@ static rung_status put_all(rung_buf *b, report *r, const char *title, const char
     put_results(b, "answers", &r->answers, N_ANSWERS);
     put_results(b, "steps", &r->steps, N_RESULTS);
     put_results(b, "processbench", &r->processbench, N_RESULTS);
+    bool searched = false;
+    RUNG_TRY(rung_report_searches(b, &searched, r->store, runs, n_runs, err));
+    bool curves = false;
+    if (r->answers.n == 0 && !searched) RUNG_TRY(has_curves(&curves, r, err));
+    if (r->answers.n == 0 && !searched && !curves) {
+        rung_fail(err, RUNG_E_NOT_FOUND, "the store holds no measured answers to report");
+        return rung_error_hint(err,
+                               "measure first: `rung bench answer`, or search: `rung search run`");
+    }
     RUNG_TRY(put_models(b, r, err));
     rung_buf_str(b, "\"runs\":[");
     for (int64_t i = 0; i < n_runs; i++) {
@@ -302,7 +304,7 @@ rung_status rung_report_data(rung_buf *json, rung_store *s, const char *title, c
     RUNG_GOTO(read_results(r, &r->answers, "answer", err));
     RUNG_GOTO(read_results(r, &r->steps, "steps", err));
     RUNG_GOTO(read_results(r, &r->processbench, "processbench", err));
-    RUNG_GOTO(read_pool(r, err));
+    read_pool(r);
     RUNG_GOTO(rung_progress(log, "parts", 1, 3, 0, err));
     if (r->prm_model) RUNG_GOTO(measure_steps(r, r->prm_model, err));
     if (r->answers.n > 0) RUNG_GOTO(measure_steps(r, 0, err));

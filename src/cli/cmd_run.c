@@ -40,7 +40,7 @@ typedef struct show {
     cli_call *c;
     recipe r;
     char out[2048], report[2200];
-    bool answered; /* a bench answer has run: the report has something to show */
+    bool answered; /* a bench answer or a search has run: the report has something to show */
     int64_t tokens;
     rung_run run;
     double t0, cpu0;
@@ -94,9 +94,8 @@ static rung_status run_stage(show *w, recipe_stage *s, size_t at, size_t n, rung
         return st;
     }
     w->tokens += s->call.tokens;
-    if (s->call.cmd->fn == cli_bench_answer && s->call.result.n > 0) {
-        w->answered = true;
-    }
+    bool shown = s->call.cmd->fn == cli_bench_answer || s->call.cmd->fn == cli_search_run;
+    w->answered = w->answered || (shown && s->call.result.n > 0);
     if (app->json && s->call.result.n > 0) {
         RUNG_TRY(cli_out(app, s->call.result.data, s->call.result.n, err));
         RUNG_TRY(cli_out(app, "\n", 1, err));

@@ -74,6 +74,34 @@ rung_status rung_search_replay(rung_tree *out, rung_arena *a, rung_store *s, int
     return rung_search_events(s, run, problem, on_event, &r, err);
 }
 
+static void put_number(rung_buf *b, const char *key, double x) {
+    if (isfinite(x)) rung_buf_printf(b, ",\"%s\":%.6g", key, x);
+}
+
+static void put_flag(rung_buf *b, const char *key, bool on) {
+    rung_buf_printf(b, ",\"%s\":%s", key, on ? "true" : "false");
+}
+
+void rung_tree_json(rung_buf *b, const rung_tree *t) {
+    rung_buf_str(b, "[");
+    for (int32_t v = 1; v < t->n; v++) {
+        const rung_tree_node *x = &t->node[v];
+        rung_buf_printf(b, "%s{\"node\":%d,\"parent\":%d,\"text\":", v > 1 ? "," : "", v,
+                        x->parent);
+        rung_buf_json_str(b, x->text, strlen(x->text));
+        put_number(b, "score", x->score);
+        put_number(b, "value", x->value);
+        if (x->n_visits) rung_buf_printf(b, ",\"visits\":%d", x->n_visits);
+        put_flag(b, "kept", x->kept);
+        put_flag(b, "pruned", x->pruned);
+        put_flag(b, "done", x->done);
+        put_flag(b, "scratch", x->scratch);
+        put_flag(b, "chosen", x->chosen);
+        rung_buf_str(b, "}");
+    }
+    rung_buf_str(b, "]");
+}
+
 static void print_text(rung_buf *out, const char *text) {
     size_t n = strlen(text);
     while (n > 0 && isspace((unsigned char)text[n - 1])) n--;

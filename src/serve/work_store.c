@@ -19,29 +19,15 @@ static void text(rung_buf *b, const char *key, const char *s) {
     rung_buf_json_str(b, s ? s : "", s ? strlen(s) : 0);
 }
 
-static void number(rung_buf *b, const char *key, double x) {
-    if (isfinite(x)) rung_buf_printf(b, ",\"%s\":%.6g", key, x);
-}
-
 /* ---- a tree: RUN-PROBLEM */
 
 static void tree_json(rung_buf *b, const char *id, const rung_tree *t, const rung_problem *p) {
     rung_buf_str(b, "{\"id\":");
     rung_buf_json_str(b, id, strlen(id));
     text(b, "question", p->question);
-    rung_buf_str(b, ",\"nodes\":[");
-    for (int32_t v = 1; v < t->n; v++) {
-        const rung_tree_node *x = &t->node[v];
-        rung_buf_printf(b, "%s{\"node\":%d,\"parent\":%d", v > 1 ? "," : "", v, x->parent);
-        text(b, "text", x->text);
-        number(b, "score", x->score);
-        number(b, "value", x->value);
-        if (x->n_visits) rung_buf_printf(b, ",\"visits\":%d", x->n_visits);
-        rung_buf_printf(b, ",\"kept\":%s,\"pruned\":%s,\"done\":%s,\"chosen\":%s}",
-                        x->kept ? "true" : "false", x->pruned ? "true" : "false",
-                        x->done ? "true" : "false", x->chosen ? "true" : "false");
-    }
-    rung_buf_str(b, "]}");
+    rung_buf_str(b, ",\"nodes\":");
+    rung_tree_json(b, t);
+    rung_buf_str(b, "}");
 }
 
 static rung_status tree(rung_buf *b, rung_store *s, rung_arena *a, const char *id,

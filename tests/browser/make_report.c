@@ -1,7 +1,8 @@
 /* make_report DIR: builds the stores of the tests in DIR and writes two pages from them:
- * report.html (everything a report can hold) and bare.html (one trace per problem, no scores, no
- * logprobs, no labels, no training). Prints the path of the first. */
-#include "../unit/bench/bench_fixture.h"
+ * report.html (everything a report can hold), bare.html (one trace per problem, no scores, no
+ * logprobs, no labels, no training) and searched.html (a search alone). Prints the path of the
+ * first. */
+#include "../unit/bench/search_fixture.h"
 
 static void path_in(char *out, size_t n, const char *dir, const char *name) {
     snprintf(out, n, "%s/%s", dir, name);
@@ -17,6 +18,7 @@ static void full(const char *dir) {
     fixture f;
     fix_full(&f, store, 60);
     fix_measure(&f);
+    fix_searches(&f);
     FIX(rung_report_write(page, f.store, "Sums </title><script>document.title='owned'</script>",
                           "rung run recipes/sums.yaml && rung report", NULL, err));
     rung_store_close(f.store);
@@ -57,6 +59,18 @@ static void bare(const char *dir) {
     rung_store_close(f.store);
 }
 
+/* A store that holds searches and no measured answers. */
+static void searched(const char *dir) {
+    char page[1024];
+    path_in(page, sizeof page, dir, "searched.html");
+    fixture f;
+    fix_open(&f, ":memory:");
+    for (int i = 0; i < 8; i++) (void)fix_problem(f.store, "sums", i, "2 + 2?");
+    fix_search_run(&f, "beam", 16, 8);
+    FIX(rung_report_write(page, f.store, "Searched", "", NULL, err));
+    rung_store_close(f.store);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: make_report DIR\n");
@@ -64,5 +78,6 @@ int main(int argc, char **argv) {
     }
     full(argv[1]);
     bare(argv[1]);
+    searched(argv[1]);
     return 0;
 }

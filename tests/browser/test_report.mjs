@@ -89,6 +89,31 @@ test("the report in a browser", { timeout: 280000 }, async (t) => {
       assert.ok(!/NaN|undefined|\[object/.test(await page.evaluate("document.body.innerText")), "no NaN, undefined or [object");
     });
 
+    await t.test("searches: a curve against each cost, their trees", { skip: !isFixture }, async () => {
+      const s = await page.evaluate(`(() => { const e = document.getElementById("searches"); return {
+        labels: [...e.querySelectorAll("figure .plot svg")].map((x) => x.getAttribute("aria-label")),
+        lines: [...e.querySelectorAll("figure .plot svg")].map((x) => x.querySelectorAll('g[aria-label="line"] path').length),
+        dots: [...e.querySelectorAll("figure .plot svg")].map((x) => x.querySelectorAll("circle").length),
+        rows: e.querySelectorAll("figure details table tbody tr").length,
+        key: [...e.querySelectorAll("ul.key li")].map((x) => x.textContent),
+        trees: [...e.querySelectorAll("ol.tree")].map((x) => ({ states: x.querySelectorAll("li").length, nested: x.querySelectorAll("li li").length,
+          chosen: x.querySelectorAll("li.chosen").length, pruned: x.querySelectorAll("li.pruned").length, text: x.innerText })),
+        markup: e.querySelectorAll("ol.tree b").length }; })()`);
+      assert.equal(s.labels.length, 3);
+      for (const [i, word] of ["tokens", "FLOPs", "seconds"].entries()) assert.ok(s.labels[i].includes(word), s.labels[i]);
+      assert.deepEqual(s.dots, [4, 4, 4]);
+      assert.deepEqual(s.lines, [2, 2, 2]);
+      assert.equal(s.rows, 4);
+      assert.equal(s.key.length, 2);
+      assert.equal(s.trees.length, 2);
+      for (const x of s.trees) {
+        assert.deepEqual([x.states, x.nested, x.chosen, x.pruned], [4, 2, 2, 1]);
+        assert.ok(x.text.includes("</script><b>bold</b>"), x.text);
+        assert.match(x.text, /0\.75/);
+      }
+      assert.equal(s.markup, 0, "a step's text is never markup");
+    });
+
     await t.test("ten solutions as strips", async () => {
       const s = await page.evaluate(`({ n: document.querySelectorAll(".example").length, steps: document.querySelectorAll(".strip li").length,
         wrong: document.querySelectorAll(".strip li.first-wrong").length, coloured: [...document.querySelectorAll(".strip .score")].filter((e) => getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)").length,
@@ -149,6 +174,16 @@ test("the report in a browser", { timeout: 280000 }, async (t) => {
       assert.equal(await bare.evaluate("document.querySelectorAll('.example').length"), 5);
       assert.deepEqual(complaints(bare).map((e) => JSON.stringify(e.params).slice(0, 300)), []);
       await picture(bare, "bare.png");
+    });
+
+    await t.test("a store with searches alone", { skip: !isFixture }, async () => {
+      const alone = await open(browser, { at: join(out, "searched.html") });
+      const text = await alone.evaluate("document.body.innerText");
+      assert.ok(text.includes("Searched") && text.includes("How they searched"), text.slice(0, 300));
+      assert.ok(!/NaN|undefined|\[object|could not be drawn/.test(text), "no NaN, undefined or [object");
+      assert.equal(await alone.evaluate("document.querySelectorAll('ol.tree li').length"), 4);
+      assert.deepEqual(complaints(alone).map((e) => JSON.stringify(e.params).slice(0, 300)), []);
+      await picture(alone, "searched.png");
     });
 
     await t.test("print opens the tables", async () => {

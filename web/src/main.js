@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { examples } from "./examples.js";
 import { headline } from "./headline.js";
 import { ledger, others, provenance } from "./ledger.js";
+import { searches } from "./searches.js";
 import { training } from "./training.js";
 import { processbench, trust } from "./trust.js";
 
@@ -12,16 +13,17 @@ const main = document.getElementById("report");
 function page(data) {
   const answer = data.answers[0];
   document.title = data.title;
-  if (!answer) { // a store of trainings alone
+  if (!answer) { // a store of searches or of trainings alone
     main.replaceChildren(...[
       h("header", null, h("h1", null, data.title), h("p", { class: "soft" }, "No answers were measured in this store.")),
-      training(data), ledger(data), provenance(data),
+      searches(data), training(data), ledger(data), provenance(data),
     ].filter(Boolean));
     return;
   }
   main.replaceChildren(...[
     headline(data, answer),
     accuracy(answer, "Which answer to trust"),
+    searches(data),
     trust(data),
     processbench(data),
     examples(data),

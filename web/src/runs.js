@@ -1,7 +1,7 @@
 // What the store keeps: runs, the searches of a run, their trees; the report of all of it.
 import { h, table } from "./dom.js";
 import { count, date } from "./format.js";
-import { Tree } from "./pane.js";
+import { Tree } from "./tree.js";
 
 function link(text, act) {
   const b = h("button", { type: "button", class: "link" }, text);

@@ -1,7 +1,7 @@
 /* The report file: data and page put together so that no text of a model can become markup. */
 #include "base/json.h"
 #include "bench/report.h"
-#include "unit/bench/bench_fixture.h"
+#include "unit/bench/search_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +23,57 @@ static void script_safe(void **ud) {
     rung_put_html_text(&b, "a<b>&\"c\"");
     assert_string_equal(b.data, "a&lt;b&gt;&amp;&quot;c&quot;");
     rung_buf_clear(&b);
+}
+
+static double mean_of(yyjson_val *run, const char *key) {
+    return rung_json_f64(run, key, -1.0);
+}
+
+/* Searches: means per problem, an interval, trees of different methods; alone in a store, too. */
+static void searched(void **ud) {
+    (void)ud;
+    fixture f;
+    fix_open(&f, ":memory:");
+    for (int i = 0; i < 8; i++) (void)fix_problem(f.store, "sums", i, "2 + 2?");
+    rung_buf b;
+    rung_buf_init(&b, 1 << 24);
+    rung_error fault = RUNG_ERROR_INIT;
+    assert_int_equal(rung_report_data(&b, f.store, "t", "", NULL, &fault), RUNG_E_NOT_FOUND);
+    rung_buf_reset(&b);
+    fix_search_run(&f, "beam", 4, 8);
+    fix_search_run(&f, "beam", 16, 8);
+    fix_search_run(&f, "bon", 16, 8);
+    fix_search_run(&f, "dvts", 16, 4);
+    FIX(rung_report_data(&b, f.store, "t", "", NULL, err));
+    yyjson_doc *d = yyjson_read(b.data, b.n, 0);
+    yyjson_val *o = yyjson_doc_get_root(d), *list = yyjson_obj_get(o, "searches");
+    assert_non_null(o);
+    assert_int_equal(yyjson_arr_size(list), 4);
+    yyjson_val *run = yyjson_arr_get(list, 3); /* the oldest: beam of 4, right where i < 6 */
+    assert_string_equal(rung_json_str(run, "method", ""), "beam");
+    assert_int_equal(rung_json_i64(run, "n", 0), 4);
+    assert_int_equal(rung_json_i64(run, "n_problems", 0), 8);
+    assert_true(fabs(mean_of(run, "acc") - .75) < 1e-12);
+    assert_true(fabs(mean_of(run, "tokens") - 200.0) < 1e-9);
+    assert_true(fabs(mean_of(run, "flops_cached") - 4e8) < 1e-3);
+    assert_true(fabs(mean_of(run, "wall_s") - .25) < 1e-9);
+    assert_true(fabs(mean_of(run, "flip") - .1) < 1e-12);
+    assert_string_equal(rung_json_str(run, "score", ""), "truth");
+    yyjson_val *ci = yyjson_obj_get(run, "ci95");
+    assert_true(yyjson_get_num(yyjson_arr_get(ci, 0)) < .75 &&
+                yyjson_get_num(yyjson_arr_get(ci, 1)) > .75);
+    yyjson_val *trees = yyjson_obj_get(o, "trees");
+    assert_int_equal(yyjson_arr_size(trees), 2); /* one of beam, one of dvts, none of samples */
+    assert_string_equal(rung_json_str(yyjson_arr_get(trees, 0), "name", ""), "dvts_16");
+    yyjson_val *nodes = yyjson_obj_get(yyjson_arr_get(trees, 1), "nodes");
+    assert_int_equal(yyjson_arr_size(nodes), 4);
+    yyjson_val *third = yyjson_arr_get(nodes, 2);
+    assert_int_equal(rung_json_i64(third, "parent", -1), 1);
+    assert_true(yyjson_get_bool(yyjson_obj_get(third, "chosen")));
+    assert_true(yyjson_get_bool(yyjson_obj_get(yyjson_arr_get(nodes, 1), "pruned")));
+    yyjson_doc_free(d);
+    rung_buf_clear(&b);
+    rung_store_close(f.store);
 }
 
 static void the_data(void **ud) {
@@ -162,9 +213,9 @@ static void out_of_memory(void **ud) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(script_safe),        cmocka_unit_test(the_data),
-        cmocka_unit_test(newest_and_missing), cmocka_unit_test(the_file),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(script_safe), cmocka_unit_test(searched),
+        cmocka_unit_test(the_data),    cmocka_unit_test(newest_and_missing),
+        cmocka_unit_test(the_file),    cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
