@@ -14,7 +14,8 @@ extern "C" {
     X(ACC_ERR, "acc_err", "share of hits among cases with an error; x, y as for f1")               \
     X(ACC_COR, "acc_cor", "share of hits among cases without one; x, y as for f1")                 \
     X(AUROC, "auroc", "area under the curve; x = score, y = 1 of the positive class")              \
-    X(RARE, "rare", "share of the rarer class; x = positives, y = all")
+    X(RARE, "rare", "share of the rarer class; x = positives, y = all")                            \
+    X(PEARSON, "pearson", "correlation of x with y")
 typedef enum rung_arm_metric {
 #define X(id, name, help) RUNG_ARM_##id,
     RUNG_ARM_METRICS(X)
@@ -71,6 +72,40 @@ rung_status rung_bench_yield(rung_label_yield *out, rung_arm *arm, rung_yield_fi
                              rung_store *s, const rung_label_source *labels,
                              const rung_filter *traces, const rung_filter *problems,
                              rung_error *err);
+
+/* What a search run (or a sampling run, but for `accuracy`) came to, a problem an item. */
+typedef enum rung_search_figure {
+    RUNG_SEARCH_ACCURACY = 0, /* x = the chosen answer is right */
+    RUNG_SEARCH_RIGHT,        /* x = share of its traces that are right; y = 1 */
+    RUNG_SEARCH_ANSWERS       /* x = distinct answers among its traces; y = 1 */
+} rung_search_figure;
+rung_status rung_arm_search(rung_arm *out, rung_store *s, int64_t run, rung_search_figure figure,
+                            rung_error *err);
+
+/* Early rejection's premise (search.md 1.7 i): of every step that was finished, its score after the
+ * first tau tokens against that of the whole step. A run of `early_rejection` with --rescore; with
+ * --width 1 nobody is rejected, so that candidates are of every kind. */
+typedef struct rung_partial {
+    int64_t n, n_paused, n_problems; /* steps with both scores; of them, paused inside the step */
+    double pearson, kendall;
+    rung_interval pearson_ci, kendall_ci; /* 95%, problems drawn whole */
+    double tokens_share;                  /* mean share of a step's bytes that was seen */
+} rung_partial;
+rung_status rung_bench_partial(rung_partial *out, rung_store *s, int64_t run, int n_boot,
+                               uint64_t seed, rung_error *err);
+rung_status rung_arm_partial(rung_arm *out, rung_store *s, int64_t run, rung_error *err);
+
+/* Its bound, simulated (search.md 1.7 iii): n candidates of standard normal worth are read with the
+ * mean of tau noises; how often another one than the best reads highest (keep = 1: or does not stay
+ * among the `keep` highest), and the bound, both of the same draws. */
+typedef struct rung_rejection {
+    int32_t tau;
+    double rejected, bound; /* means over draws */
+    rung_interval diff_ci;  /* 95%, of rejected - bound */
+} rung_rejection;
+rung_status rung_bench_rejection(rung_rejection *out, rung_arm *arm, int32_t n, int32_t keep,
+                                 int32_t tau, double noise, int64_t n_draws, uint64_t seed,
+                                 rung_error *err);
 
 #ifdef __cplusplus
 }

@@ -234,6 +234,14 @@ int32_t rung_first_below(const double *score, int32_t n,
 rung_status rung_first_error_threshold(double *tau, double *f1, const double *score,
                                        const int64_t *first, const int32_t *label, int64_t n,
                                        rung_error *err);
+/* How two readings of the same things go together, NaN where one of them is constant. weight NULL:
+ * 1; else counts (a resample). tau-b takes n^2 / 2 steps. */
+double rung_pearson(const double *x, const double *y, const double *weight, int64_t n);
+double rung_kendall(const double *x, const double *y, const double *weight, int64_t n);
+/* The best of n candidates leads by `gap`; each is read with sub-Gaussian noise of proxy sigma^2.
+ * Upper bound of the chance that another one reads higher (search.md 1): (n-1) exp(-gap^2 / 4
+ * sigma^2), at most 1. */
+double rung_rejection_bound(int64_t n, double gap, double sigma);
 /* Compute-optimal choice (search.md 2.9). correct[n_strategies][n]; value[n]: how easy a problem is
  * (pass rate of a pilot, or mean reward); n_bins quantile bins, bin 0 the easiest; 0 = three
  * absolute ones

@@ -69,8 +69,26 @@ static double auroc_of(const placed *p, int64_t n, const double *weight) {
     return n_pos > 0.0 && n_neg > 0.0 ? wins / (n_pos * n_neg) : (double)NAN;
 }
 
+static double pearson_of(const placed *p, int64_t n, const double *weight) {
+    double sum = 0.0, mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        double w = weight[p[i].at];
+        sum += w;
+        mx += w * p[i].x;
+        my += w * p[i].y;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double w = weight[p[i].at], a = p[i].x - mx / sum, b = p[i].y - my / sum;
+        xx += w * a * a;
+        yy += w * b * b;
+        xy += w * a * b;
+    }
+    return xy / sqrt(xx * yy); /* 0/0: a constant one */
+}
+
 static double figure(rung_arm_metric m, const placed *p, int64_t n, const double *weight) {
-    return m == RUNG_ARM_AUROC ? auroc_of(p, n, weight) : sums_of(m, p, n, weight);
+    if (m == RUNG_ARM_AUROC) return auroc_of(p, n, weight);
+    return m == RUNG_ARM_PEARSON ? pearson_of(p, n, weight) : sums_of(m, p, n, weight);
 }
 
 /* ---- items in place */

@@ -16,6 +16,13 @@ static const cli_opt answer_opts[] = {
     OPT_STR("greedy", "", "RUN", CLI_KEY, "the run that was sampled at temperature 0"),
     OPT_STR("baseline", "majority", "METHOD", CLI_KEY, "method of the paired tests"),
     OPT_INT("subsets", "200", "N", 1, 1e6, CLI_KEY, "random subsets of each size"),
+    {"require", CLI_LIST, "", "CONDITION", 0, 0, NULL, CLI_FREE,
+     "exit 1 unless it is met, as vote_prm-majority>0 (ci before it: by the whole interval); may "
+     "be "
+     "given again",
+     NULL},
+    OPT_STR("lm-eval", "", "FOLDER", CLI_FREE,
+            "write result and sample files of lm-evaluation-harness there"),
     OPT_BOOT,
     OPT_SEED,
     OPT_NAME,
@@ -97,21 +104,35 @@ static rung_status answer_options(rung_answer_opts *o, int64_t *greedy, measure 
     return RUNG_OK;
 }
 
+/* Said on stderr by the error itself; the object is there all the same. */
+static rung_status require(cli_call *c, rung_error *err) {
+    bool met = true;
+    rung_buf failed;
+    rung_buf_init(&failed, 1u << 16);
+    rung_status st = rung_bench_require(&met, &failed, c->result.data, cli_str(c, "require"), err);
+    if (st == RUNG_OK && !met)
+        st = rung_fail(err, RUNG_E_ANSWER_NO, "not met: %.140s", failed.data ? failed.data : "");
+    rung_buf_clear(&failed);
+    return st;
+}
+
 rung_status cli_bench_answer(cli_call *c, rung_error *err) {
     rung_answer_opts o;
     measure m;
     int64_t greedy = 0;
     rung_buf table;
+    RUNG_TRY(rung_bench_require_check(cli_str(c, "require"), err));
     RUNG_TRY(answer_options(&o, &greedy, &m, c, err));
+    o.lm_eval = cli_str(c, "lm-eval");
     RUNG_TRY(cli_run_begin(&m.run, c, NULL, err));
     RUNG_TRY(rung_bench_answer(&c->result, m.store, &o, &c->app->log, err));
     RUNG_TRY(end(&m, c, "answer", err));
-    if (c->app->json) return RUNG_OK;
+    if (c->app->json) return require(c, err);
     rung_buf_init(&table, 16u << 20);
     rung_status st = rung_bench_answer_table(&table, c->result.data, err);
     if (st == RUNG_OK) st = cli_out(c->app, table.data, table.n, err);
     rung_buf_clear(&table);
-    return st;
+    return st == RUNG_OK ? require(c, err) : st;
 }
 
 rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, const char *method,
@@ -271,6 +292,8 @@ rung_status cli_arm_of(rung_arm *out, rung_arm_metric *how, cli_call *c, const c
     while (k < CLI_N(figures) &&
            (strcmp(figures[k].name, metric) != 0 || figures[k].fn != c->cmd->fn))
         k++;
+    rung_status st;
+    if (k == CLI_N(figures) && cli_search_arm_of(&st, out, how, c, metric, err)) return st;
     if (k == CLI_N(figures))
         return rung_fail(err, RUNG_E_INVAL, "%s %s has no figure \"%s\" for a claim", c->cmd->noun,
                          c->cmd->verb, metric);

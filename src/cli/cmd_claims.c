@@ -145,7 +145,9 @@ static void put_interval(rung_buf *b, yyjson_val *v, double unit) {
 }
 
 static double unit_of(yyjson_val *v) {
-    return strncmp(rung_json_str(v, "metric", ""), "labels:", 7) == 0 ? 1.0 : 100.0;
+    const char *metric = rung_json_str(v, "metric", "");
+    bool counts = strncmp(metric, "labels:", 7) == 0 || strncmp(metric, "answers:", 8) == 0;
+    return counts ? 1.0 : 100.0;
 }
 
 static void put_number(rung_buf *b, yyjson_val *v, const char *key, double unit) {
@@ -260,11 +262,11 @@ static rung_status put_page(rung_buf *b, const all_claims *w, rung_error *err) {
     rung_status st = RUNG_OK;
     rung_buf_str(
         b, "# Claims\n\nWritten by `rung claims` from the recipes and from docs/claims.jsonl, "
-           "the newest measured result of each. Differences are in points\n(labels: per "
-           "problem), arm over baseline at an equal budget; the interval draws seeds and "
-           "problems. A claim holds when its whole interval lies\nabove the margin, does not "
-           "when none of it does, and is too noisy to say otherwise. None is tuned until it "
-           "holds.\n\n"
+           "the newest measured result of each. Differences are in points\n(labels and "
+           "answers: per problem), arm over baseline at an equal budget; the interval draws seeds "
+           "and problems. A claim holds when its whole interval\nlies above the margin (of two "
+           "figures that are to be the same: within it), does not when none of it does, and is too "
+           "noisy to say otherwise. None is\ntuned until it holds.\n\n"
            "| recipe | claim | verdict | difference, 95% | problems | seeds | minutes |\n"
            "|---|---|---|---|---|---|---|\n");
     for (int part = 0; part < 2; part++) {

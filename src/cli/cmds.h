@@ -47,6 +47,8 @@
     X(bench_prmbench)                                                                              \
     X(bench_labels)                                                                                \
     X(bench_steps)                                                                                 \
+    X(bench_partial)                                                                               \
+    X(bench_rejection)                                                                             \
     X(bench_rollouts)                                                                              \
     X(bench_decode)                                                                                \
     X(bench_score)                                                                                 \

@@ -144,6 +144,12 @@ static const cli_cmd commands[] = {
     ROW("bench", "steps", bench_steps, "",
         "step scores against labels: AUROC, Brier, ECE, reliability",
         "bench steps --run pool --prm prm.gguf --source truth", true, OWN(bench_steps) FILTER)
+    ROW("bench", "partial", bench_partial, "run?",
+        "early rejection: partial scores against those of the whole steps",
+        "bench partial --run early", true, OWN(bench_partial))
+    ROW("bench", "rejection", bench_rejection, "",
+        "early rejection: how often the best candidate is lost to noise, and the bound",
+        "bench rejection --candidates 16 --tau 8", true, OWN(bench_rejection))
     ROW("bench", "prmbench", bench_prmbench, "file",
         "PRMBench: PRMScore of every error class from stored step scores",
         "bench prmbench prmtest.jsonl --set prmbench --prm prm.gguf", true,

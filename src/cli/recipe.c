@@ -285,9 +285,9 @@ static rung_status equal_read(recipe_claim *k, const recipe *r, const rung_yaml_
 
 static rung_status comparison_read(recipe_claim *k, const recipe *r, const rung_yaml_node *n,
                                    rung_error *err) {
-    static const char *const keys[] = {"text",   "metric",    "method", "arm",     "over",
-                                       "margin", "direction", "equal",  "reports", "checks",
-                                       "note",   "explains",  "when"};
+    static const char *const keys[] = {"text",   "metric",   "method",      "arm",  "over",
+                                       "margin", "reports",  "direction",   "note", "equal",
+                                       "checks", "explains", "over_metric", "when"};
     if (rung_yaml_kind_of(n) == RUNG_YAML_SCALAR) {
         k->text = rung_yaml_scalar(n);
         return RUNG_OK;
@@ -300,9 +300,11 @@ static rung_status comparison_read(recipe_claim *k, const recipe *r, const rung_
     k->over = scalar_of(n, "over") ? scalar_of(n, "over") : "single";
     const char *margin = scalar_of(n, "margin"), *direction = scalar_of(n, "direction");
     if (margin) k->margin = strtod(margin, NULL);
+    k->over_metric = scalar_of(n, "over_metric");
     k->lower = direction && strcmp(direction, "lower") == 0;
-    if (direction && !k->lower && strcmp(direction, "higher") != 0)
-        return bad(err, r, rung_yaml_get(n, "direction"), "direction: higher or lower");
+    k->same = direction && strcmp(direction, "same") == 0;
+    if (direction && !k->lower && !k->same && strcmp(direction, "higher") != 0)
+        return bad(err, r, rung_yaml_get(n, "direction"), "direction: higher or lower, or same");
     return equal_read(k, r, rung_yaml_get(n, "equal"), err);
 }
 

@@ -27,8 +27,10 @@ typedef struct recipe_stage {
  * STAGE/METHOD: methods of several bench answers, each as its gain over a single sample. */
 typedef struct recipe_claim {
     const char *text, *metric, *arm, *over; /* arm NULL: nothing is compared */
+    const char *over_metric; /* the baseline's figure, where it is another one; NULL */
     double margin;
     bool lower; /* the arm's figure is to be the lower one */
+    bool same;  /* the figures are to be as far apart as margin at most */
     /* the budget that the arms share: in words, key of a stage's result, stages of each */
     const char *equal, *equal_key, *equal_arm, *equal_over;
 } recipe_claim;

@@ -101,7 +101,7 @@ rung_status recipe_seeds_read(recipe *r, const rung_yaml_node *node, const char 
 
 /* Options whose value is the name of a run. */
 static bool names_a_run(const cli_opt *o) {
-    static const char *const names[] = {"run", "label-run", "greedy"};
+    static const char *const names[] = {"run", "label-run", "greedy", "reuse"};
     for (size_t i = 0; i < CLI_N(names); i++) {
         if (strcmp(o->name, names[i]) == 0) return true;
     }

@@ -134,7 +134,7 @@ static rung_status gain_of(rung_arm *out, cli_call *c, const char *method, rung_
 }
 
 static rung_status arm_of(rung_arm *out, rung_arm_metric *how, recipe *r, const char *name,
-                          int round, const recipe_claim *k, rung_error *err) {
+                          int round, const char *metric, rung_error *err) {
     char stage[128];
     size_t n = strcspn(name, "/");
     snprintf(stage, sizeof stage, "%.*s", (int)n, name);
@@ -142,7 +142,7 @@ static rung_status arm_of(rung_arm *out, rung_arm_metric *how, recipe *r, const 
     if (!c)
         return rung_fail(err, RUNG_E_INVAL, "claim: no stage is named \"%s\" in this setting",
                          stage);
-    if (!name[n]) return cli_arm_of(out, how, c, k->metric ? k->metric : "answer", err);
+    if (!name[n]) return cli_arm_of(out, how, c, metric ? metric : "answer", err);
     *how = RUNG_ARM_RATIO;
     return gain_of(out, c, name + n + 1, err);
 }
@@ -152,10 +152,11 @@ static rung_status arms_of(run_claim *out, recipe *r, const recipe_claim *k, run
     rung_arm_metric how = RUNG_ARM_RATIO;
     double constant;
     bool against = constant_of(&constant, k->over);
+    const char *over = k->over_metric ? k->over_metric : k->metric;
     rung_status st = RUNG_OK;
     for (int j = 0; j < r->n_seeds && st == RUNG_OK; j++) {
-        st = arm_of(&arm[0][j], &how, r, k->arm, j, k, err);
-        if (st == RUNG_OK && !against) st = arm_of(&arm[1][j], &how, r, k->over, j, k, err);
+        st = arm_of(&arm[0][j], &how, r, k->arm, j, k->metric, err);
+        if (st == RUNG_OK && !against) st = arm_of(&arm[1][j], &how, r, k->over, j, over, err);
     }
     if (st == RUNG_OK)
         st = rung_arms_compare(&out->z, how, arm[0], against ? NULL : arm[1], constant, r->n_seeds,
@@ -217,6 +218,10 @@ const char *run_claim_verdict(const run_claim *m, const recipe_claim *k, bool qu
     double lo = k->lower ? -m->z.ci.hi : m->z.ci.lo, hi = k->lower ? -m->z.ci.lo : m->z.ci.hi;
     if (quick) return "quick";
     if (isnan(lo) || isnan(hi)) return "too noisy to say";
+    if (k->same) {
+        if (lo >= -k->margin && hi <= k->margin) return "holds";
+        return lo > k->margin || hi < -k->margin ? "does not hold" : "too noisy to say";
+    }
     if (lo > k->margin) return "holds";
     return hi <= k->margin ? "does not hold" : "too noisy to say";
 }
@@ -239,7 +244,9 @@ void run_claim_put(rung_buf *b, const run_claim *m, const recipe *r, const recip
     if (m->found) {
         rung_buf_printf(b, ",\"verdict\":\"%s\",\"metric\":\"", run_claim_verdict(m, k, r->quick));
         if (!is_answer(k)) rung_buf_printf(b, "%s: ", k->metric);
-        rung_buf_printf(b, "%s over %s\"", k->arm, k->over);
+        rung_buf_printf(b, "%s over %s", k->arm, k->over);
+        if (k->over_metric) rung_buf_printf(b, " (%s)", k->over_metric);
+        rung_buf_str(b, "\"");
     } else {
         rung_buf_printf(b, ",\"verdict\":%s,\"metric\":null", r->quick ? "\"quick\"" : "null");
     }
@@ -252,7 +259,7 @@ void run_claim_put(rung_buf *b, const run_claim *m, const recipe *r, const recip
         put_real(b, "arm", m->z.arm);
         put_real(b, "over", m->z.over);
     }
-    rung_buf_printf(b, ",\"direction\":\"%s\"", k->lower ? "lower" : "higher");
+    rung_buf_printf(b, ",\"direction\":\"%s\"", k->same ? "same" : k->lower ? "lower" : "higher");
     put_real(b, "margin", k->margin);
     put_text(b, "equal", k->equal);
     if (k->equal_key) {
@@ -272,13 +279,19 @@ void run_claim_put(rung_buf *b, const run_claim *m, const recipe *r, const recip
     put_real(b, "seed_sd", m->z.seed_sd);
 }
 
-/* Shares in points, counts as they are. */
+/* Shares and correlations in points, counts as they are. */
+static const char *unit_of(const recipe_claim *k) {
+    if (!k->metric) return "points";
+    bool counts = strcmp(k->metric, "labels") == 0 || strcmp(k->metric, "answers") == 0;
+    return counts ? "per problem" : "points";
+}
+
 static double shown(const recipe_claim *k, double v) {
-    return k->metric && strcmp(k->metric, "labels") == 0 ? v : 100.0 * v;
+    return strcmp(unit_of(k), "points") == 0 ? 100.0 * v : v;
 }
 
 void run_claim_say(cli_app *app, const run_claim *m, const recipe *r, const recipe_claim *k) {
-    const char *unit = k->metric && strcmp(k->metric, "labels") == 0 ? "per problem" : "points";
+    const char *unit = unit_of(k);
     cli_say(app, "claim: %s", k->text ? k->text : r->id);
     if (!m->found) return;
     const char *verdict = run_claim_verdict(m, k, r->quick);

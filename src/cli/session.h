@@ -59,6 +59,9 @@ rung_status cli_answer_diffs(rung_answer_diff **out, int64_t *n, cli_call *c, co
 /* What a bench stage measured, item by item, for a claim about `metric`. cmd_bench.c */
 rung_status cli_arm_of(rung_arm *out, rung_arm_metric *how, cli_call *c, const char *metric,
                        rung_error *err);
+/* The same of searches and of what early rejection rests on; false: not such a figure. */
+bool cli_search_arm_of(rung_status *st, rung_arm *out, rung_arm_metric *how, cli_call *c,
+                       const char *metric, rung_error *err);
 
 /* Said before the work, not after it: E_IO when path cannot be made. */
 rung_status cli_can_write(const char *path, rung_error *err);
