@@ -98,7 +98,11 @@ test("the report in a browser", { timeout: 280000 }, async (t) => {
         key: [...e.querySelectorAll("ul.key li")].map((x) => x.textContent),
         trees: [...e.querySelectorAll("ol.tree")].map((x) => ({ states: x.querySelectorAll("li").length, nested: x.querySelectorAll("li li").length,
           chosen: x.querySelectorAll("li.chosen").length, pruned: x.querySelectorAll("li.pruned").length, text: x.innerText })),
+        ticks: [...e.querySelectorAll('figure .plot svg g[aria-label="x-axis tick label"] text')].map((x) => x.textContent),
+        shares: [...e.querySelectorAll("figure .plot svg")].map((x) => [...x.querySelectorAll('g[aria-label="y-axis tick label"] text')].map((y) => y.textContent)),
         markup: e.querySelectorAll("ol.tree b").length }; })()`);
+      assert.ok(s.ticks.includes("200") && s.ticks.includes("1k"), s.ticks.join(" "));
+      for (const y of s.shares) assert.equal(new Set(y).size, y.length, `the same number at two places: ${y}`);
       assert.equal(s.labels.length, 3);
       for (const [i, word] of ["tokens", "FLOPs", "seconds"].entries()) assert.ok(s.labels[i].includes(word), s.labels[i]);
       assert.deepEqual(s.dots, [4, 4, 4]);

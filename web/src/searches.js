@@ -8,7 +8,7 @@ const hues = ["var(--c-prm)", "var(--c-orm)", "var(--c-confidence)", "var(--c-or
 const dashes = [null, "6 3", "2 3"];
 const sized = (v, units) => {
   const [scale, unit] = units.find(([s]) => v >= s) ?? units[units.length - 1];
-  return `${(v / scale).toPrecision(3).replace(/\.?0+$/, "")}${unit}`;
+  return `${Number((v / scale).toPrecision(3))}${unit}`;
 };
 const flops = (v) => (finite(v) ? sized(v, [[1e15, " P"], [1e12, " T"], [1e9, " G"], [1e6, " M"], [1, ""]]) : missing);
 const axes = [
@@ -26,11 +26,13 @@ function curve(rows, series, axis) {
   const shown = rows.filter((r) => finite(value(r)) && value(r) > 0);
   if (shown.length === 0) return null;
   const style = (name) => { const i = series.indexOf(name); return { hue: hues[i % hues.length], dash: dashes[Math.floor(i / hues.length) % dashes.length] }; };
-  const low = Math.min(...shown.map((r) => r.ci95?.[0] ?? r.acc)), high = Math.max(...shown.map((r) => r.ci95?.[1] ?? r.acc));
+  const least = Math.min(...shown.map((r) => r.ci95?.[0] ?? r.acc)), most = Math.max(...shown.map((r) => r.ci95?.[1] ?? r.acc));
+  const air = Math.max(0.02, (0.2 - (most - least)) / 2); // never less than twenty points
+  const low = Math.max(0, Math.min(least - air, 1 - 0.2)), high = Math.min(1, Math.max(most + air, 0.2));
   return (width) => Plot.plot({
     width, height: Math.max(260, Math.min(360, width * 0.45)), marginLeft: 44, marginBottom: 42, marginRight: 24,
     x: { type: "log", tickFormat: axis.show, label: axis.label, labelAnchor: "right", ticks: width < 480 ? 3 : 6, nice: true },
-    y: { domain: [Math.max(0, low - 0.03), Math.min(1, high + 0.03)], nice: true, tickFormat: (v) => `${Math.round(100 * v)}%`, label: "problems answered right", grid: true },
+    y: { domain: [low, high], nice: true, tickFormat: (v) => `${Math.round(100 * v)}%`, label: "problems answered right", grid: true },
     color: { type: "identity" },
     marks: [
       Plot.link(shown.filter((r) => r.ci95), { x1: value, x2: value, y1: (r) => r.ci95[0], y2: (r) => r.ci95[1], stroke: (r) => style(r.series).hue, strokeOpacity: 0.45, strokeWidth: 2 }),

@@ -1,7 +1,7 @@
 /* Search runs for the tests of the report: rows, ledgers and the events of a small tree. */
 #ifndef RUNG_TESTS_SEARCH_FIXTURE_H
 #define RUNG_TESTS_SEARCH_FIXTURE_H
-#include "unit/bench/bench_fixture.h"
+#include "bench_fixture.h"
 
 /* Two searches at two budgets on the first problems: more is right with more, and a tree of five
  * states each, with a step that a model might write. */
