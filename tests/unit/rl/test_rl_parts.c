@@ -134,7 +134,8 @@ static void test_bad_configs(void **state) {
     refused(&o, "which file");
     o = good();
     o.estimator = "verl:gae";
-    refused(&o, "value head");
+    o.critic_lr = -1;
+    refused(&o, "critic_lr");
     o = good();
     o.temperature = 0;
     refused(&o, "temperature");
