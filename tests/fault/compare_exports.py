@@ -64,7 +64,7 @@ def named(tables):
     for s in get("trace_step"):
         put("trace_step", (trace[s["trace"]], s["k"]), dict(s, node=node[s["node"]]), {"trace"})
     for r in get("rollout"):
-        put("rollout", (run[r["run"]], node[r["node"]], r["i"]), r, {"id", "run", "node"})
+        put("rollout", (run[r["run"]], node[r["node"]], r["i"]), r, {"id", "run", "node", "us", "at_ms"})
     for l in get("label"):
         put("label", (run[l["run"]], node[l["node"]], l["source"]), l, {"id", "run", "node"})
     for m in get("model"):
