@@ -83,6 +83,7 @@ static void test_left_out(void **state) {
     credit(&l);
     near(a[1].advantage, none);
     assert_true(a[0].trained && !a[1].trained);
+    rung_arena_free(l.arena);
     two(&l, &o, a);
     l.estimator = RUNG_ADVANTAGE_REINFORCE;
     a[0].step_p = NULL;
