@@ -139,8 +139,6 @@ static rung_status on_search(void *ud, const rung_search_row *r, rung_error *err
 static rung_status collect(pairs *w, rung_store *s, int64_t run, rung_error *err) {
     *w = (pairs){.s = s, .run = run};
     rung_status st = rung_search_rows(s, run, 0, on_search, w, err);
-    int64_t n_paused = 0;
-    for (int64_t i = 0; i < w->n; i++) n_paused += w->p[i].paused;
     if (st == RUNG_OK && w->n < 3) {
         rung_fail(err, RUNG_E_NOT_FOUND, "the run has %lld steps with a partial and a whole score",
                   (long long)w->n);
