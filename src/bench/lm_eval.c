@@ -172,17 +172,6 @@ static rung_status put_problem(writer *w, int64_t i, rung_error *err) {
 
 /* ---- results */
 
-/* {"TASK":..., ...} by a function that prints a task's part. */
-static void by_task(rung_buf *b, const writer *w, const char *key,
-                    void (*put)(rung_buf *b, const writer *w, const task *t)) {
-    rung_buf_printf(b, "\"%s\":{", key);
-    for (int i = 0; i < w->n_tasks; i++) {
-        rung_buf_printf(b, "%s\"%s\":", i ? "," : "", w->task[i].name);
-        put(b, w, &w->task[i]);
-    }
-    rung_buf_str(b, "},");
-}
-
 /* Standard error of a mean of 0s and 1s, n - 1 in the denominator, as there. */
 static void put_scores(rung_buf *b, const writer *w, const task *t) {
     double n = (double)t->n;
@@ -197,22 +186,6 @@ static void put_scores(rung_buf *b, const writer *w, const task *t) {
             rung_buf_str(b, "\"N/A\"");
     }
     rung_buf_str(b, "}");
-}
-static void put_nothing(rung_buf *b, const writer *w, const task *t) {
-    (void)w, (void)t;
-    rung_buf_str(b, "[]");
-}
-static void put_version(rung_buf *b, const writer *w, const task *t) {
-    (void)w, (void)t;
-    rung_buf_str(b, "1");
-}
-static void put_shots(rung_buf *b, const writer *w, const task *t) {
-    (void)w, (void)t;
-    rung_buf_str(b, "0");
-}
-static void put_better(rung_buf *b, const writer *w, const task *t) {
-    (void)w, (void)t;
-    rung_buf_str(b, "{\"exact_match\":true}");
 }
 static void put_count(rung_buf *b, const writer *w, const task *t) {
     (void)w;
@@ -229,18 +202,36 @@ static void put_config(rung_buf *b, const writer *w, const task *t) {
     rung_buf_str(b, "]}");
 }
 
+/* A member of the results: {"TASK":..., ...}, of every task by a function or the same text. */
+typedef struct part {
+    const char *key;
+    void (*put)(rung_buf *b, const writer *w, const task *t);
+    const char *text;
+} part;
+static const part parts[] = {
+    {"results", put_scores, NULL}, {"group_subtasks", NULL, "[]"},
+    {"configs", put_config, NULL}, {"versions", NULL, "1"},
+    {"n-shot", NULL, "0"},         {"higher_is_better", NULL, "{\"exact_match\":true}"},
+    {"n-samples", put_count, NULL}};
+
+static void put_part(rung_buf *b, const writer *w, const part *x) {
+    rung_buf_printf(b, "\"%s\":{", x->key);
+    for (int i = 0; i < w->n_tasks; i++) {
+        rung_buf_printf(b, "%s\"%s\":", i ? "," : "", w->task[i].name);
+        if (x->put)
+            x->put(b, w, &w->task[i]);
+        else
+            rung_buf_str(b, x->text);
+    }
+    rung_buf_str(b, "},");
+}
+
 static rung_status put_results(writer *w, double t0, rung_error *err) {
     rung_buf *b = &w->line;
     char path[1400];
     rung_buf_reset(b);
     rung_buf_str(b, "{");
-    by_task(b, w, "results", put_scores);
-    by_task(b, w, "group_subtasks", put_nothing);
-    by_task(b, w, "configs", put_config);
-    by_task(b, w, "versions", put_version);
-    by_task(b, w, "n-shot", put_shots);
-    by_task(b, w, "higher_is_better", put_better);
-    by_task(b, w, "n-samples", put_count);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) put_part(b, w, &parts[i]);
     rung_buf_str(b, "\"config\":{\"model\":\"rung\",");
     put_text(b, "model_args", w->a->pool.policy);
     rung_buf_printf(b, ",\"random_seed\":%llu,\"bootstrap_iters\":0},\"git_hash\":null,",

@@ -1,5 +1,6 @@
 /* Searches in the report: what each run answered and cost, so that curves against tokens, FLOPs and
  * seconds can be drawn, and a few trees. Chosen by place, never by outcome. */
+#include "base/grow.h"
 #include "base/json.h"
 #include "bench/report.h"
 #include "rung/search.h"
@@ -13,24 +14,19 @@ enum { N_RUNS = 64, N_TREES = 3, NODES_MIN = 4, NODES_MAX = 160, N_BOOT = 2000 }
 typedef struct answers {
     rung_search_ledger cost;
     double *correct;
-    int64_t *problem, n, cap, cap_ids, n_unknown, n_none;
+    int64_t *problem, n, cap, n_unknown, n_none;
     int32_t *n_nodes;
-    int64_t cap_nodes;
     char method[48];
 } answers;
 
 static rung_status note(void *ud, const rung_search_row *r, rung_error *err) {
     answers *w = ud;
-    void *x = w->correct, *id = w->problem, *k = w->n_nodes;
+    const grow_array rows[] = {GROW_ARRAY(w->correct), GROW_ARRAY(w->problem),
+                               GROW_ARRAY(w->n_nodes)};
     rung_search_ledger cost;
-    rung_status st = rung_grow(&x, &w->cap, w->n + 1, sizeof *w->correct, err);
-    w->correct = x;
-    if (st == RUNG_OK) st = rung_grow(&id, &w->cap_ids, w->n + 1, sizeof *w->problem, err);
-    w->problem = id;
-    if (st == RUNG_OK) st = rung_grow(&k, &w->cap_nodes, w->n + 1, sizeof *w->n_nodes, err);
-    w->n_nodes = k;
-    if (st == RUNG_OK) st = rung_search_ledger_read(&cost, r->ledger, err);
-    if (st != RUNG_OK) return st;
+    if (!grow_arrays(&w->cap, w->n + 1, rows, sizeof rows / sizeof *rows))
+        return rung_fail(err, RUNG_E_NOMEM, "out of memory for %lld answers", (long long)w->n);
+    RUNG_TRY(rung_search_ledger_read(&cost, r->ledger, err));
     rung_search_ledger_add(&w->cost, &cost);
     w->correct[w->n] = strcmp(r->outcome, "correct") == 0;
     w->n_unknown += strcmp(r->outcome, "unknown") == 0;

@@ -25,13 +25,6 @@ static const cli_opt rejection_opts[] = {
 };
 const cli_group cli_bench_rejection_group = CLI_GROUP_OF("measurement", rejection_opts);
 
-static void put_interval(rung_buf *b, const char *key, rung_interval ci) {
-    if (isfinite(ci.lo) && isfinite(ci.hi))
-        rung_buf_printf(b, ",\"%s\":[%.9g,%.9g]", key, ci.lo, ci.hi);
-    else
-        rung_buf_printf(b, ",\"%s\":null", key);
-}
-
 static rung_status which(int64_t *id, rung_store **s, cli_call *c, rung_error *err) {
     RUNG_TRY(cli_need(c, "run", "--run early", err));
     RUNG_TRY(cli_store(s, c, RUNG_STORE_CREATE, err));
@@ -55,9 +48,9 @@ rung_status cli_bench_partial(cli_call *c, rung_error *err) {
     cli_result_int(c, "n_problems", z.n_problems);
     cli_result_real(c, "seen", z.tokens_share);
     cli_result_real(c, "pearson", z.pearson);
-    put_interval(&c->result, "pearson_ci95", z.pearson_ci);
+    cli_put_interval(&c->result, "pearson_ci95", z.pearson_ci);
     cli_result_real(c, "kendall", z.kendall);
-    put_interval(&c->result, "kendall_ci95", z.kendall_ci);
+    cli_put_interval(&c->result, "kendall_ci95", z.kendall_ci);
     cli_result_close(c, t0);
     RUNG_TRY(cli_run_end(c, &run, "partial", t0, err));
     return c->app->json ? RUNG_OK : cli_print_flat(c, err);
@@ -84,7 +77,7 @@ rung_status cli_bench_rejection(cli_call *c, rung_error *err) {
     cli_result_int(c, "n", cli_int(c, "draws"));
     cli_result_real(c, "rejected", z.rejected);
     cli_result_real(c, "bound", z.bound);
-    put_interval(&c->result, "diff_ci95", z.diff_ci);
+    cli_put_interval(&c->result, "diff_ci95", z.diff_ci);
     cli_result_close(c, t0);
     RUNG_TRY(cli_run_end(c, &run, "rejection", t0, err));
     return c->app->json ? RUNG_OK : cli_print_flat(c, err);

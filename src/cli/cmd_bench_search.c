@@ -49,51 +49,37 @@ static rung_status find_baseline(int32_t *at, const rung_search_arm *arm, int32_
     return rung_fail(err, RUNG_E_INVAL, "the baseline %s is none of the runs", name);
 }
 
-static void put_number(rung_buf *b, const char *key, double v) {
-    if (isfinite(v))
-        rung_buf_printf(b, ",\"%s\":%.9g", key, v);
-    else
-        rung_buf_printf(b, ",\"%s\":null", key);
-}
-
-static void put_interval(rung_buf *b, const char *key, rung_interval ci) {
-    if (isfinite(ci.lo) && isfinite(ci.hi))
-        rung_buf_printf(b, ",\"%s\":[%.9g,%.9g]", key, ci.lo, ci.hi);
-    else
-        rung_buf_printf(b, ",\"%s\":null", key);
-}
-
 static void arm_json(rung_buf *b, const rung_search_arm *a) {
     rung_buf_str(b, "{\"name\":");
     rung_buf_json_str(b, a->name, strlen(a->name));
     rung_buf_printf(b, ",\"run\":%lld,\"n_correct\":%lld,\"n_unknown\":%lld,\"n_no_answer\":%lld",
                     (long long)a->run, (long long)a->n_correct, (long long)a->n_unknown,
                     (long long)a->n_no_answer);
-    put_number(b, "accuracy", a->acc);
-    put_interval(b, "ci95", a->ci);
-    put_number(b, "diff", a->diff);
-    put_interval(b, "diff_ci95", a->diff_ci);
-    put_number(b, "p", a->p);
-    put_number(b, "p_holm", a->p_holm);
+    cli_put_real(b, "accuracy", a->acc);
+    cli_put_interval(b, "ci95", a->ci);
+    cli_put_real(b, "diff", a->diff);
+    cli_put_interval(b, "diff_ci95", a->diff_ci);
+    cli_put_real(b, "p", a->p);
+    cli_put_real(b, "p_holm", a->p_holm);
     rung_buf_printf(b, ",\"tokens\":%lld,\"scored_tokens\":%lld,\"scored_tokens_read\":%lld",
                     (long long)a->cost.gen_tok, (long long)a->cost.scored_tok,
                     (long long)a->cost.scored_new_tok);
-    put_number(b, "flops_cached", a->cost.flops_cached);
-    put_number(b, "flops_naive", a->cost.flops_naive);
+    cli_put_real(b, "flops_cached", a->cost.flops_cached);
+    cli_put_real(b, "flops_naive", a->cost.flops_naive);
     rung_buf_str(b, "}");
 }
 
 static void optimal_json(rung_buf *b, const rung_optimal *o, const rung_search_arm *arm) {
     rung_buf_str(b, ",\"compute_optimal\":{\"v\":1");
-    put_number(b, "accuracy", o->acc);
-    put_interval(b, "ci95", o->ci);
-    put_number(b, "single_accuracy", o->single_acc);
-    put_number(b, "diff", o->diff);
-    put_interval(b, "diff_ci95", o->diff_ci);
+    cli_put_real(b, "accuracy", o->acc);
+    cli_put_interval(b, "ci95", o->ci);
+    cli_put_real(b, "single_accuracy", o->single_acc);
+    cli_put_real(b, "diff", o->diff);
+    cli_put_interval(b, "diff_ci95", o->diff_ci);
     rung_buf_str(b, ",\"bins\":[");
     for (int32_t k = 0; k < o->n_bins; k++) {
         rung_buf_printf(b, "%s{\"n\":%lld", k ? "," : "", (long long)o->n_bin[k]);
-        put_number(b, "accuracy", o->bin_acc[k]);
+        cli_put_real(b, "accuracy", o->bin_acc[k]);
         rung_buf_str(b, ",\"choice\":[");
         for (int f = 0; f < 2; f++) {
             const char *name = arm[o->choice[f][k]].name;

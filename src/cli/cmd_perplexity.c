@@ -74,13 +74,6 @@ static double bits_per_byte(double sum, int64_t n) {
     return n ? -sum / log(2.0) / (double)n : (double)NAN;
 }
 
-static void put_real(rung_buf *b, const char *key, double v) {
-    if (isfinite(v))
-        rung_buf_printf(b, ",\"%s\":%.9g", key, v);
-    else
-        rung_buf_printf(b, ",\"%s\":null", key);
-}
-
 static void put_tokens(rung_buf *b, const texts *t, const rung_text_out *o) {
     rung_buf piece;
     rung_buf_init(&piece, 1u << 16);
@@ -107,9 +100,9 @@ static rung_status on_text(void *ud, const rung_text_out *o, rung_error *err) {
     rung_buf_init(&b, 256u << 20);
     if (t->c->app->json) {
         rung_buf_printf(&b, "{\"v\":1,\"i\":%lld,\"tokens\":%d", (long long)o->i, o->n_tok);
-        put_real(&b, "logprob", o->sum);
-        put_real(&b, "perplexity", perplexity(o->sum, o->n_tok));
-        put_real(&b, "bits_per_byte", bits_per_byte(o->sum, n_bytes));
+        cli_put_real(&b, "logprob", o->sum);
+        cli_put_real(&b, "perplexity", perplexity(o->sum, o->n_tok));
+        cli_put_real(&b, "bits_per_byte", bits_per_byte(o->sum, n_bytes));
         if (cli_flag(t->c, "tokens")) put_tokens(&b, t, o);
         rung_buf_str(&b, "}\n");
     } else {

@@ -226,13 +226,6 @@ const char *run_claim_verdict(const run_claim *m, const recipe_claim *k, bool qu
     return hi <= k->margin ? "does not hold" : "too noisy to say";
 }
 
-static void put_real(rung_buf *b, const char *key, double v) {
-    if (isfinite(v))
-        rung_buf_printf(b, ",\"%s\":%.9g", key, v);
-    else
-        rung_buf_printf(b, ",\"%s\":null", key);
-}
-
 static void put_text(rung_buf *b, const char *key, const char *text) {
     if (!text) return;
     rung_buf_printf(b, ",\"%s\":", key);
@@ -250,33 +243,33 @@ void run_claim_put(rung_buf *b, const run_claim *m, const recipe *r, const recip
     } else {
         rung_buf_printf(b, ",\"verdict\":%s,\"metric\":null", r->quick ? "\"quick\"" : "null");
     }
-    put_real(b, "diff", m->z.diff);
+    cli_put_real(b, "diff", m->z.diff);
     if (isfinite(m->z.ci.lo) && isfinite(m->z.ci.hi))
         rung_buf_printf(b, ",\"ci95\":[%.9g,%.9g]", m->z.ci.lo, m->z.ci.hi);
     else
         rung_buf_str(b, ",\"ci95\":null");
     if (m->has_arms) {
-        put_real(b, "arm", m->z.arm);
-        put_real(b, "over", m->z.over);
+        cli_put_real(b, "arm", m->z.arm);
+        cli_put_real(b, "over", m->z.over);
     }
     rung_buf_printf(b, ",\"direction\":\"%s\"", k->same ? "same" : k->lower ? "lower" : "higher");
-    put_real(b, "margin", k->margin);
+    cli_put_real(b, "margin", k->margin);
     put_text(b, "equal", k->equal);
     if (k->equal_key) {
-        put_real(b, "cost_arm", m->cost[0]);
-        put_real(b, "cost_over", m->cost[1]);
+        cli_put_real(b, "cost_arm", m->cost[0]);
+        cli_put_real(b, "cost_over", m->cost[1]);
     }
-    put_real(b, "n_problems", m->n_items > 0 ? (double)m->n_items : (double)NAN);
+    cli_put_real(b, "n_problems", m->n_items > 0 ? (double)m->n_items : (double)NAN);
     rung_buf_printf(b, ",\"n_seeds\":%d", m->n_seeds);
     if (m->n_seeds < 2) return;
     rung_buf_str(b, ",\"by_seed\":[");
     for (int j = 0; j < m->n_seeds; j++) {
         rung_buf_printf(b, "%s{\"seed\":%s", j ? "," : "", r->seed[j]);
-        put_real(b, "diff", m->z.seed_diff[j]);
+        cli_put_real(b, "diff", m->z.seed_diff[j]);
         rung_buf_str(b, "}");
     }
     rung_buf_printf(b, "],\"n_problems_left_out\":%lld", (long long)m->n_left_out);
-    put_real(b, "seed_sd", m->z.seed_sd);
+    cli_put_real(b, "seed_sd", m->z.seed_sd);
 }
 
 /* Shares and correlations in points, counts as they are. */

@@ -348,15 +348,26 @@ void cli_result_open(cli_call *c, const rung_run *run) {
     }
 }
 
+void cli_put_real(rung_buf *b, const char *key, double v) {
+    if (v - v != 0.0)
+        rung_buf_printf(b, ",\"%s\":null", key);
+    else
+        rung_buf_printf(b, ",\"%s\":%.9g", key, v);
+}
+
+void cli_put_interval(rung_buf *b, const char *key, rung_interval ci) {
+    if (ci.lo - ci.lo != 0.0 || ci.hi - ci.hi != 0.0)
+        rung_buf_printf(b, ",\"%s\":null", key);
+    else
+        rung_buf_printf(b, ",\"%s\":[%.9g,%.9g]", key, ci.lo, ci.hi);
+}
+
 void cli_result_int(cli_call *c, const char *key, int64_t v) {
     rung_buf_printf(&c->result, ",\"%s\":%lld", key, (long long)v);
 }
 
 void cli_result_real(cli_call *c, const char *key, double v) {
-    if (v - v != 0.0)
-        rung_buf_printf(&c->result, ",\"%s\":null", key);
-    else
-        rung_buf_printf(&c->result, ",\"%s\":%.9g", key, v);
+    cli_put_real(&c->result, key, v);
 }
 
 void cli_result_json(cli_call *c, const char *key, const char *json) {

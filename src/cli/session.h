@@ -66,6 +66,10 @@ bool cli_search_arm_of(rung_status *st, rung_arm *out, rung_arm_metric *how, cli
 /* Said before the work, not after it: E_IO when path cannot be made. */
 rung_status cli_can_write(const char *path, rung_error *err);
 
+/* A member of an object that has one before it; null when not finite. */
+void cli_put_real(rung_buf *b, const char *key, double v);
+void cli_put_interval(rung_buf *b, const char *key, rung_interval ci);
+
 /* The result object: open, fields, close. */
 void cli_result_open(cli_call *c, const rung_run *run); /* run may be NULL */
 void cli_result_int(cli_call *c, const char *key, int64_t v);

@@ -2,15 +2,8 @@
  * the draws behind tree search and particles have the distributions they should. */
 #include "search_stub.h"
 #include <malloc.h>
-#include <time.h>
 
 #define COST_MS 20.0
-
-static double cpu_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const char *constant_text(stub *z, const search_ask *a, int32_t i, char buf[64]) {
     (void)z;
@@ -28,9 +21,9 @@ static double cost_ms(const char *method, int32_t n, int32_t width, int32_t dept
         z.o.depth = depth + 1;
         z.n_tok = 2;
         z.text = constant_text;
-        double t0 = cpu_s();
+        double t0 = rung_cpu_now();
         stub_run(&z, method, 5);
-        best = fmin(best, 1e3 * (cpu_s() - t0));
+        best = fmin(best, 1e3 * (rung_cpu_now() - t0));
         *n_nodes = z.s.n_nodes;
         stub_end(&z);
     }
