@@ -58,18 +58,25 @@ static void put_numbers(rung_buf *b, const double *x, int32_t n) {
     rung_buf_str(b, "]");
 }
 
-/* Characters, as Python counts them, before byte `at`. */
-static int32_t characters(const char *text, int32_t at) {
-    int32_t n = 0;
-    for (int32_t i = 0; i < at; i++) n += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return n;
+/* Characters, as Python counts them, of n bytes. */
+static int32_t characters(const char *text, int32_t n) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return sum;
 }
 
+/* Borders ascend: each is counted from the one before. */
 static void put_spans(rung_buf *b, const work_spans *s, const char *text) {
+    int32_t byte = 0, sum = 0;
     rung_buf_str(b, "[");
-    for (int32_t k = 0; k < s->n; k++)
-        rung_buf_printf(b, "%s[%d,%d]", k ? "," : "", characters(text, s->at[2 * k]),
-                        characters(text, s->at[2 * k + 1]));
+    for (int32_t k = 0; k < 2 * s->n; k++) {
+        sum += characters(text + byte, s->at[k] - byte);
+        byte = s->at[k];
+        if (k % 2)
+            rung_buf_printf(b, ",%d]", sum);
+        else
+            rung_buf_printf(b, "%s[%d", k ? "," : "", sum);
+    }
     rung_buf_str(b, "]");
 }
 
@@ -115,16 +122,18 @@ static rung_status put_one(reply *y, int32_t i, rung_error *err) {
     RUNG_TRY(
         rung_aggregate(&all, rung_reward_aggregate_of(a->w->o->reward), score, (size_t)n, err));
     rung_buf_printf(&y->rewards, "%.8g", all);
-    put_numbers(&y->scores, score, n);
-    put_spans(&y->spans, &a->span[i], a->ask.scored[i].text);
-    put_tokens(y, i);
+    if (a->ask.steps) {
+        put_numbers(&y->scores, score, n);
+        put_spans(&y->spans, &a->span[i], a->ask.scored[i].text);
+        put_tokens(y, i);
+    }
+    if (!a->ask.credit) return RUNG_OK;
     if (n > y->cap) {
         y->r = rung_arena_alloc(a->arena, (size_t)n * sizeof *y->r);
         y->shaped = rung_arena_alloc(a->arena, (size_t)n * sizeof *y->shaped);
         if (!y->r || !y->shaped) return rung_fail(err, RUNG_E_NOMEM, "no memory for a reply");
         y->cap = n;
     }
-    if (!a->ask.credit) return RUNG_OK;
     shape(y, score, n);
     put_numbers(&y->credit, y->shaped, n);
     return RUNG_OK;
